@@ -1,0 +1,2 @@
+// Style sheets and icons have no meaning in unit tests.
+export default '';
