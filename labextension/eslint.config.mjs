@@ -5,7 +5,7 @@ import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  globalIgnores(['lib/', 'coverage/']),
+  globalIgnores(['.yarn/', 'lib/', 'coverage/']),
   js.configs.recommended,
   {
     files: ['**/*.{ts,tsx}'],
