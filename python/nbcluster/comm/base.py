@@ -1,0 +1,88 @@
+"""What every transport offers: one authenticated, ordered, two-way link between two parties.
+
+Rules
+1. A link exists only after the handshake: its role is known and nothing was decoded before.
+2. ``send`` never blocks and never fails half-way: messages are batched and written at the end of the loop's turn.
+3. Messages arrive in the order in which they were sent, in batches: one call per read, not one per message.
+4. ``lost`` is called exactly once, after the last batch; ``None`` means that the peer closed in good order.
+5. Everything happens on the event loop that the link was made on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from nbcluster.protocol.messages import Message
+from nbcluster.types import Address, Role
+
+
+class Receiver(Protocol):
+    """Who takes what a link delivers."""
+
+    def received(self, messages: list[Any]) -> None:
+        """Messages that arrived together, in order; already decoded and of the link's incoming type."""
+
+    def lost(self, error: Exception | None) -> None:
+        """The link is gone, by itself (None) or by this error. Never called twice."""
+
+
+class Connection(ABC):
+    """One end of a link."""
+
+    role: Role
+    """What the connecting party is: the role that the handshake fixed."""
+    local_address: Address
+    peer_address: Address
+    in_process: bool = False
+    """True if both ends live in this process: payloads may then be live objects."""
+
+    @abstractmethod
+    def start(self, receiver: Receiver) -> None:
+        """Begin to deliver. What arrived before waits until then."""
+
+    @abstractmethod
+    def send(self, *messages: Message) -> None:
+        """Queue messages; they leave together at the end of this loop turn.
+
+        Raises:
+            CommClosedError: the link is closed.
+        """
+
+    @property
+    @abstractmethod
+    def pending_bytes(self) -> int:
+        """Bytes that the other side has not taken yet."""
+
+    @abstractmethod
+    async def drain(self) -> None:
+        """Wait until little is pending."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Flush, close and wait until closed. Idempotent."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close at once; what is pending is lost. Idempotent."""
+
+    @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """True from the moment at which ``send`` would fail."""
+
+
+class Listener(ABC):
+    """Something that accepts links."""
+
+    address: Address
+    """Where it really listens: with the port filled in."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Stop accepting; links that exist stay. Idempotent."""
+
+
+OnConnection = Callable[[Connection], Awaitable[None] | None]
+"""Called for each authenticated link; must call ``start`` on it."""

@@ -1,0 +1,142 @@
+"""What can be asked of a cluster from outside, and the answers: the other half of the schema in ``snapshot``.
+
+The same records serve the ``Cluster`` object, the server's REST handlers, the card and the dashboard; each is checked
+by :func:`validate`, once, wherever it came from.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nbcluster.snapshot import ClusterView, LogLine, OwnerView, TaskRecord
+from nbcluster.types import WorkerName
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="command"):
+    """A request to a cluster; its answer's type is named in each docstring."""
+
+
+class Scale(Command):
+    """Have ``n`` workers, and stop adapting. Answer: ``View``."""
+
+    n: int
+
+
+class Adapt(Command):
+    """Choose the number of workers by the work there is, within limits. Answer: ``View``.
+
+    ``maximum=None`` means no limit but the machine's capacity; times are seconds.
+    """
+
+    minimum: int = 0
+    maximum: int | None = None
+    interval: float = 1.0
+    target_duration: float = 5.0
+    wait_count: int = 3
+
+
+class StopAdapting(Command):
+    """Keep the workers there are. Answer: ``View``."""
+
+
+class Restart(Command):
+    """Forget all tasks and start all workers afresh. Answer: ``View``."""
+
+
+class Close(Command):
+    """Shut the cluster down. Answer: ``None``, before the connection ends."""
+
+    reason: str = ""
+
+
+class SetOwner(Command):
+    """Tell the cluster on whose behalf it runs, for its views. Answer: ``View``."""
+
+    owner: OwnerView
+
+
+class GetView(Command):
+    """Answer: ``View``."""
+
+
+class GetLogs(Command):
+    """Answer: ``Logs``. ``after`` is the number of the last line already seen; ``worker`` selects one source."""
+
+    after: int = 0
+    limit: int = 10_000
+    worker: WorkerName | None = None
+    level: str | None = None
+
+
+class GetTaskStream(Command):
+    """Answer: ``TaskStream``. ``after`` is the number of the last record already seen."""
+
+    after: int = 0
+    limit: int = 10_000
+
+
+class Subscribe(Command):
+    """Have a ``ClusterView`` pushed whenever something changed, at most every ``interval`` seconds. Answer: ``View``."""
+
+    interval: float = 1.0
+
+
+class Logs(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Log lines in chronological order."""
+
+    lines: list[LogLine]
+
+
+class TaskStream(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Completed runs in the order of completion."""
+
+    records: list[TaskRecord]
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A view of the whole cluster."""
+
+    cluster: ClusterView
+
+
+AnyCommand = (
+    Scale | Adapt | StopAdapting | Restart | Close | SetOwner | GetView | GetLogs | GetTaskStream | Subscribe
+)
+AnyAnswer = View | Logs | TaskStream | None
+
+
+def validate(command: AnyCommand) -> None:
+    """Raise a ``ValueError`` or ``TypeError`` that names the argument, its value and what is allowed."""
+    if isinstance(command, Scale):
+        _whole("n", command.n, least=0)
+    elif isinstance(command, Adapt):
+        _whole("minimum", command.minimum, least=0)
+        if command.maximum is not None:
+            _whole("maximum", command.maximum, least=0)
+            if command.maximum < command.minimum:
+                raise ValueError(
+                    f"maximum={command.maximum} is less than minimum={command.minimum}; "
+                    "adapt() needs minimum <= maximum"
+                )
+        _positive("interval", command.interval)
+        _positive("target_duration", command.target_duration)
+        _whole("wait_count", command.wait_count, least=1)
+    elif isinstance(command, Subscribe):
+        _positive("interval", command.interval)
+    elif isinstance(command, (GetLogs, GetTaskStream)):
+        _whole("after", command.after, least=0)
+        _whole("limit", command.limit, least=1)
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least {least}")
+    if value < least:
+        raise ValueError(f"{name}={value} is out of range; give an int of at least {least}")
+
+
+def _positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}={value!r} is not a number of seconds")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name}={value!r} is out of range; give a positive number of seconds")

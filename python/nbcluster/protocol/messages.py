@@ -1,0 +1,485 @@
+"""Every message that crosses a link, as a frozen typed record. Decoding validates; nothing here is ever pickled code.
+
+A link is FIFO and joins two parties; a message belongs to exactly one direction of one kind of link:
+
+    client ── ToScheduler… ──▶ scheduler ── Compute, FreeKeys… ──▶ worker
+           ◀── KeysDone… ────            ◀── TasksDone… ─────────
+
+    worker or client ── GetData ──▶ worker        (peer links: data moves without the scheduler)
+
+A run of a task is named by its ``run_id``. A report with a run_id that the scheduler no longer knows is stale: it is
+dropped, and the worker is told to free what it made.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nbcluster.commands import AnyAnswer, AnyCommand
+from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.types import Address, FunctionId, Key, RunId, WorkerName
+
+PROTOCOL_VERSION = 1
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A part of a message."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """What travels on a link."""
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+class TaskOptions(Record):
+    """How the tasks of one ``submit`` or ``map`` call are to be run."""
+
+    workers: list[str] | None = None
+    """Names or addresses of the workers that may run it; None means any."""
+    allow_other_workers: bool = False
+    resources: dict[str, float] = {}
+    retries: int = 0
+    priority: int = 0
+    """Higher runs first."""
+
+
+class Dependency(Record):
+    """A result that a task needs: here it is, or these workers hold it."""
+
+    key: Key
+    payload: Payload | None
+    holders: list[Address]
+    nbytes: int
+
+
+class ComputeTask(Record):
+    """One run of one task. ``data`` and ``frames`` are the pickled ``(args, kwargs)``."""
+
+    key: Key
+    run_id: RunId
+    function: FunctionId
+    data: bytes
+    priority: tuple[int, int]
+    """Smaller first."""
+    dependencies: list[Dependency] = []
+    frames: list[Frame] = []
+
+
+class TaskDone(Record):
+    """A run that succeeded. The worker holds the result; ``payload`` is there if it is small."""
+
+    key: Key
+    run_id: RunId
+    nbytes: int
+    type_name: str
+    thread: int
+    start: float
+    stop: float
+    payload: Payload | None = None
+
+
+class StoredData(Record):
+    """Data that a worker holds without having computed it."""
+
+    key: Key
+    nbytes: int
+
+
+class DataItem(Record):
+    """A piece of data on its way: scattered by a client, or fetched by a peer."""
+
+    key: Key
+    payload: Payload
+    nbytes: int = 0
+    type_name: str = ""
+
+
+class MissingData(Record):
+    """``holder`` was said to hold ``key``, and does not answer or does not have it."""
+
+    key: Key
+    holder: Address
+
+
+class KeyDone(Record):
+    """A result is there; ``payload`` rides along if it is small."""
+
+    key: Key
+    type_name: str
+    nbytes: int
+    payload: Payload | None = None
+
+
+class Raised(Record, tag=True):
+    """Why a task erred: it raised. The pickled exception with its traceback."""
+
+    payload: Payload
+
+
+class Killed(Record, tag=True):
+    """Why a task erred without raising: its workers died."""
+
+    attempts: int
+    worker: Address
+    cause: str
+    log: str
+
+
+class Lost(Record, tag=True):
+    """Why a task erred without raising: its data died with the last holder and cannot be recomputed."""
+
+    worker: Address
+
+
+Failure = Raised | Killed | Lost
+
+
+class Location(Record):
+    """Where a result is: here, or with these workers."""
+
+    key: Key
+    payload: Payload | None
+    holders: list[Address]
+    nbytes: int
+
+
+# --- client to scheduler ---------------------------------------------------------------------------------------------
+
+
+class DefineFunctions(Message):
+    """Functions by id; sent once, before the first task that names them. Also scheduler to worker."""
+
+    functions: dict[FunctionId, Payload]
+
+
+class SubmitTasks(Message):
+    """Tasks of one function. ``arguments[i]`` is the pickled ``(args, kwargs)`` of ``keys[i]``.
+
+    A key that the scheduler already knows is not run again. ``dependencies`` and ``frames`` are sparse: by index.
+    """
+
+    function: FunctionId
+    keys: list[Key]
+    arguments: list[bytes]
+    options: TaskOptions = TaskOptions()
+    dependencies: dict[int, list[Key]] = {}
+    frames: dict[int, list[Frame]] = {}
+
+
+class WantKeys(Message):
+    """The client made futures for keys that others submitted."""
+
+    keys: list[Key]
+
+
+class ReleaseKeys(Message):
+    """The client's last futures for these keys are gone."""
+
+    keys: list[Key]
+
+
+class CancelKeys(Message):
+    """Cancel these tasks, and their dependents, for everybody who lets them go (``force``: for everybody)."""
+
+    keys: list[Key]
+    reason: str
+    msg: str
+    force: bool = False
+
+
+class RetryKeys(Message):
+    """Run erred tasks again."""
+
+    keys: list[Key]
+
+
+class Scatter(Message):
+    """Data for the workers to hold. ``broadcast`` puts it on every one of them."""
+
+    items: list[DataItem]
+    workers: list[str] | None = None
+    broadcast: bool = False
+
+
+class Locate(Message):
+    """Where are these results? Answered at once by ``Located``, for those that are in memory."""
+
+    request: int
+    keys: list[Key]
+
+
+class ReportMissing(Message):
+    """The client could not fetch these; the scheduler looks elsewhere or recomputes."""
+
+    missing: list[MissingData]
+
+
+class Call(Message):
+    """A command to the cluster; answered by ``Answered`` or ``CallFailed`` with the same id."""
+
+    id: int
+    command: AnyCommand
+
+
+# --- scheduler to client ---------------------------------------------------------------------------------------------
+
+
+class Welcome(Message):
+    """The first message on every accepted client or control link."""
+
+    cluster_id: str
+    cluster_name: str
+    address: Address
+    dashboard_link: str
+
+
+class KeysDone(Message):
+    """Results are in memory."""
+
+    items: list[KeyDone]
+
+
+class KeyErred(Message):
+    """A task failed. ``blamed`` is the key that failed first: itself, or something it depends on."""
+
+    key: Key
+    error: Failure
+    blamed: Key
+
+
+class KeysPending(Message):
+    """Results that were there are gone; they are being recomputed."""
+
+    keys: list[Key]
+
+
+class KeysCancelled(Message):
+    """These tasks will never finish."""
+
+    keys: list[Key]
+    reason: str
+    msg: str
+
+
+class Located(Message):
+    """The answer to ``Locate``; a key that is not in memory is not in it."""
+
+    request: int
+    items: list[Location]
+
+
+class TaskOutput(Message):
+    """Text that a task printed. Worker to scheduler, and on to the clients that hold its key."""
+
+    key: Key
+    stream: str
+    """``"stdout"`` or ``"stderr"``."""
+    text: str
+
+
+class Answered(Message):
+    """The answer to a ``Call``."""
+
+    id: int
+    answer: AnyAnswer
+
+
+class CallFailed(Message):
+    """A ``Call`` was refused: ``kind`` is the name of an exception in ``errors`` or a built-in one."""
+
+    id: int
+    kind: str
+    message: str
+
+
+class Pushed(Message):
+    """What a subscription yields."""
+
+    answer: AnyAnswer
+
+
+class Stopping(Message):
+    """The scheduler closes the link on purpose; not to be taken for a crash. Also to workers."""
+
+    reason: str
+
+
+# --- worker to scheduler ---------------------------------------------------------------------------------------------
+
+
+class RegisterWorker(Message):
+    """The first message of every worker."""
+
+    name: WorkerName
+    address: Address
+    """Where its peers fetch data."""
+    nthreads: int
+    pid: int
+    memory_limit: int | None = None
+    resources: dict[str, float] = {}
+
+
+class TasksDone(Message):
+    """Runs that succeeded, in the order in which they ended."""
+
+    items: list[TaskDone]
+
+
+class TaskErred(Message):
+    """A run that raised. ``error`` is the pickled exception with its traceback."""
+
+    key: Key
+    run_id: RunId
+    error: Payload
+    text: str
+    """The last line of the traceback, for logs and stories."""
+    thread: int
+    start: float
+    stop: float
+
+
+class TaskRescheduled(Message):
+    """The task raised ``Reschedule``."""
+
+    key: Key
+    run_id: RunId
+
+
+class TaskReturned(Message):
+    """The worker gives a task back unrun, because data it needs could not be fetched."""
+
+    key: Key
+    run_id: RunId
+    missing: list[MissingData]
+
+
+class TasksRecalled(Message):
+    """The answer to ``RecallTasks``: these had not started and are the scheduler's again."""
+
+    run_ids: list[RunId]
+    request: int
+
+
+class DataAdded(Message):
+    """The worker now holds these too: scattered to it, or fetched from a peer."""
+
+    items: list[StoredData]
+
+
+class ReplicasFailed(Message):
+    """What ``AcquireReplicas`` asked for could not be fetched."""
+
+    missing: list[MissingData]
+
+
+class WorkerMetrics(Message):
+    """What the worker measures of itself, about once a second and only when changed."""
+
+    memory: int
+    stored: int
+    cpu: float
+    executing: int
+
+
+# --- scheduler to worker ---------------------------------------------------------------------------------------------
+
+
+class Compute(Message):
+    """Tasks to run, in priority order, after those it already has."""
+
+    tasks: list[ComputeTask]
+
+
+class RecallTasks(Message):
+    """Give back those of these runs that have not started."""
+
+    run_ids: list[RunId]
+    request: int
+
+
+class FreeKeys(Message):
+    """Forget these: data, queued runs; the result of a run under way is dropped when it ends."""
+
+    keys: list[Key]
+
+
+class PutData(Message):
+    """Hold this data; answered by ``DataAdded``."""
+
+    items: list[DataItem]
+
+
+class AcquireReplicas(Message):
+    """Fetch copies from peers; answered by ``DataAdded`` or ``ReplicasFailed``."""
+
+    items: list[Location]
+
+
+# --- peer links ------------------------------------------------------------------------------------------------------
+
+
+class GetData(Message):
+    """Send me these."""
+
+    request: int
+    keys: list[Key]
+
+
+class Data(Message):
+    """The answer to ``GetData``; ``missing`` are the keys that this worker does not hold."""
+
+    request: int
+    items: list[DataItem]
+    missing: list[Key]
+
+
+ClientMessage = (
+    DefineFunctions
+    | SubmitTasks
+    | WantKeys
+    | ReleaseKeys
+    | CancelKeys
+    | RetryKeys
+    | Scatter
+    | Locate
+    | ReportMissing
+    | Call
+)
+"""What a client (or, of these, only ``Call``: a control link) may send to the scheduler."""
+
+ToClient = (
+    Welcome
+    | KeysDone
+    | KeyErred
+    | KeysPending
+    | KeysCancelled
+    | Located
+    | TaskOutput
+    | Answered
+    | CallFailed
+    | Pushed
+    | Stopping
+)
+"""What the scheduler may send to a client."""
+
+WorkerMessage = (
+    RegisterWorker
+    | TasksDone
+    | TaskErred
+    | TaskRescheduled
+    | TaskReturned
+    | TasksRecalled
+    | DataAdded
+    | ReplicasFailed
+    | WorkerMetrics
+    | TaskOutput
+)
+"""What a worker may send to the scheduler."""
+
+ToWorker = DefineFunctions | Compute | RecallTasks | FreeKeys | PutData | AcquireReplicas | Stopping
+"""What the scheduler may send to a worker."""
+
+PeerRequest = GetData
+PeerReply = Data

@@ -1,0 +1,64 @@
+"""The vocabulary that every layer shares: what identifies a task, a worker, a cluster."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+
+if sys.version_info >= (3, 11):
+    from enum import StrEnum
+else:
+
+    class StrEnum(str, Enum):
+        """``enum.StrEnum`` for Python 3.10."""
+
+        def __str__(self) -> str:
+            return str(self.value)
+
+
+Key = str
+"""Identifies a task and its result, e.g. ``"inc-d1f1…"``. What comes before the last dash is its prefix."""
+
+Address = str
+"""Where something listens: ``tcp://127.0.0.1:8786``, ``unix:///run/…/w0.sock``, ``inproc://…``."""
+
+WorkerName = int | str
+"""What a cluster calls a worker: 0, 1, 2… for those it started itself, any string otherwise."""
+
+FunctionId = bytes
+"""The 16-byte hash of a function's pickled bytes."""
+
+RunId = int
+"""One attempt at running one task: never reused within a cluster, so a late report cannot be mistaken."""
+
+
+class Role(StrEnum):
+    """What a peer is to the scheduler; fixed by the handshake, before any message."""
+
+    CLIENT = "client"
+    WORKER = "worker"
+    CONTROL = "control"
+    """A manager of the cluster: server extension, dashboard, command line."""
+    PEER = "peer"
+    """A worker or a client that fetches data from a worker."""
+
+
+class Status(StrEnum):
+    """The life of a cluster, and of each of its workers."""
+
+    CREATED = "created"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RETIRING = "retiring"
+    BROKEN = "broken"
+    """Crashed too often in a row: it will be tried again, but later and later."""
+    CLOSING = "closing"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+def key_prefix(key: Key) -> str:
+    """The name of the function behind a key: ``key_prefix("inc-d1f1")`` is ``"inc"``."""
+    head, dash, _ = key.rpartition("-")
+    return head if dash else key
