@@ -148,12 +148,6 @@ class Location(Record):
 # --- client to scheduler ---------------------------------------------------------------------------------------------
 
 
-class DefineFunctions(Message):
-    """Functions by id; sent once, before the first task that names them. Also scheduler to worker."""
-
-    functions: dict[FunctionId, Payload]
-
-
 class SubmitTasks(Message):
     """Tasks of one function. ``arguments[i]`` is the pickled ``(args, kwargs)`` of ``keys[i]``.
 
@@ -161,6 +155,8 @@ class SubmitTasks(Message):
     """
 
     function: FunctionId
+    definition: Payload
+    """The pickled function."""
     keys: list[Key]
     arguments: list[bytes]
     options: TaskOptions = TaskOptions()
@@ -392,6 +388,18 @@ class Compute(Message):
     tasks: list[ComputeTask]
 
 
+class DefineFunctions(Message):
+    """Functions by id; sent once to each worker, before the first task that names them."""
+
+    functions: dict[FunctionId, Payload]
+
+
+class ForgetFunctions(Message):
+    """No task of these functions is left; drop them."""
+
+    functions: list[FunctionId]
+
+
 class RecallTasks(Message):
     """Give back those of these runs that have not started."""
 
@@ -436,16 +444,7 @@ class Data(Message):
 
 
 ClientMessage = (
-    DefineFunctions
-    | SubmitTasks
-    | WantKeys
-    | ReleaseKeys
-    | CancelKeys
-    | RetryKeys
-    | Scatter
-    | Locate
-    | ReportMissing
-    | Call
+    SubmitTasks | WantKeys | ReleaseKeys | CancelKeys | RetryKeys | Scatter | Locate | ReportMissing | Call
 )
 """What a client (or, of these, only ``Call``: a control link) may send to the scheduler."""
 
@@ -478,7 +477,16 @@ WorkerMessage = (
 )
 """What a worker may send to the scheduler."""
 
-ToWorker = DefineFunctions | Compute | RecallTasks | FreeKeys | PutData | AcquireReplicas | Stopping
+ToWorker = (
+    DefineFunctions
+    | ForgetFunctions
+    | Compute
+    | RecallTasks
+    | FreeKeys
+    | PutData
+    | AcquireReplicas
+    | Stopping
+)
 """What the scheduler may send to a worker."""
 
 PeerRequest = GetData
