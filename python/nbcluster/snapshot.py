@@ -92,6 +92,8 @@ class ClusterView(View):
     id: str
     name: str
     status: Status
+    message: str = ""
+    """For people: the step that a start has reached, or why the cluster is broken or failed."""
     address: Address = ""
     dashboard_link: str = ""
     workers: list[WorkerView] = []

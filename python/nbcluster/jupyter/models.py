@@ -1,0 +1,123 @@
+"""The bodies of the REST API. What it answers are views of ``snapshot``; what it is asked is decoded here.
+
+A field that is unknown or of the wrong type is refused with the path to it; ranges are checked by
+``commands.validate``, as for every other way to the same command.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from nbcluster.commands import Adapt, Scale
+from nbcluster.snapshot import LogLine
+
+CLUSTER_ID = "[0-9a-f]{16}"
+"""What the id of a cluster looks like: made by the server, never taken from outside."""
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a request may say."""
+
+
+class ScaleBody(Body):
+    """How many workers to have; ends adapting."""
+
+    n: int
+
+    def command(self) -> Scale:
+        """The command that it asks for."""
+        return Scale(n=self.n)
+
+
+class AdaptBody(Body):
+    """Let the number of workers follow the work, within limits; no ``maximum`` means the server's own."""
+
+    minimum: int = 0
+    maximum: int | None = None
+    interval: float = 1.0
+    target_duration: float = 5.0
+    wait_count: int = 3
+
+    def command(self) -> Adapt:
+        """The command that it asks for."""
+        return Adapt(**msgspec.structs.asdict(self))
+
+
+class NewCluster(Body):
+    """A cluster that belongs to nobody: it stays until it is shut down. All fields are optional."""
+
+    name: str | None = None
+    n_workers: int | None = None
+    threads_per_worker: int | None = None
+    memory_limit: int | float | str | None = "auto"
+    """Per worker: bytes, a fraction between 0 and 1, or text like ``"1GiB"``; null means no limit."""
+    adapt: AdaptBody | None = None
+    kernel_name: str | None = None
+    """Run in this kernel's interpreter instead of the server's."""
+    path: str = ""
+    """A notebook: workers run in its folder, as its kernel does."""
+
+
+class ChangeCluster(Body):
+    """What may be changed about a cluster besides its size. Fields that are left out stay as they are."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    """What lists and cards call it."""
+    keep: bool | msgspec.UnsetType = msgspec.UNSET
+    """True: it outlives its notebook and its kernel. False: it belongs to them again."""
+
+
+class LogsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Log lines in chronological order."""
+
+    lines: list[LogLine]
+    last: int
+    """Ask for lines after this number to follow the log."""
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit, and what sets it."""
+
+    value: float
+    reason: str
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What this machine, and its administrator, allow."""
+
+    cpus: Figure
+    memory: Figure
+    """Bytes."""
+    workers: Figure
+    """How many workers one cluster may have: the end of the scale slider."""
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Every answer that is no success."""
+
+    message: str
+    """A sentence for people."""
+    reason: str
+    """A word for programs."""
+
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+def decode_body(data: bytes, kind: type[BodyT]) -> BodyT:
+    """Decode a request's body; an empty one has only defaults.
+
+    Raises:
+        ValueError: it is not JSON, or not what ``kind`` describes; says where.
+    """
+    try:
+        return msgspec.json.decode(data or b"{}", type=kind)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{error}; the API is described in nbcluster/jupyter/openapi.json") from error
+
+
+def encode(answer: Any) -> bytes:
+    """Encode what a handler answers."""
+    return msgspec.json.encode(answer)
