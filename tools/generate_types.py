@@ -1,8 +1,8 @@
 """Write the TypeScript half of the schema that the server and the lab extension share.
 
 `python -m tools.generate_types` turns the records of `nbcluster.snapshot`, and those of `nbcluster.commands`
-that the browser sends, into `labextension/src/api/schema.ts`. The file is checked in; a test says when it is out
-of date.
+that the browser sends, into `labextension/src/api/schema.ts`. The file is checked in; a test says when it is
+out of date.
 
 What a record looks like comes from msgspec, which also writes it on the wire; what it means, from its source.
 """
