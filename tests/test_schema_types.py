@@ -24,5 +24,5 @@ def test_every_field_of_a_cluster_has_a_type() -> None:
 def test_what_has_a_default_may_be_left_out_of_a_request_only() -> None:
     text = generate_types.generate()
     assert "  readonly n: number;" in text
-    assert "  readonly wait_count?: number;" in text
+    assert "  readonly n_workers?: number | null;" in text
     assert "  readonly adaptive: IAdaptiveView | null;" in text
