@@ -1,7 +1,7 @@
 """What can be asked of a cluster from outside, and the answers: the other half of the schema in ``snapshot``.
 
-The same records serve the ``Cluster`` object, the server's REST handlers, the card and the dashboard; each is checked
-by :func:`validate`, once, wherever it came from.
+The same records serve the ``Cluster`` object, the server's REST handlers, the card and the dashboard; each is
+checked by :func:`validate`, once, wherever it came from.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class GetView(Command):
 
 
 class GetLogs(Command):
-    """Answer: ``Logs``. ``after`` is the number of the last line already seen; ``worker`` selects one source."""
+    """Answer: ``Logs``. ``after`` is the number of the last line already seen; ``worker`` selects one
+    source."""
 
     after: int = 0
     limit: int = 10_000
@@ -76,7 +77,8 @@ class GetTaskStream(Command):
 
 
 class Subscribe(Command):
-    """Have a ``ClusterView`` pushed whenever something changed, at most every ``interval`` seconds. Answer: ``View``."""
+    """Have a ``ClusterView`` pushed whenever something changed, at most every ``interval`` seconds. Answer:
+    ``View``."""
 
     interval: float = 1.0
 

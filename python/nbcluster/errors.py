@@ -1,7 +1,7 @@
 """Every exception of nbcluster, as one tree.
 
-The type says whose fault it is, the attributes carry the facts, the text says what happened, to what, and what to do
-next. All of them survive pickling with their attributes.
+The type says whose fault it is, the attributes carry the facts, the text says what happened, to what, and
+what to do next. All of them survive pickling with their attributes.
 
     NbclusterError
     ├── CommError                   a connection could not be made, or broke

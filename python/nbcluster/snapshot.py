@@ -1,7 +1,8 @@
-"""What a cluster looks like from outside: frozen views, the only thing that cards, sidebar and dashboard read.
+"""What a cluster looks like from outside: frozen views, the only thing that cards, sidebar and dashboard
+read.
 
-This is one versioned schema: the TypeScript types are generated from it. Bytes are bytes, times are seconds since the
-epoch, durations are seconds, ``cpu`` is per cent of one core.
+This is one versioned schema: the TypeScript types are generated from it. Bytes are bytes, times are seconds
+since the epoch, durations are seconds, ``cpu`` is per cent of one core.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class OwnerView(View):
     """On whose behalf a server keeps the cluster."""
 
     kind: str
-    """``"notebook"``, ``"kernel"``, ``"process"`` (a script's own cluster) or ``"none"`` (kept until shut down)."""
+    """``"notebook"``, ``"kernel"``, ``"process"`` (a script's own cluster) or ``"none"`` (kept until shut
+    down)."""
     path: str = ""
     """The notebook's path below the server's root."""
     kernel_id: str = ""

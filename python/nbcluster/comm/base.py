@@ -2,7 +2,8 @@
 
 Rules
 1. A link exists only after the handshake: its role is known and nothing was decoded before.
-2. ``send`` never blocks and never fails half-way: messages are batched and written at the end of the loop's turn.
+2. ``send`` never blocks and never fails half-way: messages are batched and written at the end of the loop's
+   turn.
 3. Messages arrive in the order in which they were sent, in batches: one call per read, not one per message.
 4. ``lost`` is called exactly once, after the last batch; ``None`` means that the peer closed in good order.
 5. Everything happens on the event loop that the link was made on.

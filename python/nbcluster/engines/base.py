@@ -1,7 +1,9 @@
-"""The contract between what runs tasks and what people see: clients, clusters, cards, sidebar, REST know only this.
+"""The contract between what runs tasks and what people see: clients, clusters, cards, sidebar, REST know only
+this.
 
-An engine is started once, closed once, and lives on one event loop. Whether its scheduler runs in this process
-(``LocalCluster``), in one of its own (``SubprocessCluster``) or belongs to a Jupyter server makes no difference here.
+An engine is started once, closed once, and lives on one event loop. Whether its scheduler runs in this
+process (``LocalCluster``), in one of its own (``SubprocessCluster``) or belongs to a Jupyter server makes no
+difference here.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ class Engine(ABC):
 
     @abstractmethod
     def subscribe(self, on_view: OnView, interval: float = 1.0) -> Callable[[], None]:
-        """Call ``on_view`` (on the loop) after changes, at most every ``interval`` seconds. Returns the way to stop it."""
+        """Call ``on_view`` (on the loop) after changes, at most every ``interval`` seconds. Returns the way
+        to stop it."""
 
     @abstractmethod
     async def close(self, timeout: float = 10.0) -> None:

@@ -1,4 +1,5 @@
-"""Every message that crosses a link, as a frozen typed record. Decoding validates; nothing here is ever pickled code.
+"""Every message that crosses a link, as a frozen typed record. Decoding validates; nothing here is ever
+pickled code.
 
 A link is FIFO and joins two parties; a message belongs to exactly one direction of one kind of link:
 
@@ -7,8 +8,8 @@ A link is FIFO and joins two parties; a message belongs to exactly one direction
 
     worker or client ── GetData ──▶ worker        (peer links: data moves without the scheduler)
 
-A run of a task is named by its ``run_id``. A report with a run_id that the scheduler no longer knows is stale: it is
-dropped, and the worker is told to free what it made.
+A run of a task is named by its ``run_id``. A report with a run_id that the scheduler no longer knows is
+stale: it is dropped, and the worker is told to free what it made.
 """
 
 from __future__ import annotations
@@ -151,7 +152,8 @@ class Location(Record):
 class SubmitTasks(Message):
     """Tasks of one function. ``arguments[i]`` is the pickled ``(args, kwargs)`` of ``keys[i]``.
 
-    A key that the scheduler already knows is not run again. ``dependencies`` and ``frames`` are sparse: by index.
+    A key that the scheduler already knows is not run again. ``dependencies`` and ``frames`` are sparse: by
+    index.
     """
 
     function: FunctionId

@@ -1,7 +1,7 @@
 """How a Python object looks while it travels: pickled bytes, and the large buffers that go beside them.
 
-Nobody between the one who pickled and the one who unpickles looks inside. On a wire the frames follow the message out
-of band, uncopied; in one process (``inproc``) a payload may simply hold the live object.
+Nobody between the one who pickled and the one who unpickles looks inside. On a wire the frames follow the
+message out of band, uncopied; in one process (``inproc``) a payload may simply hold the live object.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Frame:
 
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """A pickled object: ``data`` is the pickle, ``frames`` are its protocol-5 out-of-band buffers, in order."""
+    """A pickled object: ``data`` is the pickle, ``frames`` are its protocol-5 out-of-band buffers, in
+    order."""
 
     data: bytes
     frames: list[Frame] = []

@@ -1,0 +1,127 @@
+"""The scheduler as a pure state machine: events in, commands out; no I/O, no clock, no await.
+
+    core = SchedulerCore()
+    for command in core.handle(FromClient("c1", [SubmitTasks(…)]), now):
+        …                                   # ToWorker("w0", [DefineFunctions(…), Compute(…)])
+
+The server (``server.py``), the property tests and the simulator drive this very class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nbcluster.protocol import messages as m
+from nbcluster.scheduler.events import (
+    ClientJoined,
+    ClientLeft,
+    Event,
+    Forget,
+    FromClient,
+    FromWorker,
+    RetireWorkers,
+    WorkerJoined,
+    WorkerLeft,
+)
+from nbcluster.scheduler.machine import Machine
+from nbcluster.scheduler.outbox import Command, Outbox
+from nbcluster.scheduler.placement import Placement
+from nbcluster.scheduler.reports import Reports
+from nbcluster.scheduler.requests import Requests
+from nbcluster.scheduler.state import SchedClient, SchedulerState, Settings
+
+
+class SchedulerCore:
+    """Who knows every task, decides who runs it, and says who must be told."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.state = state = SchedulerState(settings or Settings())
+        self._outbox = outbox = Outbox()
+        self.placement = Placement(state, outbox)
+        self._machine = Machine(state, outbox, self.placement)
+        self._requests = requests = Requests(state, self._machine, outbox)
+        self._reports = reports = Reports(state, self._machine, self.placement, requests, outbox)
+        self._on_request: dict[type, Callable[[Any, Any], None]] = {
+            m.SubmitTasks: requests.submit,
+            m.WantKeys: requests.want,
+            m.ReleaseKeys: requests.release,
+            m.CancelKeys: requests.cancel,
+            m.RetryKeys: requests.retry,
+            m.Scatter: requests.scatter,
+            m.Locate: requests.locate,
+            m.ReportMissing: requests.report_missing,
+        }
+        self._on_report: dict[type, Callable[[Any, Any], None]] = {
+            m.TasksDone: reports.tasks_done,
+            m.TaskErred: reports.task_erred,
+            m.TaskRescheduled: reports.rescheduled,
+            m.TaskReturned: reports.returned,
+            m.TasksRecalled: reports.recalled,
+            m.TaskOutput: reports.output,
+            m.DataAdded: reports.data_added,
+            m.ReplicasFailed: reports.replicas_failed,
+            m.WorkerMetrics: reports.metrics,
+        }
+        self._on_event: dict[type, Callable[[Any], None]] = {
+            FromClient: self._from_client,
+            FromWorker: self._from_worker,
+            ClientJoined: self._client_joined,
+            ClientLeft: self._client_left,
+            WorkerJoined: self._worker_joined,
+            WorkerLeft: reports.left,
+            RetireWorkers: self._retire,
+            Forget: self._forget,
+        }
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take one event; return what must be sent. ``now`` is monotonic seconds."""
+        self._machine.now = now
+        self._machine.stimulus = type(event).__name__
+        self._on_event[type(event)](event)
+        self._machine.settle()
+        self.placement.fill()
+        if self.state.retiring:
+            self._reports.check_retiring()
+        return self._outbox.flush()
+
+    # --- events ---
+
+    def _from_client(self, event: FromClient) -> None:
+        client = self.state.clients.get(event.id)
+        if client is None:
+            return
+        for message in event.messages:
+            self._machine.stimulus = type(message).__name__
+            self._on_request[type(message)](client, message)
+
+    def _from_worker(self, event: FromWorker) -> None:
+        worker = self.state.workers.get(event.name)
+        if worker is None:
+            return
+        for message in event.messages:
+            self._machine.stimulus = type(message).__name__
+            self._on_report[type(message)](worker, message)
+
+    def _client_joined(self, event: ClientJoined) -> None:
+        self.state.clients[event.id] = SchedClient(event.id)
+
+    def _client_left(self, event: ClientLeft) -> None:
+        client = self.state.clients.pop(event.id, None)
+        if client is not None:
+            for task in list(client.wants):
+                self._machine.unwant(task, client)
+
+    def _worker_joined(self, event: WorkerJoined) -> None:
+        self._reports.joined(event.registration, self._machine.now)
+
+    def _retire(self, event: RetireWorkers) -> None:
+        self._reports.retire(event.names)
+
+    def _forget(self, event: Forget) -> None:
+        for client in self.state.clients.values():
+            keys = [task.key for task in client.wants]
+            for task in list(client.wants):
+                self._machine.unwant(task, client)
+            if keys:
+                self._outbox.to_client(client, m.KeysCancelled(keys, event.reason, event.msg))

@@ -1,0 +1,354 @@
+"""The life of a task: the only code that changes a task's state.
+
+Rules
+1. Each method is one transition (or one that cascades), synchronous, without I/O; what has to be said goes to
+   the outbox.
+2. Cascades are loops over worklists, never recursion: chains may be a million tasks long.
+3. Nobody frees a task directly. Who stops needing it says ``loosen``; ``settle`` then releases and forgets
+   what nobody needs, in one place, at the end of the event.
+"""
+
+from __future__ import annotations
+
+from nbcluster.protocol.messages import Failure, KeyDone, KeyErred, KeysCancelled, Lost, TaskDone
+from nbcluster.protocol.payload import Payload
+from nbcluster.scheduler.outbox import Outbox
+from nbcluster.scheduler.placement import Placement
+from nbcluster.scheduler.state import (
+    ERRED,
+    FORGOTTEN,
+    MEMORY,
+    NO_FRAMES,
+    NOBODY,
+    NOWHERE,
+    PROCESSING,
+    QUEUED,
+    RELEASED,
+    WAITING,
+    SchedClient,
+    SchedTask,
+    SchedulerState,
+    SchedWorker,
+    State,
+    StoryEntry,
+)
+
+
+class Machine:
+    """Transitions over ``SchedulerState``."""
+
+    def __init__(self, state: SchedulerState, outbox: Outbox, placement: Placement) -> None:
+        self._state = state
+        self._outbox = outbox
+        self._placement = placement
+        self._loose: list[SchedTask] = []
+        self.now = 0.0
+        self.stimulus = ""
+
+    def _move(self, task: SchedTask, state: State) -> None:
+        counts = task.prefix.counts
+        counts[task.state] -= 1
+        counts[state] += 1
+        self._state.story.append(StoryEntry(self.now, task.key, task.state, state, self.stimulus))
+        task.state = state
+
+    # --- towards running ---
+
+    def start(self, task: SchedTask) -> None:
+        """Have a released task computed, and whatever of its lineage is not in memory."""
+        stack = [task]
+        while stack:
+            task = stack.pop()
+            if task.state != RELEASED:
+                continue
+            if task.function is None:
+                self.fail(task, Lost(""), task.key)
+                continue
+            self._move(task, WAITING)
+            waiting_on = set()
+            failed = None
+            for dependency in task.dependencies:
+                _add_waiter(dependency, task)
+                if dependency.state == MEMORY:
+                    continue
+                waiting_on.add(dependency)
+                if dependency.state == RELEASED:
+                    stack.append(dependency)
+                elif dependency.state == ERRED:
+                    failed = dependency
+            task.waiting_on = waiting_on or None
+            if failed is not None and failed.failure is not None:
+                self.fail(task, failed.failure, failed.blamed)
+            elif not waiting_on:
+                self._ready(task)
+
+    def _ready(self, task: SchedTask) -> None:
+        task.waiting_on = None
+        self._move(task, QUEUED)
+        self._placement.enqueue(task)
+
+    def requeue(self, task: SchedTask) -> None:
+        """A run came to nothing (worker lost, recalled, rescheduled): the task is queued, or waits for lost
+        data."""
+        self._placement.finished(task)
+        missing = {d for d in task.dependencies if d.state != MEMORY}
+        if not missing:
+            self._ready(task)
+            return
+        self._move(task, WAITING)
+        self._wait_for(task, missing)
+
+    def _wait_for(self, task: SchedTask, missing: set[SchedTask]) -> None:
+        task.waiting_on = missing
+        for dependency in list(missing):
+            if dependency.state == RELEASED:
+                self.start(dependency)
+            elif dependency.state == ERRED and task.state == WAITING and dependency.failure is not None:
+                self.fail(task, dependency.failure, dependency.blamed)
+
+    # --- in memory ---
+
+    def finish(self, task: SchedTask, done: TaskDone) -> None:
+        """A run succeeded."""
+        worker = self._placement.finished(task)
+        self._placement.measured(task, done.stop - done.start)
+        task.prefix.done += 1
+        worker.done += 1
+        for dependency in task.dependencies:
+            waiters = dependency.waiters
+            if waiters is not None:
+                waiters.discard(task)
+                if not waiters and not dependency.who_wants:
+                    self._loose.append(dependency)
+        self.store(task, worker, done.nbytes, done.type_name, done.payload)
+
+    def store(
+        self,
+        task: SchedTask,
+        worker: SchedWorker | None,
+        nbytes: int,
+        type_name: str,
+        payload: Payload | None,
+    ) -> None:
+        """The data is there: with a worker, or with us. Those who waited may go on."""
+        task.nbytes = nbytes
+        task.type_name = type_name
+        task.failure = None
+        self._move(task, MEMORY)
+        if worker is not None:
+            self.add_replica(task, worker)
+        if payload is not None:
+            self._keep_inline(task, payload)
+        if task.dependents:
+            for dependent in task.dependents:
+                waiting_on = dependent.waiting_on
+                if waiting_on is not None and task in waiting_on:
+                    waiting_on.remove(task)
+                    if not waiting_on and dependent.state == WAITING:
+                        self._ready(dependent)
+        if task.who_wants:
+            for client in task.who_wants:
+                self.announce(task, client)
+        elif not task.waiters:
+            self._loose.append(task)
+
+    def announce(self, task: SchedTask, client: SchedClient) -> None:
+        """Tell a client that a result is there; a small one goes along while its budget lasts."""
+        payload = task.payload
+        if payload is not None:
+            nbytes = len(payload.data)
+            if client.pushed + nbytes <= self._state.settings.client_budget:
+                client.pushed += nbytes - client.wants[task]
+                client.wants[task] = nbytes
+            else:
+                payload = None
+        self._outbox.done(client, KeyDone(task.key, task.type_name, task.nbytes, payload))
+
+    def add_replica(self, task: SchedTask, worker: SchedWorker) -> None:
+        """A worker holds the data."""
+        task.who_has = task.who_has | worker.only if task.who_has else worker.only
+        worker.holds.add(task)
+
+    def _keep_inline(self, task: SchedTask, payload: Payload) -> None:
+        state = self._state
+        task.payload = payload
+        state.inlined.append(task)
+        state.inlined_bytes += len(payload.data)
+        while state.inlined_bytes > state.settings.inline_budget and state.inlined:
+            oldest = state.inlined.popleft()
+            if oldest.payload is not None and oldest.who_has:
+                self._drop_inline(oldest)
+
+    def _drop_inline(self, task: SchedTask) -> None:
+        if task.payload is not None:
+            self._state.inlined_bytes -= len(task.payload.data)
+            task.payload = None
+
+    def lose_replica(self, task: SchedTask, worker: SchedWorker) -> None:
+        """A worker does not hold the data any more; if it was the last, the data is lost."""
+        worker.holds.discard(task)
+        if worker in task.who_has:
+            task.who_has = task.who_has - worker.only
+            if task.state == MEMORY and not task.who_has and task.payload is None:
+                self._lose(task, worker)
+
+    def _lose(self, task: SchedTask, worker: SchedWorker) -> None:
+        for client in task.who_wants:
+            client.pushed -= client.wants[task]
+            client.wants[task] = 0
+        if task.function is None:
+            self.fail(task, Lost(worker.address), task.key)
+            return
+        self._move(task, RELEASED)
+        for client in task.who_wants:
+            self._outbox.pending(client, task.key)
+        for dependent in task.waiters or ():
+            if dependent.state == QUEUED:
+                self._move(dependent, WAITING)
+                dependent.waiting_on = {task}
+            elif dependent.state == WAITING:
+                dependent.waiting_on = (dependent.waiting_on or set()) | {task}
+        if task.needed:
+            self.start(task)
+        else:
+            self._loose.append(task)
+
+    # --- failing ---
+
+    def fail(self, task: SchedTask, failure: Failure, blamed: str) -> None:
+        """The task erred; so do all that wait for it, and theirs."""
+        stack = [task]
+        while stack:
+            task = stack.pop()
+            if task.state in (ERRED, FORGOTTEN):
+                continue
+            if task.state == PROCESSING:
+                self._placement.finished(task)
+            self._move(task, ERRED)
+            task.failure = failure
+            task.blamed = blamed
+            task.waiting_on = None
+            self._stop_waiting(task)
+            for client in task.who_wants:
+                self._outbox.to_client(client, KeyErred(task.key, failure, blamed))
+            stack.extend(t for t in task.dependents or () if t.state in (WAITING, QUEUED))
+            self._loose.append(task)
+
+    def revive(self, task: SchedTask) -> None:
+        """Run an erred task again, and the erred ones it depends on."""
+        stack, erred = [task], []
+        while stack:
+            task = stack.pop()
+            if task.state != ERRED:
+                continue
+            self._move(task, RELEASED)
+            task.failure = None
+            task.suspicious = 0
+            erred.append(task)
+            for client in task.who_wants:
+                self._outbox.pending(client, task.key)
+            stack.extend(task.dependencies)
+        for task in erred:
+            self.start(task)
+
+    # --- letting go ---
+
+    def loosen(self, task: SchedTask) -> None:
+        """Somebody stopped needing this task: ``settle`` will look at it."""
+        self._loose.append(task)
+
+    def settle(self) -> None:
+        """Release, and where no lineage needs them forget, all tasks that nobody needs any more."""
+        loose = self._loose
+        while loose:
+            task = loose.pop()
+            if task.who_wants or task.waiters or task.state == FORGOTTEN:
+                continue
+            if task.state != RELEASED:
+                self.release(task)
+            if not task.dependents:
+                self._forget(task)
+
+    def release(self, task: SchedTask) -> None:
+        """Take a task back to where it needs nothing and holds nothing."""
+        state = task.state
+        if state == MEMORY:
+            for worker in task.who_has:
+                worker.holds.discard(task)
+                self._outbox.free(worker, task.key)
+            task.who_has = NOWHERE
+            self._drop_inline(task)
+        elif state == PROCESSING:
+            worker = self._placement.finished(task)
+            self._outbox.free(worker, task.key)
+            self._placement.resort(worker)
+        self._move(task, RELEASED)
+        task.waiting_on = None
+        task.failure = None
+        self._stop_waiting(task)
+
+    def _stop_waiting(self, task: SchedTask) -> None:
+        for dependency in task.dependencies:
+            waiters = dependency.waiters
+            if waiters and task in waiters:
+                waiters.remove(task)
+                if not waiters and not dependency.who_wants:
+                    self._loose.append(dependency)
+
+    def _forget(self, task: SchedTask) -> None:
+        self._move(task, FORGOTTEN)
+        state = self._state
+        del state.tasks[task.key]
+        state.scattering.pop(task.key, None)
+        counts = task.prefix.counts
+        counts[FORGOTTEN] = 0
+        for dependency in task.dependencies:
+            dependents = dependency.dependents
+            if dependents is not None:
+                dependents.discard(task)
+                if not dependents:
+                    dependency.dependents = None
+                    self._loose.append(dependency)
+        task.dependencies = ()
+        task.frames = NO_FRAMES
+        function = task.function
+        if function is not None:
+            record = state.functions[function]
+            record.tasks -= 1
+            if not record.tasks:
+                del state.functions[function]
+                for worker in state.workers.values():
+                    if function in worker.functions:
+                        worker.functions.discard(function)
+                        self._outbox.forget_function(worker, function)
+
+    def cancel(self, roots: list[SchedTask], client: SchedClient, reason: str, msg: str, force: bool) -> None:
+        """Cancel tasks and what depends on them, as far as this client (``force``: anybody) wants them."""
+        seen: set[SchedTask] = set()
+        stack = list(roots)
+        while stack:
+            task = stack.pop()
+            if task not in seen:
+                seen.add(task)
+                stack.extend(task.dependents or ())
+        cancelled: dict[SchedClient, list[str]] = {}
+        for task in seen:
+            for other in task.who_wants if force else task.who_wants & client.only:
+                cancelled.setdefault(other, []).append(task.key)
+                self.unwant(task, other)
+        for other, keys in cancelled.items():
+            self._outbox.to_client(other, KeysCancelled(keys, reason, msg))
+
+    def unwant(self, task: SchedTask, client: SchedClient) -> None:
+        """A client has no more futures for this task."""
+        client.pushed -= client.wants.pop(task, 0)
+        task.who_wants = NOBODY if len(task.who_wants) == 1 else task.who_wants - client.only
+        if not task.who_wants:
+            self._loose.append(task)
+
+
+def _add_waiter(task: SchedTask, waiter: SchedTask) -> None:
+    if task.waiters is None:
+        task.waiters = {waiter}
+    else:
+        task.waiters.add(waiter)

@@ -1,0 +1,145 @@
+"""Collects what one event makes the scheduler say, so that each party gets it in one batch, in order.
+
+Tasks for one worker merge into one ``Compute``, results for one client into one ``KeysDone``, and so on, as
+long as nothing else was said to that party in between: order is never changed, for links are FIFO and the
+machines rely on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from nbcluster.protocol.messages import (
+    Compute,
+    ComputeTask,
+    DefineFunctions,
+    ForgetFunctions,
+    FreeKeys,
+    KeyDone,
+    KeysDone,
+    KeysPending,
+    Message,
+)
+from nbcluster.protocol.payload import Payload
+from nbcluster.scheduler.state import SchedClient, SchedWorker
+from nbcluster.types import FunctionId, Key, WorkerName
+
+
+class ToWorker(NamedTuple):
+    """Send these messages to this worker, in this order."""
+
+    name: WorkerName
+    messages: list[Message]
+
+
+class ToClient(NamedTuple):
+    """Send these messages to this client, in this order."""
+
+    id: str
+    messages: list[Message]
+
+
+class Retired(NamedTuple):
+    """This worker runs nothing and holds nothing that is not elsewhere: it may go."""
+
+    name: WorkerName
+
+
+Command = ToWorker | ToClient | Retired
+
+_Batch = tuple[type[Message], list[Any]]
+
+
+class Outbox:
+    """Batches in the making, by recipient."""
+
+    __slots__ = ("_clients", "_retired", "_workers")
+
+    def __init__(self) -> None:
+        self._workers: dict[SchedWorker, list[_Batch]] = {}
+        self._clients: dict[SchedClient, list[_Batch]] = {}
+        self._retired: list[WorkerName] = []
+
+    def compute(self, worker: SchedWorker, task: ComputeTask) -> None:
+        """Assign a task."""
+        _append(self._workers, worker, Compute, task)
+
+    def define(self, worker: SchedWorker, function: FunctionId, definition: Payload) -> None:
+        """Send a function, ahead of the first task that needs it."""
+        _append(self._workers, worker, DefineFunctions, (function, definition))
+
+    def forget_function(self, worker: SchedWorker, function: FunctionId) -> None:
+        """Have a worker drop a function."""
+        _append(self._workers, worker, ForgetFunctions, function)
+
+    def free(self, worker: SchedWorker, key: Key) -> None:
+        """Have a worker forget a key."""
+        _append(self._workers, worker, FreeKeys, key)
+
+    def to_worker(self, worker: SchedWorker, message: Message) -> None:
+        """Say anything else to a worker."""
+        self._workers.setdefault(worker, []).append((type(message), [message]))
+
+    def done(self, client: SchedClient, item: KeyDone) -> None:
+        """Tell a client of a result."""
+        _append(self._clients, client, KeysDone, item)
+
+    def pending(self, client: SchedClient, key: Key) -> None:
+        """Tell a client that a result is being recomputed."""
+        _append(self._clients, client, KeysPending, key)
+
+    def to_client(self, client: SchedClient, message: Message) -> None:
+        """Say anything else to a client."""
+        self._clients.setdefault(client, []).append((type(message), [message]))
+
+    def retired(self, worker: SchedWorker) -> None:
+        """Announce that a worker may go."""
+        self._retired.append(worker.name)
+
+    def forget_worker(self, worker: SchedWorker) -> None:
+        """Drop what was meant for a worker that is gone."""
+        self._workers.pop(worker, None)
+
+    def flush(self) -> list[Command]:
+        """What has to be sent, merged; the outbox is empty afterwards."""
+        commands: list[Command] = []
+        if self._workers:
+            for worker, batches in self._workers.items():
+                commands.append(ToWorker(worker.name, [_message(batch) for batch in batches]))
+            self._workers = {}
+        if self._clients:
+            for client, batches in self._clients.items():
+                commands.append(ToClient(client.id, [_message(batch) for batch in batches]))
+            self._clients = {}
+        if self._retired:
+            commands += [Retired(name) for name in self._retired]
+            self._retired = []
+        return commands
+
+
+def _append(table: dict[Any, list[_Batch]], recipient: object, kind: type[Message], item: object) -> None:
+    batches = table.get(recipient)
+    if batches is None:
+        table[recipient] = [(kind, [item])]
+    elif batches[-1][0] is kind:
+        batches[-1][1].append(item)
+    else:
+        batches.append((kind, [item]))
+
+
+def _message(batch: _Batch) -> Message:
+    kind, items = batch
+    if kind is Compute:
+        return Compute(items)
+    if kind is KeysDone:
+        return KeysDone(items)
+    if kind is FreeKeys:
+        return FreeKeys(items)
+    if kind is KeysPending:
+        return KeysPending(items)
+    if kind is ForgetFunctions:
+        return ForgetFunctions(items)
+    if kind is DefineFunctions:
+        return DefineFunctions(dict(items))
+    message: Message = items[0]
+    return message

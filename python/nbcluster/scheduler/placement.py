@@ -1,0 +1,309 @@
+"""Which worker runs what: queues, prefetching and stealing.
+
+Theory
+- A task whose data is small may run anywhere: it waits in a *lane*, in priority order, and goes to whichever
+  worker has room. A task with large dependencies goes at once to the worker where it can start soonest, data
+  transfer counted.
+- A worker *has room* while it has fewer tasks than threads plus one, or less work than ``prefetch`` seconds
+  ahead. So no-op tasks travel a thousand at a time, while of long tasks each thread has one running and the
+  worker one spare.
+- A worker without work, and nothing queued: it takes half of what another has not started. One recall per
+  victim at a time; what comes back is queued and flows to whoever has room by then.
+- There is a lane per set of constraints (workers, resources); tasks that nobody connected can run simply wait
+  in it.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from itertools import islice
+
+from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks, TaskOptions
+from nbcluster.scheduler.outbox import Outbox
+from nbcluster.scheduler.state import PROCESSING, QUEUED, SchedTask, SchedulerState, SchedWorker
+from nbcluster.types import Status
+
+_NO_DEPENDENCIES: list[Dependency] = []
+_VICTIMS_EXAMINED = 8
+
+
+class Lane:
+    """Queued tasks that share their constraints."""
+
+    __slots__ = ("heap", "resources", "strict", "workers")
+
+    def __init__(self, options: TaskOptions) -> None:
+        self.heap: list[tuple[int, int, SchedTask]] = []
+        self.workers = frozenset(options.workers) if options.workers else None
+        self.strict = not options.allow_other_workers
+        self.resources = options.resources
+
+    def allows(self, worker: SchedWorker) -> bool:
+        """True if this worker could ever run these tasks."""
+        if self.workers is not None and self.strict and not is_named(worker, self.workers):
+            return False
+        return all(worker.resources.get(name, 0) >= amount for name, amount in self.resources.items())
+
+    def fits(self, worker: SchedWorker) -> bool:
+        """True if the worker has the resources free right now."""
+        return all(worker.available.get(name, 0) >= amount for name, amount in self.resources.items())
+
+    def __len__(self) -> int:
+        return sum(1 for _, order, task in self.heap if task.state == QUEUED and task.order == order)
+
+
+def is_named(worker: SchedWorker, names: frozenset[str]) -> bool:
+    """True if a restriction names this worker, by name or by address."""
+    return worker.address in names or str(worker.name) in names
+
+
+class Placement:
+    """Assigns queued tasks to workers; the only one that touches ``processing`` and occupancy."""
+
+    def __init__(self, state: SchedulerState, outbox: Outbox) -> None:
+        self._state = state
+        self._outbox = outbox
+        self._settings = state.settings
+        self._any = Lane(TaskOptions())
+        self._lanes: dict[tuple[object, ...], Lane] = {}
+        # Ordered sets. Idle: fewer tasks than threads. Open: has room. Busy: more tasks than threads.
+        self._idle: dict[SchedWorker, None] = {}
+        self._open: dict[SchedWorker, None] = {}
+        self._busy: dict[SchedWorker, None] = {}
+
+    # --- queueing ---
+
+    def enqueue(self, task: SchedTask) -> None:
+        """Take a task that can run: place it now where its data is, or queue it."""
+        options = task.options
+        if task.dependencies and not options.resources and self._has_large_data(task):
+            worker = self._nearest(task)
+            if worker is not None:
+                self._assign(task, worker)
+                return
+        lane = self._lane(options) if options.workers or options.resources else self._any
+        heappush(lane.heap, (-options.priority, task.order, task))
+
+    def fill(self) -> None:
+        """Hand queued tasks to workers that have room; then let idle workers take from busy ones."""
+        idle, open_ = self._idle, self._open
+        heap = self._any.heap
+        assign = self._assign
+        while heap and (idle or open_):
+            task = heappop(heap)[2]
+            if task.state == QUEUED:
+                assign(task, next(iter(idle or open_)))
+        if self._lanes:
+            self._fill_lanes()
+        if idle and self._busy:
+            self._steal()
+
+    def _fill_lanes(self) -> None:
+        for signature, lane in list(self._lanes.items()):
+            heap = lane.heap
+            while heap:
+                task = heap[0][2]
+                if task.state != QUEUED:
+                    heappop(heap)
+                    continue
+                worker = self._room_in(lane)
+                if worker is None:
+                    break
+                heappop(heap)
+                self._assign(task, worker)
+            if not heap:
+                del self._lanes[signature]
+
+    def _room_in(self, lane: Lane) -> SchedWorker | None:
+        preferred = None
+        for group in (self._idle, self._open):
+            for worker in group:
+                if lane.allows(worker) and lane.fits(worker):
+                    if lane.workers is None or is_named(worker, lane.workers):
+                        return worker
+                    preferred = preferred or worker
+        return preferred
+
+    def _lane(self, options: TaskOptions) -> Lane:
+        signature = (
+            frozenset(options.workers or ()),
+            options.allow_other_workers,
+            frozenset(options.resources.items()),
+        )
+        lane = self._lanes.get(signature)
+        if lane is None:
+            lane = self._lanes[signature] = Lane(options)
+        return lane
+
+    # --- data locality ---
+
+    def _has_large_data(self, task: SchedTask) -> bool:
+        limit = self._settings.inline_limit
+        return any(d.nbytes > limit and d.who_has for d in task.dependencies)
+
+    def _nearest(self, task: SchedTask) -> SchedWorker | None:
+        """The worker on which the task could start soonest, among those with its data and one that has
+        room."""
+        candidates = {worker for dependency in task.dependencies for worker in dependency.who_has}
+        candidates.update(islice(self._idle or self._open, 1))
+        names = frozenset(task.options.workers) if task.options.workers else None
+        if names is not None:
+            named = {w for w in self._state.workers.values() if is_named(w, names)}
+            if named or not task.options.allow_other_workers:
+                candidates = named
+        candidates = {worker for worker in candidates if worker.status == Status.RUNNING}
+        if not candidates:
+            return None
+        return min(candidates, key=lambda worker: (self._start_time(task, worker), str(worker.name)))
+
+    def _start_time(self, task: SchedTask, worker: SchedWorker) -> float:
+        missing = sum(d.nbytes for d in task.dependencies if worker not in d.who_has)
+        return worker.occupancy / worker.nthreads + missing / self._settings.bandwidth
+
+    # --- assigning ---
+
+    def _assign(self, task: SchedTask, worker: SchedWorker) -> None:
+        state, settings = self._state, self._settings
+        state.run_ids = run_id = state.run_ids + 1
+        prefix = task.prefix
+        mean = prefix.mean
+        estimate = settings.unknown_duration if mean is None else mean
+        task.estimate = estimate
+        task.run_id = run_id
+        task.processing_on = worker
+        counts = prefix.counts
+        counts[QUEUED] -= 1
+        counts[PROCESSING] += 1
+        task.state = PROCESSING
+        worker.processing[run_id] = task
+        worker.occupancy += estimate
+        options = task.options
+        if options.resources:
+            for name, amount in options.resources.items():
+                worker.available[name] -= amount
+        function = task.function
+        assert function is not None
+        if function not in worker.functions:
+            worker.functions.add(function)
+            self._outbox.define(worker, function, state.functions[function].definition)
+        self._outbox.compute(
+            worker,
+            ComputeTask(
+                task.key,
+                run_id,
+                function,
+                task.data,
+                (-options.priority, task.order),
+                self._dependencies(task, worker) if task.dependencies else _NO_DEPENDENCIES,
+                task.frames,
+            ),
+        )
+        self._sort(worker)
+
+    def _dependencies(self, task: SchedTask, worker: SchedWorker) -> list[Dependency]:
+        limit = self._settings.inline_limit
+        dependencies = []
+        for needed in task.dependencies:
+            holders = needed.who_has
+            payload = needed.payload
+            if worker in holders:
+                dependencies.append(Dependency(needed.key, None, [worker.address], needed.nbytes))
+            elif payload is not None and (not holders or payload.is_live or payload.nbytes <= limit):
+                dependencies.append(Dependency(needed.key, payload, [], needed.nbytes))
+            else:
+                addresses = [holder.address for holder in holders]
+                dependencies.append(Dependency(needed.key, None, addresses, needed.nbytes))
+        return dependencies
+
+    def finished(self, task: SchedTask) -> SchedWorker:
+        """A run is over, however it ended: give its share of the worker back."""
+        worker = task.processing_on
+        assert worker is not None
+        del worker.processing[task.run_id]
+        worker.occupancy = max(0.0, worker.occupancy - task.estimate) if worker.processing else 0.0
+        for name, amount in task.options.resources.items():
+            worker.available[name] += amount
+        task.processing_on = None
+        return worker
+
+    def measured(self, task: SchedTask, duration: float) -> None:
+        """Learn from one run how long tasks of this name take."""
+        duration = max(duration, self._settings.least_duration)
+        prefix = task.prefix
+        mean = prefix.mean
+        prefix.mean = duration if mean is None else mean + 0.2 * (duration - mean)
+
+    # --- workers ---
+
+    def resort(self, worker: SchedWorker) -> None:
+        """Look again at whether a worker is idle, open or busy."""
+        self._sort(worker)
+
+    def _sort(self, worker: SchedWorker) -> None:
+        """Put a worker into the sets it belongs to now; last in line for the next task."""
+        settings, nthreads = self._settings, worker.nthreads
+        count = len(worker.processing)
+        if worker.status != Status.RUNNING:
+            self.remove(worker)
+            return
+        self._open.pop(worker, None)
+        if count < nthreads:
+            self._idle.pop(worker, None)
+            self._idle[worker] = None
+        else:
+            self._idle.pop(worker, None)
+        if count <= nthreads or (
+            worker.occupancy < nthreads * settings.prefetch and count < nthreads * settings.most_ahead
+        ):
+            self._open[worker] = None
+        if count > nthreads:
+            self._busy[worker] = None
+        else:
+            self._busy.pop(worker, None)
+
+    def remove(self, worker: SchedWorker) -> None:
+        """A worker left, or takes no more tasks."""
+        self._idle.pop(worker, None)
+        self._open.pop(worker, None)
+        self._busy.pop(worker, None)
+
+    # --- stealing ---
+
+    def _steal(self) -> None:
+        """Recall half of what the busiest of a few victims has not started."""
+        victims = [w for w in islice(self._busy, _VICTIMS_EXAMINED) if w.recalling is None]
+        if not victims:
+            return
+        thief = next(iter(self._idle))
+        victim = max(victims, key=lambda w: len(w.processing) - w.nthreads)
+        self._busy[victim] = self._busy.pop(victim)
+        spare = len(victim.processing) - victim.nthreads
+        latest = islice(reversed(victim.processing.values()), (spare + 1) // 2)
+        run_ids = [task.run_id for task in latest if self._worth_moving(task, victim, thief)]
+        if run_ids:
+            self._recall(victim, run_ids)
+
+    def _worth_moving(self, task: SchedTask, victim: SchedWorker, thief: SchedWorker) -> bool:
+        if task.options.workers and not is_named(thief, frozenset(task.options.workers)):
+            return False
+        if any(thief.resources.get(name, 0) < amount for name, amount in task.options.resources.items()):
+            return False
+        return not task.dependencies or self._start_time(task, thief) < self._start_time(task, victim)
+
+    def recall_all(self, worker: SchedWorker) -> None:
+        """Ask for everything back that a worker has not started."""
+        if worker.processing:
+            self._recall(worker, list(worker.processing))
+
+    def _recall(self, victim: SchedWorker, run_ids: list[int]) -> None:
+        self._state.recalls = request = self._state.recalls + 1
+        victim.recalling = request
+        self._outbox.to_worker(victim, RecallTasks(run_ids, request))
+
+    # --- figures ---
+
+    def unplaceable(self) -> int:
+        """How many queued tasks no connected worker could ever run."""
+        workers = self._state.workers.values()
+        lanes = [self._any, *self._lanes.values()]
+        return sum(len(lane) for lane in lanes if not any(lane.allows(worker) for worker in workers))

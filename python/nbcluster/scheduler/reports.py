@@ -1,0 +1,292 @@
+"""What workers report, and what their coming and going means: one method per message."""
+
+from __future__ import annotations
+
+from itertools import cycle
+
+from nbcluster.protocol.messages import (
+    AcquireReplicas,
+    DataAdded,
+    Killed,
+    Location,
+    MissingData,
+    Raised,
+    RegisterWorker,
+    ReplicasFailed,
+    TaskErred,
+    TaskOutput,
+    TaskRescheduled,
+    TaskReturned,
+    TasksDone,
+    TasksRecalled,
+    WorkerMetrics,
+)
+from nbcluster.scheduler.events import WorkerLeft
+from nbcluster.scheduler.machine import Machine
+from nbcluster.scheduler.outbox import Outbox
+from nbcluster.scheduler.placement import Placement
+from nbcluster.scheduler.requests import Requests
+from nbcluster.scheduler.state import (
+    MEMORY,
+    RELEASED,
+    RunRecord,
+    SchedTask,
+    SchedulerState,
+    SchedWorker,
+)
+from nbcluster.types import Key, RunId, Status, WorkerName
+
+
+class Reports:
+    """Handlers of ``WorkerMessage``, and of workers that join, leave and retire."""
+
+    def __init__(
+        self,
+        state: SchedulerState,
+        machine: Machine,
+        placement: Placement,
+        requests: Requests,
+        outbox: Outbox,
+    ) -> None:
+        self._state = state
+        self._machine = machine
+        self._placement = placement
+        self._requests = requests
+        self._outbox = outbox
+
+    # --- runs ---
+
+    def tasks_done(self, worker: SchedWorker, message: TasksDone) -> None:
+        """Runs that succeeded; a stale one's result is freed."""
+        processing, finish, state = worker.processing, self._machine.finish, self._state
+        stream, name = state.stream, worker.name
+        number = state.runs_done
+        for done in message.items:
+            task = processing.get(done.run_id)
+            if task is None:
+                self._free_stale(worker, done.key)
+                continue
+            number += 1
+            stream.append(
+                RunRecord(
+                    number,
+                    done.key,
+                    task.prefix.name,
+                    name,
+                    done.thread,
+                    done.start,
+                    done.stop,
+                    "finished",
+                    done.nbytes,
+                )
+            )
+            finish(task, done)
+        state.runs_done = number
+        self._placement.resort(worker)
+
+    def _free_stale(self, worker: SchedWorker, key: Key) -> None:
+        task = self._state.tasks.get(key)
+        if task is None or (worker not in task.who_has and task.processing_on is not worker):
+            self._outbox.free(worker, key)
+
+    def task_erred(self, worker: SchedWorker, message: TaskErred) -> None:
+        """A run raised: try again while retries last, else the task errs."""
+        task = worker.processing.get(message.run_id)
+        if task is None:
+            return
+        state = self._state
+        state.runs_done += 1
+        state.stream.append(
+            RunRecord(
+                state.runs_done,
+                task.key,
+                task.prefix.name,
+                worker.name,
+                message.thread,
+                message.start,
+                message.stop,
+                "error",
+                0,
+            )
+        )
+        worker.done += 1
+        if task.retries > 0:
+            task.retries -= 1
+            self._machine.requeue(task)
+        else:
+            self._machine.fail(task, Raised(message.error), task.key)
+        self._placement.resort(worker)
+
+    def rescheduled(self, worker: SchedWorker, message: TaskRescheduled) -> None:
+        """The task asked to be run again."""
+        self._take_back(worker, message.run_id)
+
+    def returned(self, worker: SchedWorker, message: TaskReturned) -> None:
+        """The worker could not fetch what the task needs: those replicas do not exist."""
+        self._lose_missing(message.missing)
+        self._take_back(worker, message.run_id)
+
+    def recalled(self, worker: SchedWorker, message: TasksRecalled) -> None:
+        """The worker gave back what it had not started."""
+        if worker.recalling == message.request:
+            worker.recalling = None
+        for run_id in message.run_ids:
+            self._take_back(worker, run_id)
+
+    def _take_back(self, worker: SchedWorker, run_id: RunId) -> None:
+        task = worker.processing.get(run_id)
+        if task is not None:
+            self._machine.requeue(task)
+        self._placement.resort(worker)
+
+    def output(self, worker: SchedWorker, message: TaskOutput) -> None:
+        """Pass on what a task printed: to whoever holds its future, else to who submitted it."""
+        task = self._state.tasks.get(message.key)
+        if task is None:
+            return
+        for client in task.who_wants or (() if task.origin is None else (task.origin,)):
+            if client.id in self._state.clients:
+                self._outbox.to_client(client, message)
+
+    # --- data ---
+
+    def data_added(self, worker: SchedWorker, message: DataAdded) -> None:
+        """The worker holds more: scattered data, or copies."""
+        for stored in message.items:
+            task = self._state.tasks.get(stored.key)
+            scattering = self._state.scattering.pop(stored.key, None)
+            if task is None:
+                self._outbox.free(worker, stored.key)
+            elif task.state == MEMORY:
+                self._machine.add_replica(task, worker)
+                self._copied(task)
+            elif scattering is not None and task.state == RELEASED:
+                item = scattering.item
+                payload = item.payload
+                small = payload.nbytes <= self._state.settings.inline_limit and not payload.frames
+                self._machine.store(
+                    task, worker, item.nbytes or stored.nbytes, item.type_name, payload if small else None
+                )
+            else:
+                self._outbox.free(worker, stored.key)
+
+    def replicas_failed(self, worker: SchedWorker, message: ReplicasFailed) -> None:
+        """Copies that a worker was asked to make could not be made."""
+        self._lose_missing(message.missing)
+        for missing in message.missing:
+            task = self._state.tasks.get(missing.key)
+            if task is not None:
+                self._copied(task)
+
+    def _lose_missing(self, missing: list[MissingData]) -> None:
+        for item in missing:
+            task = self._state.tasks.get(item.key)
+            holder = self._state.by_address.get(item.holder)
+            if task is not None and holder is not None and holder in task.who_has:
+                self._outbox.free(holder, task.key)
+                self._machine.lose_replica(task, holder)
+
+    def metrics(self, worker: SchedWorker, message: WorkerMetrics) -> None:
+        """What the worker measured of itself."""
+        worker.memory = message.memory
+        worker.stored = message.stored
+        worker.cpu = message.cpu
+        worker.executing = message.executing
+
+    # --- coming and going ---
+
+    def joined(self, message: RegisterWorker, now: float) -> None:
+        """A worker is there: it gets work at once."""
+        worker = SchedWorker(
+            message.name,
+            message.address,
+            message.nthreads,
+            pid=message.pid,
+            memory_limit=message.memory_limit,
+            resources=message.resources,
+            joined=now,
+        )
+        state = self._state
+        state.workers[worker.name] = worker
+        state.by_address[worker.address] = worker
+        self._placement.resort(worker)
+        waiting = [key for key, scattering in state.scattering.items() if not scattering.targets]
+        if waiting:
+            self._requests.place_scattered(waiting)
+
+    def left(self, event: WorkerLeft) -> None:
+        """A worker is gone: its tasks run elsewhere, the one it died of is blamed, its data is recomputed."""
+        state = self._state
+        worker = state.workers.pop(event.name, None)
+        if worker is None:
+            return
+        state.by_address.pop(worker.address, None)
+        self._placement.remove(worker)
+        self._outbox.forget_worker(worker)
+        worker.status = Status.CLOSED
+        if state.retiring.pop(event.name, None) is not None and not worker.processing:
+            self._outbox.retired(worker)
+        for scattering in list(state.scattering.values()):
+            scattering.targets.discard(event.name)
+        for task in list(worker.holds):
+            self._machine.lose_replica(task, worker)
+        for run_id, task in list(worker.processing.items()):
+            if task.processing_on is not worker:
+                continue
+            if run_id in event.running:
+                task.suspicious += 1
+                if task.suspicious > state.settings.allowed_failures:
+                    failure = Killed(task.suspicious, worker.address, event.cause, event.log)
+                    self._machine.fail(task, failure, task.key)
+                    continue
+            self._machine.requeue(task)
+        self._requests.place_scattered([k for k, s in state.scattering.items() if not s.targets])
+
+    def retire(self, names: list[WorkerName]) -> None:
+        """Let workers go gently: no more tasks, what they alone hold is copied elsewhere first."""
+        state = self._state
+        leaving = [state.workers[name] for name in names if name in state.workers]
+        for worker in leaving:
+            worker.status = Status.RETIRING
+            self._placement.remove(worker)
+            self._placement.recall_all(worker)
+        staying = [worker for worker in state.workers.values() if worker.status == Status.RUNNING]
+        turn = cycle(sorted(staying, key=lambda worker: worker.stored))
+        copies: dict[SchedWorker, list[Location]] = {}
+        for worker in leaving:
+            pending = state.retiring.setdefault(worker.name, set())
+            for task in worker.holds:
+                if staying and not self._held_elsewhere(task):
+                    pending.add(task.key)
+                    location = Location(task.key, None, [worker.address], task.nbytes)
+                    copies.setdefault(next(turn), []).append(location)
+        for target, locations in copies.items():
+            self._outbox.to_worker(target, AcquireReplicas(locations))
+        self.check_retiring()
+
+    def _held_elsewhere(self, task: SchedTask) -> bool:
+        return any(holder.status == Status.RUNNING for holder in task.who_has)
+
+    def _copied(self, task: SchedTask) -> None:
+        for keys in self._state.retiring.values():
+            keys.discard(task.key)
+
+    def check_retiring(self) -> None:
+        """Announce the retiring workers that run nothing and hold nothing that is nowhere else."""
+        state = self._state
+        for name, pending in list(state.retiring.items()):
+            worker = state.workers[name]
+            pending -= {key for key in pending if key not in state.tasks}
+            if worker.processing or pending:
+                continue
+            fresh = [
+                task
+                for task in worker.holds
+                if not self._held_elsewhere(task)
+                and any(w.status == Status.RUNNING for w in state.workers.values())
+            ]
+            if fresh:
+                self.retire([name])
+                return
+            del state.retiring[name]
+            self._outbox.retired(worker)

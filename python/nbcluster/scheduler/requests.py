@@ -1,0 +1,215 @@
+"""What clients may ask: one method per message."""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+
+from nbcluster.protocol.messages import (
+    CancelKeys,
+    KeyErred,
+    Locate,
+    Located,
+    Location,
+    PutData,
+    ReleaseKeys,
+    ReportMissing,
+    RetryKeys,
+    Scatter,
+    SubmitTasks,
+    WantKeys,
+)
+from nbcluster.protocol.payload import Payload
+from nbcluster.scheduler.machine import Machine
+from nbcluster.scheduler.outbox import Outbox
+from nbcluster.scheduler.placement import is_named
+from nbcluster.scheduler.state import (
+    ERRED,
+    MEMORY,
+    RELEASED,
+    FunctionRecord,
+    Scattering,
+    SchedClient,
+    SchedTask,
+    SchedulerState,
+    SchedWorker,
+)
+from nbcluster.types import FunctionId, Key, Status, key_prefix
+
+
+class Requests:
+    """Handlers of ``ClientMessage``."""
+
+    def __init__(self, state: SchedulerState, machine: Machine, outbox: Outbox) -> None:
+        self._state = state
+        self._machine = machine
+        self._outbox = outbox
+
+    # --- tasks ---
+
+    def submit(self, client: SchedClient, message: SubmitTasks) -> None:
+        """Make tasks of new keys and start them; join the ones that are there."""
+        tasks, machine = self._state.tasks, self._machine
+        keys = message.keys
+        sparse = bool(message.dependencies or message.frames)
+        prefix = self._state.prefix(key_prefix(keys[0])) if keys else None
+        new = []
+        for index, key in enumerate(keys):
+            task = tasks.get(key)
+            if task is None or (task.function is None and task.state in (RELEASED, ERRED)):
+                if task is None:
+                    if prefix is None or not key.startswith(prefix.name):
+                        prefix = self._state.prefix(key_prefix(key))
+                    task = self._new_task(key, prefix)
+                elif task.state == ERRED:
+                    machine.release(task)
+                task.function = message.function
+                task.data = message.arguments[index]
+                task.options = message.options
+                task.retries = message.options.retries
+                task.origin = client
+                if sparse:
+                    self._add_details(task, index, message)
+                new.append(task)
+                self._want(client, task)
+            else:
+                self._want(client, task)
+                self._catch_up(client, task)
+        if new:
+            self._count_function(message.function, message.definition, len(new))
+            for task in new:
+                machine.start(task)
+
+    def _new_task(self, key: Key, prefix_record: object = None) -> SchedTask:
+        state = self._state
+        state.orders += 1
+        prefix = state.prefix(key_prefix(key)) if prefix_record is None else prefix_record
+        task = SchedTask(key, prefix, state.orders)  # type: ignore[arg-type]
+        task.prefix.counts[RELEASED] += 1
+        state.tasks[key] = task
+        return task
+
+    def _add_details(self, task: SchedTask, index: int, message: SubmitTasks) -> None:
+        frames = message.frames.get(index)
+        if frames:
+            task.frames = frames
+        names = message.dependencies.get(index)
+        if names:
+            task.dependencies = tuple(self._dependency(name) for name in dict.fromkeys(names))
+            for dependency in task.dependencies:
+                if dependency.dependents is None:
+                    dependency.dependents = {task}
+                else:
+                    dependency.dependents.add(task)
+
+    def _dependency(self, key: Key) -> SchedTask:
+        """The task behind a dependency; an unknown one is a task whose data was lost: its dependents err by
+        name."""
+        return self._state.tasks.get(key) or self._new_task(key)
+
+    def _count_function(self, function: FunctionId, definition: Payload, tasks: int) -> None:
+        record = self._state.functions.get(function)
+        if record is None:
+            record = self._state.functions[function] = FunctionRecord(definition)
+        record.tasks += tasks
+
+    def _want(self, client: SchedClient, task: SchedTask) -> None:
+        if task not in client.wants:
+            client.wants[task] = 0
+            task.who_wants = task.who_wants | client.only if task.who_wants else client.only
+
+    def _catch_up(self, client: SchedClient, task: SchedTask) -> None:
+        """Tell a client at once what is known of a task that others have brought somewhere."""
+        if task.state == MEMORY:
+            self._machine.announce(task, client)
+        elif task.state == ERRED and task.failure is not None:
+            self._outbox.to_client(client, KeyErred(task.key, task.failure, task.blamed))
+        elif task.state == RELEASED:
+            self._machine.start(task)
+
+    def want(self, client: SchedClient, message: WantKeys) -> None:
+        """The client rebuilt futures from their keys."""
+        for key in message.keys:
+            task = self._dependency(key)
+            self._want(client, task)
+            self._catch_up(client, task)
+
+    def release(self, client: SchedClient, message: ReleaseKeys) -> None:
+        """The client's last futures for these keys are gone."""
+        tasks, wants, unwant = self._state.tasks, client.wants, self._machine.unwant
+        for key in message.keys:
+            task = tasks.get(key)
+            if task is not None and task in wants:
+                unwant(task, client)
+
+    def cancel(self, client: SchedClient, message: CancelKeys) -> None:
+        """Cancel tasks and their dependents."""
+        roots = [task for key in message.keys if (task := self._state.tasks.get(key)) is not None]
+        self._machine.cancel(roots, client, message.reason, message.msg, message.force)
+
+    def retry(self, client: SchedClient, message: RetryKeys) -> None:
+        """Run erred tasks again."""
+        for key in message.keys:
+            task = self._state.tasks.get(key)
+            if task is not None and task.state == ERRED:
+                self._machine.revive(task)
+
+    # --- data ---
+
+    def scatter(self, client: SchedClient, message: Scatter) -> None:
+        """Give data to workers to hold; it counts as there once the first of them has it."""
+        for item in message.items:
+            task = self._state.tasks.get(item.key) or self._new_task(item.key)
+            self._want(client, task)
+            if task.state == MEMORY and not message.broadcast:
+                self._machine.announce(task, client)
+                continue
+            if task.state == ERRED:
+                self._machine.release(task)
+            self._state.scattering[item.key] = Scattering(item)
+        keys = [item.key for item in message.items if item.key in self._state.scattering]
+        self.place_scattered(keys, message.workers, message.broadcast)
+
+    def place_scattered(
+        self, keys: list[Key], names: list[str] | None = None, broadcast: bool = False
+    ) -> None:
+        """Send data that nobody holds yet to workers, in turn; it waits here while there are none."""
+        workers = self._running(names)
+        if not workers:
+            return
+        by_worker: dict[SchedWorker, list[Key]] = {}
+        turn = cycle(sorted(workers, key=lambda worker: worker.stored))
+        for key in keys:
+            targets = workers if broadcast else list(islice(turn, 1))
+            for worker in targets:
+                by_worker.setdefault(worker, []).append(key)
+        scattering = self._state.scattering
+        for worker, chosen in by_worker.items():
+            for key in chosen:
+                scattering[key].targets.add(worker.name)
+            self._outbox.to_worker(worker, PutData([scattering[key].item for key in chosen]))
+
+    def _running(self, names: list[str] | None) -> list[SchedWorker]:
+        workers = [w for w in self._state.workers.values() if w.status == Status.RUNNING]
+        if names:
+            chosen = frozenset(names)
+            workers = [worker for worker in workers if is_named(worker, chosen)]
+        return workers
+
+    def locate(self, client: SchedClient, message: Locate) -> None:
+        """Say where results are."""
+        items = []
+        for key in message.keys:
+            task = self._state.tasks.get(key)
+            if task is not None and task.state == MEMORY:
+                holders = [worker.address for worker in task.who_has]
+                items.append(Location(key, task.payload, holders, task.nbytes))
+        self._outbox.to_client(client, Located(message.request, items))
+
+    def report_missing(self, client: SchedClient, message: ReportMissing) -> None:
+        """A client could not fetch what a worker was said to hold."""
+        for missing in message.missing:
+            task = self._state.tasks.get(missing.key)
+            worker = self._state.by_address.get(missing.holder)
+            if task is not None and worker is not None and worker in task.who_has:
+                self._outbox.free(worker, task.key)
+                self._machine.lose_replica(task, worker)

@@ -1,0 +1,303 @@
+"""What the scheduler knows: tasks, workers, clients. Plain records; only ``machine`` changes a task's state.
+
+    released ──▶ waiting ──▶ queued ──▶ processing ──▶ memory
+       ▲            │          ▲            │             │
+       │            ▼          └────────────┤             │
+       └──────────────── erred ◀────────────┘             │
+       └──────────────────────────────────────────────────┘   (and from anywhere to forgotten)
+
+A task is *wanted* by clients that hold futures for it and *awaited* by tasks that need its data. In memory
+and neither wanted nor awaited, its data is freed: it is released. Released, with no dependent left that might
+have to be run again, it is forgotten. Until then the released task is the lineage from which lost data is
+recomputed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from nbcluster.protocol.messages import DataItem, Failure, TaskOptions
+from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.types import Address, FunctionId, Key, RunId, Status, WorkerName
+
+State = int
+RELEASED: Final = 0
+WAITING: Final = 1
+QUEUED: Final = 2
+PROCESSING: Final = 3
+MEMORY: Final = 4
+ERRED: Final = 5
+FORGOTTEN: Final = 6
+STATE_NAMES: Final = ("released", "waiting", "queued", "processing", "memory", "erred", "forgotten")
+
+NOBODY: Final[frozenset[SchedClient]] = frozenset()
+NOWHERE: Final[frozenset[SchedWorker]] = frozenset()
+NO_FRAMES: Final[list[Frame]] = []
+NO_OPTIONS: Final = TaskOptions()
+
+
+class Settings(NamedTuple):
+    """How the scheduler weighs things; all times are seconds, all sizes bytes."""
+
+    allowed_failures: int = 3
+    """A task errs when more workers than this died while they ran it."""
+    prefetch: float = 0.02
+    """How much work a worker is sent ahead of need, per thread."""
+    most_ahead: int = 1000
+    """And how many tasks at most, per thread."""
+    unknown_duration: float = 0.1
+    least_duration: float = 20e-6
+    """What even a task that does nothing costs a worker."""
+    bandwidth: float = 1e9
+    inline_limit: int = 4096
+    """Results up to this size ride inside the assignments of their dependents."""
+    inline_budget: int = 64 * 2**20
+    """Bytes of small results that the scheduler itself keeps."""
+    client_budget: int = 64 * 2**20
+    """Bytes of small results pushed to each client before it asks."""
+    story_length: int = 20_000
+    stream_length: int = 20_000
+
+
+class SchedPrefix:
+    """Tasks that share a function name: how many in which state, and how long they take."""
+
+    __slots__ = ("counts", "done", "mean", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.counts = [0] * len(STATE_NAMES)
+        self.done = 0
+        self.mean: float | None = None
+
+
+class SchedTask:
+    """One task. Sets that are mostly empty or mostly alike are shared frozensets: pending tasks come by the
+    million."""
+
+    __slots__ = (
+        "blamed",
+        "data",
+        "dependencies",
+        "dependents",
+        "estimate",
+        "failure",
+        "frames",
+        "function",
+        "key",
+        "nbytes",
+        "options",
+        "order",
+        "origin",
+        "payload",
+        "prefix",
+        "processing_on",
+        "retries",
+        "run_id",
+        "state",
+        "suspicious",
+        "type_name",
+        "waiters",
+        "waiting_on",
+        "who_has",
+        "who_wants",
+    )
+
+    def __init__(self, key: Key, prefix: SchedPrefix, order: int) -> None:
+        self.key = key
+        self.prefix = prefix
+        self.order = order
+        self.state: State = RELEASED
+        self.function: FunctionId | None = None
+        """None: data that was scattered, which nothing can recompute."""
+        self.data = b""
+        self.frames: list[Frame] = NO_FRAMES
+        self.options: TaskOptions = NO_OPTIONS
+        self.origin: SchedClient | None = None
+        self.dependencies: tuple[SchedTask, ...] = ()
+        self.dependents: set[SchedTask] | None = None
+        """Every task that names this one as its dependency, until it is forgotten."""
+        self.waiters: set[SchedTask] | None = None
+        """Those of them that still need the data for a run."""
+        self.waiting_on: set[SchedTask] | None = None
+        self.who_wants: frozenset[SchedClient] = NOBODY
+        self.who_has: frozenset[SchedWorker] = NOWHERE
+        self.processing_on: SchedWorker | None = None
+        self.run_id: RunId = 0
+        self.estimate = 0.0
+        self.retries = 0
+        self.suspicious = 0
+        self.payload: Payload | None = None
+        self.nbytes = 0
+        self.type_name = ""
+        self.failure: Failure | None = None
+        self.blamed: Key = ""
+
+    @property
+    def awaited(self) -> bool:
+        """True if some task still needs the data."""
+        return bool(self.waiters)
+
+    @property
+    def needed(self) -> bool:
+        """True if anybody still cares for the result."""
+        return bool(self.who_wants or self.waiters)
+
+    def __lt__(self, other: SchedTask) -> bool:
+        return self.order < other.order
+
+    def __repr__(self) -> str:
+        return f"<SchedTask {self.key!r} {STATE_NAMES[self.state]}>"
+
+
+class SchedWorker:
+    """One worker, as the scheduler sees it."""
+
+    __slots__ = (
+        "address",
+        "available",
+        "cpu",
+        "done",
+        "executing",
+        "functions",
+        "holds",
+        "joined",
+        "memory",
+        "memory_limit",
+        "name",
+        "nthreads",
+        "occupancy",
+        "only",
+        "pid",
+        "processing",
+        "recalling",
+        "resources",
+        "status",
+        "stored",
+    )
+
+    def __init__(
+        self,
+        name: WorkerName,
+        address: Address,
+        nthreads: int,
+        *,
+        pid: int = 0,
+        memory_limit: int | None = None,
+        resources: dict[str, float] | None = None,
+        joined: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.nthreads = nthreads
+        self.pid = pid
+        self.memory_limit = memory_limit
+        self.resources = dict(resources or {})
+        self.available = dict(self.resources)
+        self.joined = joined
+        self.status = Status.RUNNING
+        self.processing: dict[RunId, SchedTask] = {}
+        """In the order in which they were assigned."""
+        self.holds: set[SchedTask] = set()
+        self.functions: set[FunctionId] = set()
+        self.occupancy = 0.0
+        self.recalling: RunId | None = None
+        """The recall under way, if any: one at a time."""
+        self.done = 0
+        self.executing = 0
+        self.memory = 0
+        self.stored = 0
+        self.cpu = 0.0
+        self.only: frozenset[SchedWorker] = frozenset((self,))
+
+    def __repr__(self) -> str:
+        return f"<SchedWorker {self.name!r} {self.status} processing={len(self.processing)}>"
+
+
+class SchedClient:
+    """One connected client and what it holds futures for."""
+
+    __slots__ = ("id", "only", "pushed", "wants")
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.wants: dict[SchedTask, int] = {}
+        """With the bytes of each result that were pushed to it."""
+        self.pushed = 0
+        self.only: frozenset[SchedClient] = frozenset((self,))
+
+    def __repr__(self) -> str:
+        return f"<SchedClient {self.id} wants={len(self.wants)}>"
+
+
+@dataclass
+class FunctionRecord:
+    """A function's pickled bytes, kept while any task of it is known."""
+
+    definition: Payload
+    tasks: int = 0
+
+
+@dataclass
+class Scattering:
+    """Data on its way to its first holder; kept here until that one has it."""
+
+    item: DataItem
+    targets: set[WorkerName] = field(default_factory=set)
+
+
+class StoryEntry(NamedTuple):
+    """One transition: what happened to a key, when, and at whose instigation."""
+
+    time: float
+    key: Key
+    start: State
+    finish: State
+    stimulus: str
+
+
+class RunRecord(NamedTuple):
+    """One completed run, for the task stream. Start and stop are by the worker's wall clock."""
+
+    number: int
+    key: Key
+    prefix: str
+    worker: WorkerName
+    thread: int
+    start: float
+    stop: float
+    status: str
+    nbytes: int
+
+
+class SchedulerState:
+    """Everything, in one place."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.tasks: dict[Key, SchedTask] = {}
+        self.workers: dict[WorkerName, SchedWorker] = {}
+        self.by_address: dict[Address, SchedWorker] = {}
+        self.clients: dict[str, SchedClient] = {}
+        self.prefixes: dict[str, SchedPrefix] = {}
+        self.functions: dict[FunctionId, FunctionRecord] = {}
+        self.scattering: dict[Key, Scattering] = {}
+        self.retiring: dict[WorkerName, set[Key]] = {}
+        """Workers on their way out, with the keys that still have to be copied elsewhere."""
+        self.inlined: deque[SchedTask] = deque()
+        self.inlined_bytes = 0
+        self.story: deque[StoryEntry] = deque(maxlen=settings.story_length)
+        self.stream: deque[RunRecord] = deque(maxlen=settings.stream_length)
+        self.runs_done = 0
+        self.orders = 0
+        self.run_ids = 0
+        self.recalls = 0
+
+    def prefix(self, name: str) -> SchedPrefix:
+        """The record of this prefix, made when first asked for."""
+        record = self.prefixes.get(name)
+        if record is None:
+            record = self.prefixes[name] = SchedPrefix(name)
+        return record
