@@ -1,0 +1,352 @@
+"""Objects to payloads and back: results, functions, and the arguments of calls with the futures in them.
+
+Rules
+1. Plain pickle first, for it is the fastest. What it cannot do, and what lives in ``__main__`` (which no
+   worker imports), goes through cloudpickle, by value.
+2. Large buffers leave the pickle as frames (protocol 5, out of band); small ones are not worth a frame.
+3. Nobody walks arguments in search of futures. A future notes itself while it is being pickled, through
+   :func:`reduce_future`; only if one did are the containers rebuilt with a :class:`TaskRef` in its place, and
+   pickled again. A task reference notes itself too, and that is how a call knows its dependencies.
+4. Unpickling a task reference inside :func:`load_call` yields the value itself: nobody walks there either.
+5. Whatever a foreign ``__reduce__`` or ``__setstate__`` raises, be it ``SystemExit``, leaves here as a
+   ``SerializationError`` with that as its cause. Only a ``KeyboardInterrupt`` passes: it is the user's.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import types
+import weakref
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import cloudpickle  # type: ignore[import-untyped]
+import msgspec
+
+from nbcluster.errors import SerializationError
+from nbcluster.protocol.culprit import find_culprit
+from nbcluster.protocol.payload import Buffer, Frame, Payload
+from nbcluster.protocol.sizeof import sizeof as sizeof
+from nbcluster.types import FunctionId, Key
+
+FRAME_MIN = 16 * 1024
+"""Bytes from which on a buffer travels beside the pickle instead of in it."""
+
+
+# --- any object ---------------------------------------------------------------------------------------------
+
+
+def dump(value: Any, what: str = "value", *, snapshot: bool = False) -> Payload:
+    """Pickle anything.
+
+    Args:
+        value: the object.
+        what: what to call it in an error, e.g. ``"result"``.
+        snapshot: copy large buffers. Otherwise frames are views of the object's own memory, which must then
+            not change before they are sent.
+
+    Raises:
+        SerializationError: it cannot be pickled; ``path`` names the part that cannot.
+    """
+    frames: list[Frame] = []
+    if type(value) in (bytes, bytearray) and len(value) >= FRAME_MIN:
+        value = _Bytes(value)
+    try:
+        return Payload(_dumps(value, frames, snapshot), frames)
+    except _FAILURES as error:
+        raise _unpicklable([(what, value)], error) from error
+
+
+def load(payload: Payload, what: str = "value") -> Any:
+    """Unpickle what :func:`dump` made. Arrays are writable if their frames' buffers are.
+
+    Raises:
+        SerializationError: it cannot be unpickled here; the cause says why.
+    """
+    if payload.is_live:
+        return payload.frames[0].live
+    return _loads(payload.data, payload.frames, what)
+
+
+class _Bytes:
+    """Has one large ``bytes`` or ``bytearray`` travel as a frame."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: bytes | bytearray) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return type(self.value), (pickle.PickleBuffer(self.value),)
+
+
+_FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What a foreign ``__reduce__`` or ``__setstate__`` may raise: everything but the user's Ctrl-C."""
+
+
+def _dumps(value: Any, frames: list[Frame], snapshot: bool) -> bytes:
+    def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < FRAME_MIN:
+            return True
+        frames.append(Frame(bytearray(raw) if snapshot else raw))
+        return False
+
+    if not cloudpickle.list_registry_pickle_by_value():
+        try:
+            data = pickle.dumps(value, 5, buffer_callback=keep_in_band)
+            if b"__main__" not in data:
+                return data
+        except MemoryError:
+            raise
+        except _FAILURES:
+            pass  # cloudpickle can do more; and if it cannot do this, its error is the one to tell
+        frames.clear()
+    return bytes(cloudpickle.dumps(value, protocol=5, buffer_callback=keep_in_band))
+
+
+def _unpicklable(roots: list[tuple[str, Any]], error: BaseException) -> BaseException:
+    if isinstance(error, MemoryError):
+        return error
+    path, culprit, reason = find_culprit(roots, error)
+    return SerializationError(
+        f"cannot pickle {path} (of type {type(culprit).__qualname__}): {type(reason).__name__}: {reason}. "
+        "Create it inside the task, or leave it out of what is sent (a class can do so in __getstate__).",
+        path=path,
+    )
+
+
+def _loads(data: bytes, frames: list[Frame], what: str) -> Any:
+    try:
+        if frames:
+            return pickle.loads(data, buffers=[frame.buffer for frame in frames])
+        return pickle.loads(data)
+    except MemoryError:
+        raise
+    except _FAILURES as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise SerializationError(f"cannot unpickle the {what} here: {reason}", path=what) from error
+
+
+# --- functions ----------------------------------------------------------------------------------------------
+
+_FUNCTION_TYPES = (types.FunctionType, types.BuiltinFunctionType, type)
+_REFERENCE = pickle.STACK_GLOBAL + pickle.MEMOIZE + pickle.STOP
+"""How a pickle ends that says only where to import the object from."""
+_functions: dict[int, tuple[weakref.ref[Any], FunctionId, Payload]] = {}
+"""Importable functions that were pickled already, by identity."""
+
+
+def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
+    """Pickle a function and name it by the hash of its bytes: a name never means an older version.
+
+    An importable function is pickled once. One that travels by value (of ``__main__``, a closure, a lambda)
+    is pickled at each call, for what it refers to may have changed.
+
+    Raises:
+        SerializationError: it cannot be pickled; ``path`` is e.g. ``"function f: closure variable lock"``.
+    """
+    known = _functions.get(id(function))
+    if known is not None and known[0]() is function:
+        return known[1], known[2]
+    frames: list[Frame] = []
+    try:
+        data = _dumps(function, frames, snapshot=True)
+    except _FAILURES as error:
+        name = "" if isinstance(function, types.FunctionType) else "function"
+        raise _unpicklable([(name, function)], error) from error
+    payload = Payload(data, frames)
+    function_id = _digest(data, frames).digest()
+    if isinstance(function, _FUNCTION_TYPES) and data.endswith(_REFERENCE):
+        address = id(function)
+        forget = weakref.ref(function, lambda _: _functions.pop(address, None))
+        _functions[address] = forget, function_id, payload
+    return function_id, payload
+
+
+def load_function(payload: Payload) -> Callable[..., Any]:
+    """Unpickle what :func:`dump_function` made.
+
+    Raises:
+        SerializationError: it cannot be unpickled here, e.g. because a module is missing.
+    """
+    function: Callable[..., Any] = load(payload, "function")
+    return function
+
+
+# --- calls: arguments with futures in them ------------------------------------------------------------------
+
+
+class HasKey(Protocol):
+    """A future, as far as pickling it goes."""
+
+    @property
+    def key(self) -> Key:
+        """The key of its task."""
+
+
+class Arguments(msgspec.Struct, frozen=True, gc=False):
+    """The pickled ``(args, kwargs)`` of one call, and the keys of the futures that were in it."""
+
+    data: bytes
+    frames: list[Frame]
+    dependencies: list[Key]
+
+
+class TaskRef:
+    """Stands for a task's result in the arguments of another; :func:`load_call` puts the result there."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskRef) and other.key == self.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"TaskRef({self.key!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if _scope.met is not None:
+            _scope.met.append(self)
+        return _load_task_ref, (self.key,)
+
+
+class _Scope(threading.local):
+    """What pickling and unpickling under way in this thread know beyond their bytes."""
+
+    met: list[Any] | None = None
+    """Futures and task references that :func:`dump_call` has come across."""
+    values: Mapping[Key, Any] | None = None
+    """What task references stand for."""
+
+
+_scope = _Scope()
+_future_factory: Callable[[Key], Any] | None = None
+
+
+def set_future_factory(factory: Callable[[Key], Any]) -> None:
+    """Say how a future that travelled inside an object is rebuilt from its key in this process."""
+    global _future_factory
+    _future_factory = factory
+
+
+def reduce_future(future: HasKey) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """What a future's ``__reduce__`` returns. A :func:`dump_call` under way learns of the future by it."""
+    if _scope.met is not None:
+        _scope.met.append(future)
+    return _load_future, (future.key,)
+
+
+def _load_future(key: Key) -> Any:
+    if _future_factory is None:
+        raise SerializationError(
+            f"the future {key} was unpickled where there is no client; pass futures as arguments, "
+            "or inside lists, tuples, sets and dicts, and the task receives their results",
+            path=key,
+        )
+    return _future_factory(key)
+
+
+def _load_task_ref(key: Key) -> Any:
+    values = _scope.values
+    return TaskRef(key) if values is None else values[key]
+
+
+def dump_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments:
+    """Pickle the arguments of a call, as they are now.
+
+    Futures in them, at any depth of lists, tuples, sets and dicts, become dependencies, as do ``TaskRef``
+    objects wherever they are. A future inside an object of another type travels as a future.
+
+    Raises:
+        SerializationError: something cannot be pickled; ``path`` is e.g. ``"args[1].model._lock"``.
+    """
+    frames: list[Frame] = []
+    outer = _scope.met
+    met = _scope.met = []
+    try:
+        data = _dumps((args, kwargs), frames, True)
+        if not met:
+            return Arguments(data, frames, [])
+        futures = {id(one): one for one in met if type(one) is not TaskRef}
+        if futures:
+            met.clear()
+            frames.clear()
+            data = _dumps(_replace((args, kwargs), futures, {}), frames, True)
+        keys = dict.fromkeys(one.key for one in met if type(one) is TaskRef)
+        return Arguments(data, frames, list(keys))
+    except _FAILURES as error:
+        _scope.met = None
+        raise _unpicklable([("args", args), ("kwargs", kwargs)], error) from error
+    finally:
+        _scope.met = outer
+
+
+def _replace(value: Any, futures: Mapping[int, HasKey], done: dict[int, Any]) -> Any:
+    """Rebuild the built-in containers with task references in place of futures; what holds none is shared."""
+    if id(value) in futures:
+        return TaskRef(value.key)
+    kind = type(value)
+    if id(value) in done:
+        return done[id(value)]
+    if kind is list:
+        copy: Any = []
+        done[id(value)] = copy  # before its elements: a list may hold itself
+        copy.extend(_replace(item, futures, done) for item in value)
+    elif kind is dict:
+        copy = {}
+        done[id(value)] = copy
+        for key, item in value.items():
+            copy[_replace(key, futures, done)] = _replace(item, futures, done)
+    elif kind is tuple or kind is set or kind is frozenset:
+        done[id(value)] = value  # a tuple that holds itself, through a list, is left as it is
+        copy = done[id(value)] = kind(_replace(item, futures, done) for item in value)
+    elif isinstance(value, tuple) and hasattr(value, "_make"):
+        done[id(value)] = value
+        copy = done[id(value)] = value._make(_replace(item, futures, done) for item in value)
+    else:
+        return value
+    return copy
+
+
+def load_call(
+    data: bytes, frames: list[Frame], values: Mapping[Key, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Unpickle what :func:`dump_call` made, with the results of its dependencies in place.
+
+    Raises:
+        SerializationError: it cannot be unpickled here; the cause says why.
+    """
+    outer = _scope.values
+    _scope.values = values
+    try:
+        call: tuple[tuple[Any, ...], dict[str, Any]] = _loads(data, frames, "arguments")
+        return call
+    finally:
+        _scope.values = outer
+
+
+# --- names --------------------------------------------------------------------------------------------------
+
+
+def token(function: FunctionId, arguments: Arguments) -> str:
+    """Name a pure call: the same function and equal arguments give the same 32 hexadecimal digits."""
+    if arguments.frames:
+        return _digest(function + arguments.data, arguments.frames).hexdigest()
+    return blake2b(function + arguments.data, digest_size=16).hexdigest()
+
+
+def _digest(data: bytes, frames: list[Frame]) -> blake2b:
+    digest = blake2b(data, digest_size=16)
+    for frame in frames:
+        buffer: Buffer = frame.buffer if frame.buffer is not None else b""
+        digest.update(frame.nbytes.to_bytes(8, "little"))
+        digest.update(buffer)
+    return digest
