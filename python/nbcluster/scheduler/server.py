@@ -1,0 +1,357 @@
+"""The scheduler's shell: links in, events to the core, commands out. Decisions are the core's, processes the supervisor's.
+
+    link ── messages ──▶ session ── event ──▶ core ── commands ──▶ sessions ── messages ──▶ links
+
+A worker that was started by a supervisor is *left* once two things are known: its link has ended (so that its last
+reports were read) and the supervisor has said how its process ended (so that the right task is blamed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
+from nbcluster.comm.base import Connection, Listener
+from nbcluster.comm.transports import listen
+from nbcluster.errors import CommClosedError
+from nbcluster.protocol.messages import (
+    Answered,
+    Call,
+    CallFailed,
+    ClientMessage,
+    Message,
+    Pushed,
+    RegisterWorker,
+    Stopping,
+    Welcome,
+    WorkerMessage,
+)
+from nbcluster.scheduler import figures
+from nbcluster.scheduler.core import SchedulerCore
+from nbcluster.scheduler.events import (
+    ClientJoined,
+    ClientLeft,
+    Event,
+    Forget,
+    FromClient,
+    FromWorker,
+    RetireWorkers,
+    WorkerJoined,
+    WorkerLeft,
+)
+from nbcluster.scheduler.outbox import Retired, ToClient, ToWorker
+from nbcluster.scheduler.state import Settings
+from nbcluster.snapshot import PrefixView, TaskCounts, TaskRecord, WorkerView
+from nbcluster.types import Address, Role, RunId, WorkerName
+
+logger = logging.getLogger("nbcluster.scheduler")
+
+EXIT_GRACE = 2.0
+"""Seconds that a lost link waits for the supervisor's word, or the other way round."""
+
+INCOMING: Mapping[Role, Any] = {
+    Role.CLIENT: ClientMessage,
+    Role.CONTROL: Call,
+    Role.WORKER: WorkerMessage,
+}
+
+
+class Ports(Protocol):
+    """What the scheduler needs of the cluster around it."""
+
+    async def call(self, command: AnyCommand) -> AnyAnswer:
+        """Carry out a command."""
+
+    def subscribe(self, push: Callable[[AnyAnswer], None], interval: float) -> Callable[[], None]:
+        """Push views after changes; returns the way to stop it."""
+
+    def supervised(self, name: WorkerName) -> bool:
+        """True if ``worker_exited`` will be called for this worker."""
+
+    def retired(self, name: WorkerName) -> None:
+        """This worker may be stopped: nothing will be lost."""
+
+
+class SchedulerServer:
+    """Serves one cluster's clients, workers and managers on one event loop."""
+
+    def __init__(self, welcome: Welcome, token: bytes, ports: Ports, settings: Settings | None = None) -> None:
+        self.core = SchedulerCore(settings)
+        self.welcome = welcome
+        """What new clients are told; the cluster fills it in once it knows its addresses."""
+        self._token = token
+        self._ports = ports
+        self._listeners: list[Listener] = []
+        self._clients: dict[str, _ClientSession] = {}
+        self._workers: dict[WorkerName, _WorkerSession] = {}
+        self._numbers = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self.closing = False
+        self.changes = 0
+        """Counts the events handled: whoever shows views can see whether anything happened."""
+
+    # --- life ---
+
+    async def listen(self, address: Address, **options: Any) -> Address:
+        """Accept links at one more address; returns it with the port filled in."""
+        listener = await listen(
+            address, token=self._token, incoming=INCOMING, on_connection=self._connected, **options
+        )
+        self._listeners.append(listener)
+        return listener.address
+
+    async def close(self, reason: str) -> None:
+        """Say good-bye to everybody and close all links. Idempotent."""
+        self.closing = True
+        for listener in self._listeners:
+            await listener.close()
+        self._listeners.clear()
+        sessions: list[_Session] = [*self._clients.values(), *self._workers.values()]
+        for session in sessions:
+            session.send([Stopping(reason)])
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(session.connection.close() for session in sessions))
+
+    # --- what the cluster asks ---
+
+    def handle(self, event: Event) -> None:
+        """Run one event through the core and send what it says."""
+        commands = self.core.handle(event, time.monotonic())
+        self.changes += 1
+        for command in commands:
+            if type(command) is ToWorker:
+                worker = self._workers.get(command.name)
+                if worker is not None:
+                    worker.send(command.messages)
+            elif type(command) is ToClient:
+                client = self._clients.get(command.id)
+                if client is not None:
+                    client.send(command.messages)
+            elif type(command) is Retired:
+                self._ports.retired(command.name)
+
+    def worker_exited(
+        self, name: WorkerName, pid: int, cause: str, running: frozenset[RunId] = frozenset(), log: str = ""
+    ) -> None:
+        """The supervisor's word on how a worker's process ended; ``pid`` tells it from its successor."""
+        session = self._workers.get(name)
+        if session is not None and session.pid == pid:
+            session.exited(WorkerLeft(name, running, cause, log))
+
+    def retire(self, names: list[WorkerName]) -> None:
+        """Have workers go gently; ``Ports.retired`` is called for each once it may be stopped."""
+        self.handle(RetireWorkers(names))
+
+    def forget_all(self, reason: str, msg: str) -> None:
+        """Cancel every future and forget every task."""
+        self.handle(Forget(reason, msg))
+
+    async def wait_changed(self) -> None:
+        """Wait until a worker has joined or left."""
+        await self._changed.wait()
+
+    # --- figures ---
+
+    @property
+    def worker_views(self) -> list[WorkerView]:
+        """The connected workers."""
+        return [figures.worker_view(worker) for worker in self.core.state.workers.values()]
+
+    @property
+    def task_counts(self) -> TaskCounts:
+        """All tasks by state."""
+        return figures.task_counts(self.core.state, self.core.placement)
+
+    @property
+    def prefix_views(self) -> list[PrefixView]:
+        """Tasks by function name."""
+        return figures.prefix_views(self.core.state)
+
+    @property
+    def occupancy(self) -> float:
+        """Seconds of work ahead."""
+        return figures.occupancy(self.core.state)
+
+    @property
+    def client_count(self) -> int:
+        """How many clients are connected; managers do not count."""
+        return len(self.core.state.clients)
+
+    def task_stream(self, after: int, limit: int) -> list[TaskRecord]:
+        """Completed runs after number ``after``."""
+        return figures.task_stream(self.core.state, after, limit)
+
+    # --- links ---
+
+    def _connected(self, connection: Connection) -> None:
+        if connection.role == Role.WORKER:
+            connection.start(_WorkerSession(self, connection))
+            return
+        self._numbers += 1
+        session = _ClientSession(self, connection, f"{connection.role}-{self._numbers}")
+        self._clients[session.id] = session
+        session.send([self.welcome])
+        connection.start(session)
+        if connection.role == Role.CLIENT:
+            self.handle(ClientJoined(session.id))
+
+    def client_lost(self, session: _ClientSession) -> None:
+        """A client's link has ended."""
+        self._clients.pop(session.id, None)
+        if session.connection.role == Role.CLIENT:
+            self.handle(ClientLeft(session.id))
+
+    def register(self, session: _WorkerSession, registration: RegisterWorker) -> None:
+        """A worker said who it is; one of the same name that was here before is gone."""
+        former = self._workers.get(registration.name)
+        if former is not None:
+            former.connection.abort()
+            former.leave(WorkerLeft(registration.name, cause="was replaced by another worker of its name"))
+        session.name = registration.name
+        session.pid = registration.pid
+        session.supervised = self._ports.supervised(registration.name)
+        self._workers[registration.name] = session
+        logger.info("Worker %s joined from %s", registration.name, registration.address)
+        self.handle(WorkerJoined(registration))
+        self._announce_change()
+
+    def worker_left(self, session: _WorkerSession, event: WorkerLeft) -> None:
+        """All is known of how a worker ended."""
+        if self._workers.get(event.name) is session:
+            del self._workers[event.name]
+            if not self.closing:
+                logger.info("Worker %s left: %s", event.name, event.cause or "its link ended")
+            self.handle(event)
+            self._announce_change()
+
+    def _announce_change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def call(self, session: _ClientSession, call: Call) -> None:
+        """Carry out a command in a task of its own, and answer."""
+        task = asyncio.get_running_loop().create_task(self._call(session, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _call(self, session: _ClientSession, call: Call) -> None:
+        try:
+            if isinstance(call.command, Subscribe):
+                session.subscribe(self._ports, call.command.interval)
+            answer = await self._ports.call(call.command)
+        except Exception as error:
+            session.send([CallFailed(call.id, type(error).__name__, str(error))])
+            if not isinstance(error, (ValueError, TypeError, RuntimeError)):
+                logger.exception("Command %s failed", type(call.command).__name__)
+        else:
+            session.send([Answered(call.id, answer)])
+
+
+class _Session:
+    """One accepted link."""
+
+    def __init__(self, server: SchedulerServer, connection: Connection) -> None:
+        self.server = server
+        self.connection = connection
+
+    def send(self, messages: list[Message]) -> None:
+        """Send, unless the link has just ended: then ``lost`` says so."""
+        try:
+            self.connection.send(*messages)
+        except CommClosedError:
+            logger.debug("Nothing more reaches %s", self.connection.peer_address)
+
+
+class _ClientSession(_Session):
+    """A client, or a manager: one that only sends calls."""
+
+    def __init__(self, server: SchedulerServer, connection: Connection, id: str) -> None:
+        super().__init__(server, connection)
+        self.id = id
+        self._unsubscribe: Callable[[], None] | None = None
+
+    def received(self, messages: list[Any]) -> None:
+        """Split calls from what the core handles, in order."""
+        if any(type(message) is Call for message in messages):
+            for message in messages:
+                if type(message) is Call:
+                    self.server.call(self, message)
+            messages = [message for message in messages if type(message) is not Call]
+        if messages:
+            self.server.handle(FromClient(self.id, messages))
+
+    def lost(self, error: Exception | None) -> None:
+        """The link has ended."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        self.server.client_lost(self)
+
+    def subscribe(self, ports: Ports, interval: float) -> None:
+        """Replace what this session has subscribed to."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        self._unsubscribe = ports.subscribe(lambda answer: self.send([Pushed(answer)]), interval)
+
+
+class _WorkerSession(_Session):
+    """A worker."""
+
+    def __init__(self, server: SchedulerServer, connection: Connection) -> None:
+        super().__init__(server, connection)
+        self.name: WorkerName | None = None
+        self.pid = 0
+        self.supervised = False
+        self._link_lost = False
+        self._exit: WorkerLeft | None = None
+        self._grace: asyncio.TimerHandle | None = None
+
+    def received(self, messages: list[Any]) -> None:
+        """The first message is the registration; the rest is the core's."""
+        if self.name is None:
+            first = messages[0]
+            if not isinstance(first, RegisterWorker):
+                logger.error("%s did not register; its link is closed", self.connection.peer_address)
+                self.connection.abort()
+                return
+            self.server.register(self, first)
+            messages = messages[1:]
+        if messages and self.name is not None:
+            self.server.handle(FromWorker(self.name, messages))
+
+    def lost(self, error: Exception | None) -> None:
+        """The link has ended: everything the worker reported has been read."""
+        self._link_lost = True
+        if self.name is None:
+            return
+        if self._exit is not None or not self.supervised or self.server.closing:
+            self.leave(self._exit or WorkerLeft(self.name))
+        else:
+            self._wait()
+
+    def exited(self, event: WorkerLeft) -> None:
+        """The process has ended; its link may still hold reports."""
+        self._exit = event
+        if self._link_lost:
+            self.leave(event)
+        else:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._grace is None and self.name is not None:
+            event = self._exit or WorkerLeft(self.name)
+            self._grace = asyncio.get_running_loop().call_later(EXIT_GRACE, self.leave, event)
+
+    def leave(self, event: WorkerLeft) -> None:
+        """Report the worker as gone, once."""
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        self.connection.abort()
+        self.server.worker_left(self, event)
