@@ -111,6 +111,8 @@ class ClusterView(View):
     """Seconds of work that is assigned or queued."""
     owner: OwnerView | None = None
     clients: int = 0
+    versions: dict[str, str] = {}
+    """What it runs on, e.g. ``{"nbcluster": "0.1.0", "python": "3.12.4"}``."""
     started: float = 0.0
     time: float = 0.0
     version: int = SCHEMA_VERSION

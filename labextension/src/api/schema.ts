@@ -38,6 +38,8 @@ export interface IClusterView {
   readonly occupancy: number;
   readonly owner: IOwnerView | null;
   readonly clients: number;
+  /** What it runs on, e.g. `{"nbcluster": "0.1.0", "python": "3.12.4"}`. */
+  readonly versions: Readonly<Record<string, string>>;
   readonly started: number;
   readonly time: number;
   readonly version: number;
