@@ -1,0 +1,93 @@
+"""Addresses as text, and what they mean. Nothing here is lenient: a wrong address is named, not repaired.
+
+    tcp://127.0.0.1:8786     tls://[::1]:8786     unix:///run/user/1000/nbcluster/3f2a/s.sock     inproc://71-1
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbcluster.types import Address
+
+_PORT = re.compile(r"[0-9]{1,5}")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class TcpAddress:
+    """A host and a port; ``encrypted`` makes it ``tls://``. Port 0, in a listener's address, means any free one."""
+
+    host: str
+    port: int
+    encrypted: bool = False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'tls' if self.encrypted else 'tcp'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class UnixAddress:
+    """A socket file."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"unix://{self.path}"
+
+
+@dataclass(frozen=True)
+class InprocAddress:
+    """A listener in this process; an empty name, in a listener's address, means any free one."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"inproc://{self.name}"
+
+
+AnyAddress = TcpAddress | UnixAddress | InprocAddress
+
+
+def parse(address: Address) -> AnyAddress:
+    """Read an address; one without a scheme is ``tcp://``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(address, str):
+        raise TypeError(f"an address is text like 'tcp://127.0.0.1:8786', not {address!r}")
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        scheme, rest = "tcp", address
+    if scheme in ("tcp", "tls"):
+        host, port = _split_host(address, rest)
+        return TcpAddress(host, port, encrypted=scheme == "tls")
+    if scheme == "unix":
+        if not rest.startswith("/") or "\0" in rest:
+            raise ValueError(f"{address!r} is no address: 'unix://' is followed by an absolute path")
+        return UnixAddress(Path(rest))
+    if scheme == "inproc":
+        if rest and not _NAME.fullmatch(rest):
+            raise ValueError(f"{address!r} is no address: {rest!r} is no name of a listener")
+        return InprocAddress(rest)
+    raise ValueError(f"{address!r} is no address: {scheme!r} is none of tcp, tls, unix and inproc")
+
+
+def _split_host(address: str, rest: str) -> tuple[str, int]:
+    if rest.startswith("["):
+        host, bracket, tail = rest[1:].partition("]")
+        valid = bool(bracket) and _IPV6.fullmatch(host) is not None and ":" in host
+        colon, port = tail[:1], tail[1:]
+    else:
+        host, colon, port = rest.partition(":")
+        valid = _HOST.fullmatch(host) is not None
+    if not valid:
+        raise ValueError(f"{address!r} is no address: {host!r} is no host name")
+    if colon != ":" or not _PORT.fullmatch(port) or int(port) > 65535:
+        raise ValueError(f"{address!r} is no address: the host is followed by ':' and a port from 0 to 65535")
+    return host, int(port)

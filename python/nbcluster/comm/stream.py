@@ -1,0 +1,252 @@
+"""A link over any byte stream that asyncio or uvloop has: TCP, TLS, Unix sockets.
+
+    send() ── Encoder ── end of the loop's turn ──▶ one gathered write
+    receiver.received() ◀── Decoder ◀── reads straight into the decoder's buffers
+
+How a link ends
+- ``close`` on one side sends what is queued and a goodbye, and goes on reading (but no longer delivers) until the other
+  side's goodbye is there: closing a socket with unread input would destroy what is still on its way out.
+- Who receives a goodbye sends what is queued and a goodbye too, and closes.
+- An end of the stream without a goodbye is a loss: ``CommClosedError``. Wrong bytes are a ``ProtocolError``.
+- Who closes does not wait for a peer that no longer reads: without progress for ``LINGER`` seconds the link is aborted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from nbcluster.comm.base import Connection, Receiver
+from nbcluster.errors import CommClosedError, ProtocolError
+from nbcluster.protocol.framing import DEFAULT_LIMITS, GOODBYE, Decoder, Encoder, Limits
+from nbcluster.protocol.messages import Message
+from nbcluster.protocol.payload import Buffer
+from nbcluster.types import Address, Role
+
+LINGER = 2.0
+"""Seconds that a closing link waits for a peer that takes nothing."""
+
+HIGH_WATER = 1 << 20
+"""Pending bytes above which ``drain`` waits."""
+
+_JOIN = 64 * 1024
+"""Below this many bytes one copy is cheaper than a system call per buffer."""
+
+
+class StreamConnection(asyncio.BufferedProtocol, Connection):
+    """One end of a link whose handshake is done.
+
+    Args:
+        transport: where the bytes go; its reading is paused until :meth:`start`.
+        role: what the connecting side is.
+        local_address: this end.
+        peer_address: the other end.
+        incoming: what may arrive: a ``Message`` class, or a union of them.
+        limits: what a frame may be.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        *,
+        role: Role,
+        local_address: Address,
+        peer_address: Address,
+        incoming: Any,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.role = role
+        self.local_address = local_address
+        self.peer_address = peer_address
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._encoder = Encoder(limits)
+        self._decoder = Decoder(incoming, limits)
+        self._receiver: Receiver | None = None
+        self._delivering = False
+        self._early: list[Any] = []
+        self._flush_due = False
+        self._closed = False
+        self._error: Exception | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._gone = asyncio.Event()
+        self._linger: asyncio.TimerHandle | None = None
+        # Elsewhere `writelines` joins its buffers, which would copy them all.
+        self._gathers = sys.version_info >= (3, 12) or type(transport).__module__.startswith("uvloop")
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._reading = transport.is_closing()
+        if not self._reading:
+            transport.pause_reading()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<{self.role} link {self.local_address} to {self.peer_address}, {state}>"
+
+    # --- sending ---------------------------------------------------------------------------------
+
+    def send(self, *messages: Message) -> None:
+        """Queue messages; they leave together at the end of this loop turn."""
+        if self._closed:
+            raise CommClosedError(f"the link to {self.peer_address} is closed")
+        self._encoder.add(messages)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        buffers = self._encoder.take()
+        if not buffers or self._transport.is_closing():
+            return
+        if len(buffers) == 1:
+            self._transport.write(buffers[0])
+        elif self._gathers:
+            self._transport.writelines(buffers)
+        else:
+            self._write_each(buffers)
+
+    def _write_each(self, buffers: list[Buffer]) -> None:
+        small: list[Buffer] = []
+        size = 0
+        for buffer in buffers:
+            if len(buffer) >= _JOIN or size >= _JOIN:
+                self._transport.write(b"".join(small))
+                small, size = [], 0
+            if len(buffer) >= _JOIN:
+                self._transport.write(buffer)
+            else:
+                small.append(buffer)
+                size += len(buffer)
+        if small:
+            self._transport.write(b"".join(small))
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that this side still holds."""
+        if self._gone.is_set():
+            return 0
+        return self._encoder.pending_bytes + self._transport.get_write_buffer_size()
+
+    async def drain(self) -> None:
+        """Wait until little is pending.
+
+        Raises:
+            CommClosedError: the link is closed, or was lost while waiting.
+        """
+        self._flush()
+        await self._writable.wait()
+        if self._closed:
+            raise CommClosedError(f"the link to {self.peer_address} is closed")
+
+    def pause_writing(self) -> None:
+        """Called by the transport when much is pending."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Called by the transport when little is pending again."""
+        self._writable.set()
+
+    # --- receiving -------------------------------------------------------------------------------
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to deliver. What arrived before waits until then."""
+        if self._receiver is not None:
+            raise RuntimeError(f"{self!r} has been started already")
+        self._receiver = receiver
+        self._loop.call_soon(self._start_delivery)
+
+    def _start_delivery(self) -> None:
+        assert self._receiver is not None
+        self._delivering = True
+        if self._early and not self._closed:
+            self._receiver.received(self._early)
+        self._early = []
+        if self._gone.is_set():
+            self._receiver.lost(self._error)
+        else:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._reading and not self._transport.is_closing():
+            self._reading = True
+            self._transport.resume_reading()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Called by the transport: where the next bytes belong."""
+        return self._decoder.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Called by the transport: that many bytes were read."""
+        try:
+            messages = self._decoder.buffer_updated(nbytes)
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        if messages and not self._closed:
+            # Before `start`, a transport that had bytes of its own may still deliver them.
+            if self._delivering and self._receiver is not None:
+                self._receiver.received(messages)
+            else:
+                self._early += messages
+        if self._decoder.said_goodbye:
+            self._say_goodbye()
+            self._transport.close()
+
+    def eof_received(self) -> None:
+        """Called by the transport: the peer closed, died or was cut off."""
+        if not self._decoder.said_goodbye and not self._closed:
+            where = "in the middle of a message" if self._decoder.midway else "without a goodbye"
+            self._fail(CommClosedError(f"the link to {self.peer_address} ended {where}"))
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """True from the moment at which ``send`` would fail."""
+        return self._closed
+
+    async def close(self) -> None:
+        """Flush, close and wait until closed. Idempotent."""
+        if self._linger is None and not self._gone.is_set():
+            self._say_goodbye()
+            self._read_on()
+            self._linger = self._loop.call_later(LINGER, self._check_progress, self.pending_bytes)
+        await self._gone.wait()
+
+    def abort(self) -> None:
+        """Close at once; what is pending is lost. Idempotent."""
+        self._closed = True
+        self._transport.abort()
+
+    def _say_goodbye(self) -> None:
+        if not self._closed:
+            self._flush()
+            self._closed = True
+            self._transport.write(GOODBYE)
+
+    def _check_progress(self, pending_before: int) -> None:
+        pending = self.pending_bytes
+        if pending == 0 or pending >= pending_before:
+            self.abort()
+        else:
+            self._linger = self._loop.call_later(LINGER, self._check_progress, pending)
+
+    def _fail(self, error: Exception) -> None:
+        if self._error is None and not self._closed:
+            self._error = error
+        self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport, once, when it is closed."""
+        if not self._closed and self._error is None:
+            self._error = CommClosedError(f"the link to {self.peer_address} broke: {exc or 'closed'}")
+            self._error.__cause__ = exc
+        self._closed = True
+        self._gone.set()
+        self._writable.set()
+        if self._linger is not None:
+            self._linger.cancel()
+        if self._delivering and self._receiver is not None:
+            self._receiver.lost(self._error)

@@ -1,0 +1,264 @@
+"""The two functions that everybody uses: :func:`connect` and :func:`listen`, for all kinds of address."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl as tls
+from collections.abc import Mapping
+from typing import Any
+
+from nbcluster.comm import inproc, tcp, unix
+from nbcluster.comm.addresses import AnyAddress, InprocAddress, TcpAddress, UnixAddress, parse
+from nbcluster.comm.base import Connection, Listener, OnConnection
+from nbcluster.comm.gate import DEFAULT_POLICY, Admission, Gate, HandshakePolicy
+from nbcluster.comm.setups import SetUps
+from nbcluster.comm.stream import StreamConnection
+from nbcluster.errors import CommError, HandshakeError
+from nbcluster.protocol.framing import DEFAULT_LIMITS, Limits
+from nbcluster.protocol.handshake import ConnectorHandshake, ListenerHandshake
+from nbcluster.types import Address, Role
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
+
+
+async def connect(
+    address: Address,
+    *,
+    role: Role,
+    token: bytes,
+    incoming: Any,
+    timeout: float,
+    ssl: tls.SSLContext | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Connection:
+    """Make a link to what listens at an address; while nobody does, try again.
+
+    Args:
+        address: ``tcp://``, ``tls://``, ``unix://`` or ``inproc://``.
+        role: what this side is.
+        token: the cluster's token.
+        incoming: what the other side may send: a ``Message`` class, or a union of them.
+        timeout: seconds after which to give up.
+        ssl: needed for ``tls://``, and for nothing else.
+        limits: what a frame may be.
+
+    Returns:
+        The link; call ``start`` on it.
+
+    Raises:
+        HandshakeError: something listens, and it is not what was meant, or refuses.
+        CommError: nobody answered.
+        ValueError: the address is none.
+    """
+    parsed = parse(address)
+    _check_context(parsed, ssl)
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + timeout
+    pause = _FIRST_PAUSE
+    while True:
+        remaining = max(give_up - loop.time(), 0.001)
+        try:
+            return await asyncio.wait_for(_dial(parsed, role, token, incoming, remaining, ssl, limits), remaining)
+        except HandshakeError as error:
+            raise HandshakeError(f"cannot connect to {parsed}: {error}") from error
+        except tls.SSLError as error:
+            raise HandshakeError(f"cannot connect to {parsed}: TLS failed: {error}") from error
+        except (OSError, asyncio.TimeoutError) as error:
+            if loop.time() + pause >= give_up:
+                raise CommError(_nobody(parsed, timeout, error), address=address) from error
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _nobody(address: AnyAddress, timeout: float, error: Exception) -> str:
+    check = {
+        TcpAddress: "is the cluster running, and are host and port right?",
+        UnixAddress: "is the cluster running? Its socket is there only as long as it is",
+        InprocAddress: "is the cluster running, in this very process?",
+    }[type(address)]
+    return f"nobody answered at {address} for {timeout:g} s ({str(error) or 'timed out'}): {check}"
+
+
+def _check_context(address: AnyAddress, context: tls.SSLContext | None) -> None:
+    if isinstance(address, TcpAddress) and address.encrypted and context is None:
+        raise ValueError(f"{address} needs TLS credentials: pass a Security object with a certificate")
+
+
+async def _dial(
+    address: AnyAddress,
+    role: Role,
+    token: bytes,
+    incoming: Any,
+    deadline: float,
+    context: tls.SSLContext | None,
+    limits: Limits,
+) -> Connection:
+    if isinstance(address, InprocAddress):
+        return inproc.dial(address, role, token)
+
+    opened: asyncio.Future[StreamConnection] = asyncio.get_running_loop().create_future()
+
+    def fail(error: Exception) -> None:
+        if not opened.done():
+            opened.set_exception(error)
+
+    def succeed(link: StreamConnection) -> None:
+        if opened.done():
+            link.abort()
+        else:
+            opened.set_result(link)
+
+    def make_gate() -> Gate:
+        return Gate(
+            ConnectorHandshake(role, token),
+            _LinkMaker(address, incoming, limits),
+            on_open=succeed,
+            on_failure=fail,
+            deadline=deadline,
+            check_peer=unix.check_peer if isinstance(address, UnixAddress) else None,
+        )
+
+    transport: asyncio.Transport | None = None
+    try:
+        if isinstance(address, UnixAddress):
+            transport = await unix.dial(address, make_gate)
+        else:
+            transport = await tcp.dial(address, make_gate, context)
+        return await opened
+    except BaseException:
+        with contextlib.suppress(asyncio.CancelledError):
+            if opened.done() and opened.exception() is None:
+                opened.result().abort()
+        opened.cancel()
+        if transport is not None:
+            transport.abort()
+        raise
+
+
+class _LinkMaker:
+    """Makes a link of a transport that has passed the gate."""
+
+    def __init__(self, address: AnyAddress, incoming: Any, limits: Limits) -> None:
+        self._address = address
+        self._incoming = incoming
+        self._limits = limits
+
+    def __call__(self, transport: asyncio.Transport, role: Role) -> StreamConnection:
+        if isinstance(self._address, UnixAddress):
+            local, peer = unix.ends(transport, self._address.path)
+        else:
+            assert isinstance(self._address, TcpAddress)
+            tcp.prepare(transport)
+            local, peer = tcp.ends(transport, encrypted=self._address.encrypted)
+        return StreamConnection(
+            transport,
+            role=role,
+            local_address=local,
+            peer_address=peer,
+            incoming=self._incoming,
+            limits=self._limits,
+        )
+
+
+async def listen(
+    address: Address,
+    *,
+    token: bytes,
+    incoming: Mapping[Role, Any],
+    on_connection: OnConnection,
+    ssl: tls.SSLContext | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    policy: HandshakePolicy = DEFAULT_POLICY,
+) -> Listener:
+    """Accept links at an address.
+
+    Args:
+        address: ``tcp://host:0`` takes any free port, ``inproc://`` any free name.
+        token: the cluster's token.
+        incoming: who may connect, and what each role may send.
+        on_connection: called with each new link. It must call ``start`` on it; what it awaits is set-up, and is
+            cancelled when the listener closes.
+        ssl: needed for ``tls://``, and for nothing else.
+        limits: what a frame may be.
+        policy: how patient to be with strangers.
+
+    Raises:
+        OSError: the address is taken, or not to be had.
+        ValueError: the address is none.
+    """
+    parsed = parse(address)
+    _check_context(parsed, ssl)
+    ListenerHandshake(incoming, token)  # refuses a token that is too short, before anything listens
+    if isinstance(parsed, InprocAddress):
+        return inproc.serve(parsed, token=token, roles=frozenset(incoming), on_connection=on_connection)
+    listener = _StreamListener(parsed, token, incoming, on_connection, limits, policy)
+    await listener.open(ssl)
+    return listener
+
+
+class _StreamListener(Listener):
+    """Accepts on a socket, and sends everybody through a gate."""
+
+    def __init__(
+        self,
+        address: TcpAddress | UnixAddress,
+        token: bytes,
+        incoming: Mapping[Role, Any],
+        on_connection: OnConnection,
+        limits: Limits,
+        policy: HandshakePolicy,
+    ) -> None:
+        self._where = address
+        self._token = token
+        self._incoming = incoming
+        self._on_connection = on_connection
+        self._limits = limits
+        self._admission = Admission(policy)
+        self._set_ups = SetUps()
+        self._server: asyncio.AbstractServer | None = None
+
+    async def open(self, context: tls.SSLContext | None) -> None:
+        """Begin to accept."""
+        if isinstance(self._where, UnixAddress):
+            self._server = await unix.serve(self._where, self._make_gate)
+        else:
+            self._server, self._where = await tcp.serve(
+                self._where, self._make_gate, context, self._admission.policy.deadline
+            )
+        self.address = str(self._where)
+
+    def _make_gate(self) -> Gate:
+        return Gate(
+            ListenerHandshake(self._incoming, self._token),
+            self._make_link,
+            on_open=self._opened,
+            on_failure=self._failed,
+            deadline=self._admission.policy.deadline,
+            admission=self._admission,
+            check_peer=unix.check_peer if isinstance(self._where, UnixAddress) else None,
+        )
+
+    def _make_link(self, transport: asyncio.Transport, role: Role) -> StreamConnection:
+        return _LinkMaker(self._where, self._incoming[role], self._limits)(transport, role)
+
+    def _opened(self, link: StreamConnection) -> None:
+        self._set_ups.run(self._on_connection, link)
+
+    def _failed(self, error: Exception) -> None:
+        _log.debug("%s turned somebody away: %s", self.address, error)
+
+    async def close(self) -> None:
+        """Stop accepting; links that exist stay. Idempotent."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        if isinstance(self._where, UnixAddress):
+            unix.remove(self._where)
+        self._admission.clear()
+        await self._set_ups.cancel()

@@ -1,0 +1,85 @@
+"""``unix://``: how to dial and how to listen on a socket file. The kernel says whose process is at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from nbcluster.comm.addresses import UnixAddress
+from nbcluster.errors import HandshakeError
+from nbcluster.types import Address
+
+MAX_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes that a socket's path may have: the kernel's limit."""
+
+_UCRED = struct.Struct("3i")
+
+
+async def dial(address: UnixAddress, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
+    """Connect a protocol. Raises ``OSError`` as the operating system gives it."""
+    path = _checked(address.path)
+    transport, _ = await asyncio.get_running_loop().create_unix_connection(factory, path)
+    return transport
+
+
+async def serve(
+    address: UnixAddress, factory: Callable[[], asyncio.BaseProtocol]
+) -> asyncio.AbstractServer:
+    """Listen; the socket file is for this user only."""
+    path = _checked(address.path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Bound but not yet listening, nobody can connect before the mode is right.
+        sock.bind(path)
+        os.chmod(path, 0o600)
+        return await asyncio.get_running_loop().create_unix_server(factory, sock=sock, backlog=1024)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def remove(address: UnixAddress) -> None:
+    """Remove the socket file of a listener that is closed."""
+    address.path.unlink(missing_ok=True)
+
+
+def check_peer(transport: asyncio.BaseTransport) -> None:
+    """See that the process at the other end is of this user.
+
+    Raises:
+        HandshakeError: it is not.
+    """
+    if sys.platform == "linux":
+        _, uid, _ = _credentials(transport)
+        if uid != os.geteuid():
+            raise HandshakeError(f"the process at the other end belongs to another user (uid {uid})", uid=uid)
+
+
+def ends(transport: asyncio.BaseTransport, path: Path) -> tuple[Address, Address]:
+    """The addresses of both ends; a connector has no name of its own, so it goes by its process."""
+    names = [transport.get_extra_info(name) for name in ("sockname", "peername")]
+    there = f"unix://{path}"
+    if sys.platform == "linux":
+        pid, _, _ = _credentials(transport)
+    else:
+        pid = 0
+    if names[0]:
+        return there, f"unix://pid-{pid}"
+    return f"unix://pid-{os.getpid()}", there
+
+
+def _credentials(transport: asyncio.BaseTransport) -> tuple[int, int, int]:
+    sock = transport.get_extra_info("socket")
+    pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return pid, uid, gid
+
+
+def _checked(path: Path) -> str:
+    if len(os.fsencode(path)) > MAX_PATH:
+        raise ValueError(f"{str(path)!r} is longer than the {MAX_PATH} bytes that a socket's path may have")
+    return str(path)
