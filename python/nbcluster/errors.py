@@ -9,6 +9,7 @@ what to do next. All of them survive pickling with their attributes.
     │   ├── HandshakeError          the peer is not who it should be, or speaks another version
     │   └── ProtocolError           the peer sent what no peer of ours sends
     ├── SerializationError          an argument, a result or an exception cannot be pickled or unpickled
+    ├── RemoteError                 a task raised what cannot be rebuilt here: its stand-in
     ├── ClusterError                the cluster cannot do what it was asked
     │   ├── ClusterClosedError
     │   ├── WorkerStartTimeoutError
@@ -71,6 +72,21 @@ class SerializationError(NbclusterError, TypeError):
     """Something cannot be pickled; ``path`` leads to the culprit, e.g. ``args[0].model._lock``."""
 
     path: str
+
+
+class RemoteError(NbclusterError):
+    """Stands in for an exception of a task that cannot travel; its cause says what hinders it.
+
+    Attributes:
+        type_name: the type of the exception that was raised, e.g. ``"library.Conflict"``.
+        text: its text.
+    """
+
+    type_name: str
+    text: str
+
+    def __init__(self, type_name: str, text: str) -> None:
+        super().__init__(f"{type_name}: {text}" if text else type_name, type_name=type_name, text=text)
 
 
 class ClusterError(NbclusterError, RuntimeError):

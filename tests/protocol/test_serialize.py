@@ -12,7 +12,7 @@ import types
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from nbcluster.errors import SerializationError
@@ -83,7 +83,7 @@ def future_factory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serialize, "_future_factory", FakeFuture)
 
 
-def in_main(code: str, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+def in_main(code: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What a user typed into a cell."""
     main = types.ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
@@ -148,7 +148,7 @@ def test_an_object_of_a_class_in_main_travels_by_value(monkeypatch: pytest.Monke
 
 
 def test_a_module_registered_by_value_travels_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    import cloudpickle
+    import cloudpickle  # type: ignore[import-untyped]
 
     module = types.ModuleType("only_here")
     exec("def answer(): return 42", module.__dict__)
@@ -240,7 +240,7 @@ def test_the_error_of_a_call_names_the_argument(args: Any, kwargs: Any, path: st
 
 
 def test_the_search_for_the_culprit_ends_in_a_cycle_and_in_a_crowd() -> None:
-    ring = Box(lock=None)
+    ring: Any = Box(lock=None)
     ring.me = ring
     ring.lock = threading.Lock()
     with pytest.raises(SerializationError) as caught:
@@ -418,7 +418,7 @@ def test_a_token_depends_on_function_arguments_and_buffers_alone() -> None:
         (np.zeros(1000), 8000, 8200),
         (np.array(["x" * 1000] * 100, dtype=object), 100_000, 120_000),
         ([b"x" * 1000] * 10_000, 10_000_000, 11_000_000),
-        ({i: b"x" * 1000 for i in range(1000)}, 1_000_000, 1_200_000),
+        (dict.fromkeys(range(1000), b"x" * 1000), 1_000_000, 1_200_000),
         (Box(data=np.zeros(1000)), 8000, 9000),
         (pd.DataFrame({"a": np.zeros(1000), "b": ["x" * 500] * 1000}), 508_000, 620_000),
         (pd.Series(np.zeros(1000)), 8000, 8500),
