@@ -1,12 +1,12 @@
 """The bodies of the REST API. What it answers are views of ``snapshot``; what it is asked is decoded here.
 
-A field that is unknown or of the wrong type is refused with the path to it; ranges are checked by
-``commands.validate``, as for every other way to the same command.
+A field that is unknown, of the wrong type or out of range is refused with the path to it; the rest is checked
+by ``commands.validate``, as for every other way to the same command.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -17,40 +17,45 @@ CLUSTER_ID = "[0-9a-f]{16}"
 """What the id of a cluster looks like: made by the server, never taken from outside."""
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a request may say."""
 
 
-class ScaleBody(Body):
+class ScaleBody(Body, frozen=True):
     """How many workers to have; ends adapting."""
 
-    n: int
+    n: Count
 
     def command(self) -> Scale:
         """The command that it asks for."""
         return Scale(n=self.n)
 
 
-class AdaptBody(Body):
+class AdaptBody(Body, frozen=True):
     """Let the number of workers follow the work, within limits; no ``maximum`` means the server's own."""
 
-    minimum: int = 0
-    maximum: int | None = None
-    interval: float = 1.0
-    target_duration: float = 5.0
-    wait_count: int = 3
+    minimum: Count = 0
+    maximum: Count | None = None
+    interval: Seconds = 1.0
+    target_duration: Seconds = 5.0
+    wait_count: Positive = 3
 
     def command(self) -> Adapt:
         """The command that it asks for."""
         return Adapt(**msgspec.structs.asdict(self))
 
 
-class NewCluster(Body):
+class NewCluster(Body, frozen=True):
     """A cluster that belongs to nobody: it stays until it is shut down. All fields are optional."""
 
     name: str | None = None
-    n_workers: int | None = None
-    threads_per_worker: int | None = None
+    n_workers: Count | None = None
+    threads_per_worker: Positive | None = None
     memory_limit: int | float | str | None = "auto"
     """Per worker: bytes, a fraction between 0 and 1, or text like ``"1GiB"``; null means no limit."""
     adapt: AdaptBody | None = None
@@ -60,7 +65,7 @@ class NewCluster(Body):
     """A notebook: workers run in its folder, as its kernel does."""
 
 
-class ChangeCluster(Body):
+class ChangeCluster(Body, frozen=True):
     """What may be changed about a cluster besides its size. Fields that are left out stay as they are."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -110,12 +115,10 @@ def decode_body(data: bytes, kind: type[BodyT]) -> BodyT:
     """Decode a request's body; an empty one has only defaults.
 
     Raises:
-        ValueError: it is not JSON, or not what ``kind`` describes; says where.
+        msgspec.ValidationError: it is not what ``kind`` describes; says where.
+        msgspec.DecodeError: it is not even JSON.
     """
-    try:
-        return msgspec.json.decode(data or b"{}", type=kind)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{error}; the API is described in nbcluster/jupyter/openapi.json") from error
+    return msgspec.json.decode(data or b"{}", type=kind)
 
 
 def encode(answer: Any) -> bytes:
