@@ -60,8 +60,7 @@ class GetView(Command):
 
 
 class GetLogs(Command):
-    """Answer: ``Logs``. ``after`` is the number of the last line already seen; ``worker`` selects one
-    source."""
+    """Answer: ``Logs``. ``after``: the number of the last line already seen; ``worker``: of this one only."""
 
     after: int = 0
     limit: int = 10_000
@@ -77,8 +76,7 @@ class GetTaskStream(Command):
 
 
 class Subscribe(Command):
-    """Have a ``ClusterView`` pushed whenever something changed, at most every ``interval`` seconds. Answer:
-    ``View``."""
+    """Have a ``View`` pushed after changes, at most every ``interval`` seconds. Answer: ``View``."""
 
     interval: float = 1.0
 

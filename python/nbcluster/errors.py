@@ -191,5 +191,5 @@ class FuturesCancelledError(CancelledError):
         super().__init__("\n".join(lines), error_groups=groups)
 
 
-class Reschedule(Exception):  # noqa: N818 (the field's name)
+class Reschedule(Exception):
     """Raise it in a task to have it run again later, perhaps on another worker."""

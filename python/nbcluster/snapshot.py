@@ -1,5 +1,4 @@
-"""What a cluster looks like from outside: frozen views, the only thing that cards, sidebar and dashboard
-read.
+"""What a cluster looks like from outside: frozen views, all that cards, sidebar and dashboard read.
 
 This is one versioned schema: the TypeScript types are generated from it. Bytes are bytes, times are seconds
 since the epoch, durations are seconds, ``cpu`` is per cent of one core.

@@ -88,8 +88,7 @@ class Machine:
         self._placement.enqueue(task)
 
     def requeue(self, task: SchedTask) -> None:
-        """A run came to nothing (worker lost, recalled, rescheduled): the task is queued, or waits for lost
-        data."""
+        """A run came to nothing (worker lost, recalled, rescheduled): queue it, or wait for lost data."""
         self._placement.finished(task)
         missing = {d for d in task.dependencies if d.state != MEMORY}
         if not missing:

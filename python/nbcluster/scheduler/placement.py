@@ -142,8 +142,7 @@ class Placement:
         return any(d.nbytes > limit and d.who_has for d in task.dependencies)
 
     def _nearest(self, task: SchedTask) -> SchedWorker | None:
-        """The worker on which the task could start soonest, among those with its data and one that has
-        room."""
+        """The worker on which the task could start soonest: one with its data, or one that has room."""
         candidates = {worker for dependency in task.dependencies for worker in dependency.who_has}
         candidates.update(islice(self._idle or self._open, 1))
         names = frozenset(task.options.workers) if task.options.workers else None

@@ -102,8 +102,7 @@ class Requests:
                     dependency.dependents.add(task)
 
     def _dependency(self, key: Key) -> SchedTask:
-        """The task behind a dependency; an unknown one is a task whose data was lost: its dependents err by
-        name."""
+        """The task behind a dependency; an unknown one is lost data: its dependents err by its name."""
         return self._state.tasks.get(key) or self._new_task(key)
 
     def _count_function(self, function: FunctionId, definition: Payload, tasks: int) -> None:

@@ -1,9 +1,11 @@
-"""The scheduler's shell: links in, events to the core, commands out. Decisions are the core's, processes the supervisor's.
+"""The scheduler's shell: links in, events to the core, commands out.
+
+Decisions are the core's, processes the supervisor's.
 
     link ── messages ──▶ session ── event ──▶ core ── commands ──▶ sessions ── messages ──▶ links
 
-A worker that was started by a supervisor is *left* once two things are known: its link has ended (so that its last
-reports were read) and the supervisor has said how its process ended (so that the right task is blamed).
+A worker that was started by a supervisor is *left* once two things are known: its link has ended (so that its
+last reports were read) and the supervisor has said how its process ended (so that the right task is blamed).
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
+from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
 from nbcluster.errors import CommClosedError
 from nbcluster.protocol.messages import (
     Answered,
@@ -79,7 +81,9 @@ class Ports(Protocol):
 class SchedulerServer:
     """Serves one cluster's clients, workers and managers on one event loop."""
 
-    def __init__(self, welcome: Welcome, token: bytes, ports: Ports, settings: Settings | None = None) -> None:
+    def __init__(
+        self, welcome: Welcome, token: bytes, ports: Ports, settings: Settings | None = None
+    ) -> None:
         self.core = SchedulerCore(settings)
         self.welcome = welcome
         """What new clients are told; the cluster fills it in once it knows its addresses."""

@@ -74,8 +74,7 @@ class SchedPrefix:
 
 
 class SchedTask:
-    """One task. Sets that are mostly empty or mostly alike are shared frozensets: pending tasks come by the
-    million."""
+    """One task. Mostly empty or equal sets are shared frozensets: pending tasks come by the million."""
 
     __slots__ = (
         "blamed",

@@ -1,0 +1,90 @@
+"""A task cluster that lives in Jupyter.
+
+    from nbcluster import Client
+    client = Client()
+    futures = client.map(simulate, parameters)
+    best = max(client.gather(futures))
+
+Public names are imported when they are first used: ``import nbcluster`` alone costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbcluster.client.as_completed import as_completed, futures_of
+    from nbcluster.client.client import Client
+    from nbcluster.client.defaults import default_client
+    from nbcluster.client.future import Future
+    from nbcluster.client.waiting import wait
+    from nbcluster.cluster.local import LocalCluster
+    from nbcluster.cluster.subprocess import SubprocessCluster
+    from nbcluster.errors import (
+        CancelledError,
+        FutureCancelledError,
+        FuturesCancelledError,
+        KilledWorker,
+        Reschedule,
+        TimeoutError,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CancelledError": "nbcluster.errors",
+    "Client": "nbcluster.client.client",
+    "Future": "nbcluster.client.future",
+    "FutureCancelledError": "nbcluster.errors",
+    "FuturesCancelledError": "nbcluster.errors",
+    "KilledWorker": "nbcluster.errors",
+    "LocalCluster": "nbcluster.cluster.local",
+    "Reschedule": "nbcluster.errors",
+    "SubprocessCluster": "nbcluster.cluster.subprocess",
+    "TimeoutError": "nbcluster.errors",
+    "as_completed": "nbcluster.client.as_completed",
+    "default_client": "nbcluster.client.defaults",
+    "futures_of": "nbcluster.client.as_completed",
+    "wait": "nbcluster.client.waiting",
+}
+
+__all__ = [
+    "CancelledError",
+    "Client",
+    "Future",
+    "FutureCancelledError",
+    "FuturesCancelledError",
+    "KilledWorker",
+    "LocalCluster",
+    "Reschedule",
+    "SubprocessCluster",
+    "TimeoutError",
+    "as_completed",
+    "default_client",
+    "futures_of",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    from nbcluster.jupyter.extension import NbclusterExtension
+
+    return [{"module": "nbcluster", "app": NbclusterExtension}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "nbcluster"}]

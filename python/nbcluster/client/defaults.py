@@ -1,0 +1,67 @@
+"""Which client is meant when none is named: the innermost ``with`` block's, else the newest open default."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbcluster.client.client import Client
+
+_context: ContextVar[Client | None] = ContextVar("nbcluster_current_client", default=None)
+_stack: list[weakref.ref[Client]] = []
+_lock = threading.Lock()
+
+
+def push(client: Client) -> None:
+    """Make this the default."""
+    with _lock:
+        _stack.append(weakref.ref(client))
+
+
+def remove(client: Client) -> None:
+    """It is the default no more; the one before it is again."""
+    with _lock:
+        _stack[:] = [ref for ref in _stack if ref() is not None and ref() is not client]
+
+
+def current(allow_global: bool = True) -> Client | None:
+    """The current client, if there is one."""
+    client = _context.get()
+    if client is not None and client.status == "running":
+        return client
+    if allow_global:
+        with _lock:
+            for ref in reversed(_stack):
+                client = ref()
+                if client is not None and client.status == "running":
+                    return client
+    return None
+
+
+@contextmanager
+def as_current(client: Client) -> Iterator[Client]:
+    """Make a client the current one in this context (thread, task) only."""
+    mark = _context.set(client)
+    try:
+        yield client
+    finally:
+        _context.reset(mark)
+
+
+def default_client(client: Client | None = None) -> Client:
+    """The client to use: the one given, else the current one.
+
+    Raises:
+        ValueError: there is none.
+    """
+    client = client or current()
+    if client is None:
+        raise ValueError(
+            "No clients found. Start a client first: client = Client()  (or pass the one to use)"
+        )
+    return client

@@ -1,0 +1,166 @@
+"""A future: the handle to one result."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.client.states import CANCELLED, FINISHED, PENDING, FutureState
+from nbcluster.protocol.serialize import reduce_future
+from nbcluster.types import Key
+
+if TYPE_CHECKING:
+    from nbcluster.client.client import Client
+
+_callbacks: ThreadPoolExecutor | None = None
+_callbacks_lock = threading.Lock()
+
+
+class Future:
+    """A result that is being computed on the cluster, or is there already.
+
+    The result stays on the cluster as long as a future for it lives. Pass futures as arguments to other
+    tasks: the data goes from worker to worker, not through this process.
+
+    Example:
+        >>> future = client.submit(sum, [1, 2, 3])
+        >>> future.result()
+        6
+    """
+
+    __slots__ = ("__weakref__", "_client", "_state")
+
+    def __init__(self, key: Key | Future, client: Client | None = None) -> None:
+        from nbcluster.client.defaults import default_client
+
+        if isinstance(key, Future):
+            client, state = key._client, key._state
+        else:
+            client = default_client(client)
+            state = client._want(key)
+        self._client: Client = client
+        self._state: FutureState = state
+
+    @classmethod
+    def _of(cls, state: FutureState, client: Client) -> Future:
+        future = cls.__new__(cls)
+        future._client = client
+        future._state = state
+        return future
+
+    # --- what is known ---
+
+    @property
+    def key(self) -> Key:
+        """Its name on the cluster."""
+        return self._state.key
+
+    @property
+    def client(self) -> Client:
+        """The client it belongs to."""
+        return self._client
+
+    @property
+    def status(self) -> str:
+        """``"pending"``, ``"finished"``, ``"error"`` or ``"cancelled"``."""
+        return self._state.status
+
+    @property
+    def type(self) -> str | None:
+        """The name of the result's type, once it is there."""
+        return self._state.type_name or None
+
+    def done(self) -> bool:
+        """True if it is not pending: there is a result, an error, or it was cancelled."""
+        return self._state.status != PENDING
+
+    def cancelled(self) -> bool:
+        """True if it was cancelled."""
+        return self._state.status == CANCELLED
+
+    # --- results ---
+
+    def result(self, timeout: float | str | None = None) -> Any:
+        """Wait for the result and return it.
+
+        Args:
+            timeout: seconds to wait (or ``"500 ms"``); None waits for ever.
+
+        Raises:
+            TimeoutError: it is not there yet.
+            FutureCancelledError: it was cancelled; says by whom and why.
+            KilledWorker: workers died while they ran it.
+            Exception: what the task raised, with the remote traceback.
+        """
+        return self._client._result(self, timeout)
+
+    def exception(self, timeout: float | str | None = None) -> Any:
+        """Wait until it is done; return what the task raised, or None."""
+        return self._client._when_done(self, timeout, self._state.exception)
+
+    def traceback(self, timeout: float | str | None = None) -> Any:
+        """Wait until it is done; return the remote traceback of what the task raised, or None."""
+        return self._client._when_done(self, timeout, self._traceback)
+
+    def _traceback(self) -> TracebackType | None:
+        error = self._state.exception()
+        return None if error is None else error.__traceback__
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._client._await_result(self).__await__()
+
+    def add_done_callback(self, fn: Callable[[Future], Any]) -> None:
+        """Call ``fn(self)`` once it is done, in a thread of its own (one for all callbacks)."""
+        self._client._call_on_loop(
+            self._state.when_done, lambda _state: _callback_thread().submit(_call, fn, self)
+        )
+
+    # --- control ---
+
+    def cancel(self, reason: str | None = None, msg: str | None = None, *, force: bool = False) -> Any:
+        """Cancel it, and what depends on it."""
+        return self._client.cancel([self], reason=reason, msg=msg, force=force)
+
+    def retry(self) -> Any:
+        """Run it again, if it erred."""
+        return self._client.retry([self])
+
+    def release(self) -> None:
+        """Let go of the result before this object dies; the future is of no use afterwards."""
+        key = self._state.key
+        self._state = FutureState(key)
+        self._state.cancel("released", "This future was released.")
+
+    # --- the object ---
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return reduce_future(self)
+
+    def __repr__(self) -> str:
+        kind = f" type: {self.type}," if self.type and self._state.status == FINISHED else ""
+        return f"<Future: {self.status},{kind} key: {self.key}>"
+
+    def _repr_html_(self) -> str:
+        kind = f", <b>type:</b> {escape(self.type)}" if self.type else ""
+        return f"<b>Future: {escape(self.key)}</b> <b>status:</b> {self.status}{kind}"
+
+
+def _callback_thread() -> ThreadPoolExecutor:
+    global _callbacks
+    with _callbacks_lock:
+        if _callbacks is None:
+            _callbacks = ThreadPoolExecutor(1, thread_name_prefix="nbcluster-callbacks")
+        return _callbacks
+
+
+def _call(fn: Callable[[Future], Any], future: Future) -> None:
+    try:
+        fn(future)
+    except Exception:
+        import logging
+
+        logging.getLogger("nbcluster.client").exception("A done-callback of %s failed", future.key)

@@ -1,0 +1,45 @@
+"""Futures in nested containers: find them, and put values in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nbcluster.client.future import Future
+from nbcluster.types import Key
+
+
+def find_futures(value: Any) -> list[Future]:
+    """All futures in lists, tuples, sets and dicts, in order, each key once."""
+    found: dict[Key, Future] = {}
+    _walk(value, found)
+    return list(found.values())
+
+
+def _walk(value: Any, found: dict[Key, Future]) -> None:
+    kind = type(value)
+    if kind is Future:
+        found.setdefault(value.key, value)
+    elif kind is dict:
+        for item in value.values():
+            _walk(item, found)
+    elif kind in (list, tuple, set, frozenset):
+        for item in value:
+            _walk(item, found)
+
+
+def replace_futures(value: Any, values: Mapping[Key, Any]) -> Any:
+    """The same structure with values for futures; in lists, futures that have none are left out."""
+    kind = type(value)
+    if kind is Future:
+        return values[value.key]
+    if kind is dict:
+        return {key: replace_futures(item, values) for key, item in value.items() if _is_there(item, values)}
+    if kind is list or kind is tuple or kind is set or kind is frozenset:
+        build: Callable[[Any], Any] = kind
+        return build(replace_futures(item, values) for item in value if _is_there(item, values))
+    return value
+
+
+def _is_there(value: Any, values: Mapping[Key, Any]) -> bool:
+    return type(value) is not Future or value.key in values

@@ -1,0 +1,173 @@
+"""What a client knows about one key, shared by all its futures for that key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from typing import Final
+
+from nbcluster.errors import FutureCancelledError, KilledWorker, WorkerLostData
+from nbcluster.protocol.exceptions import load_exception
+from nbcluster.protocol.messages import Failure, Killed, Raised
+from nbcluster.protocol.payload import Payload
+from nbcluster.types import Key
+
+PENDING: Final = "pending"
+FINISHED: Final = "finished"
+ERROR: Final = "error"
+CANCELLED: Final = "cancelled"
+
+Waiter = Callable[["FutureState"], object]
+
+
+class FutureState:
+    """One key's state. Written on the client's loop only; read from any thread.
+
+    It lives as long as a future for its key does: when the last one dies, so does the state, and the client
+    tells the scheduler that the key is not wanted any more.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "blamed",
+        "context",
+        "failure",
+        "key",
+        "msg",
+        "nbytes",
+        "payload",
+        "reason",
+        "status",
+        "type_name",
+        "waiters",
+    )
+
+    def __init__(self, key: Key, context: Context | None = None) -> None:
+        self.key = key
+        self.context = context
+        """The context variables of whoever submitted: in a notebook they say in which cell output appears."""
+        self.status = PENDING
+        self.type_name = ""
+        self.nbytes = 0
+        self.payload: Payload | None = None
+        self.failure: Failure | None = None
+        self.blamed: Key = ""
+        self.reason = ""
+        self.msg = ""
+        self.waiters: list[Waiter] | None = None
+
+    # --- on the loop ---
+
+    def finish(self, type_name: str, nbytes: int, payload: Payload | None) -> None:
+        """The result is there."""
+        self.type_name = type_name
+        self.nbytes = nbytes
+        self.payload = payload
+        self.status = FINISHED
+        if self.waiters is not None:
+            self._wake()
+
+    def fail(self, failure: Failure, blamed: Key) -> None:
+        """The task erred."""
+        self.failure = failure
+        self.blamed = blamed
+        self.status = ERROR
+        self._wake()
+
+    def cancel(self, reason: str, msg: str) -> None:
+        """It will never finish."""
+        self.reason = reason
+        self.msg = msg
+        self.payload = None
+        self.status = CANCELLED
+        self._wake()
+
+    def pend(self) -> None:
+        """It is being computed again."""
+        self.payload = None
+        self.failure = None
+        self.status = PENDING
+
+    def _wake(self) -> None:
+        waiters, self.waiters = self.waiters, None
+        for waiter in waiters or ():
+            waiter(self)
+
+    def when_done(self, waiter: Waiter) -> None:
+        """Call ``waiter`` once, when the state is not pending (any more)."""
+        if self.status != PENDING:
+            waiter(self)
+        elif self.waiters is None:
+            self.waiters = [waiter]
+        else:
+            self.waiters.append(waiter)
+
+    def forget_waiter(self, waiter: Waiter) -> None:
+        """Undo ``when_done``."""
+        if self.waiters is not None and waiter in self.waiters:
+            self.waiters.remove(waiter)
+
+    # --- anywhere ---
+
+    def exception(self) -> BaseException | None:
+        """Why there is no result: a new exception object at each call, or None."""
+        if self.status == CANCELLED:
+            return FutureCancelledError(self.key, self.reason, self.msg)
+        failure = self.failure
+        if self.status != ERROR or failure is None:
+            return None
+        if isinstance(failure, Raised):
+            return load_exception(failure.payload)
+        if isinstance(failure, Killed):
+            return KilledWorker(
+                self.blamed, failure.attempts, failure.worker, cause=failure.cause, log=failure.log
+            )
+        where = f"with the worker {failure.worker} that held it" if failure.worker else "before it was used"
+        return WorkerLostData(
+            f"The data {self.blamed!r} was lost {where}. It was scattered, or its future was released: no "
+            "task can compute it again. Scatter it once more; broadcast=True survives the next loss.",
+            key=self.blamed,
+        )
+
+    def __repr__(self) -> str:
+        return f"<FutureState {self.key} {self.status}>"
+
+
+class Countdown:
+    """Calls ``then`` once enough of the given states are done; ``stop_early`` makes one failure enough."""
+
+    __slots__ = ("_left", "_states", "_stop_early", "_then")
+
+    def __init__(
+        self,
+        states: Iterable[FutureState],
+        then: Callable[[], object],
+        *,
+        enough: int | None = None,
+        stop_early: bool = False,
+    ) -> None:
+        self._then: Callable[[], object] | None = then
+        self._stop_early = stop_early
+        self._states = [state for state in states if state.status == PENDING]
+        self._left = len(self._states) if enough is None else min(enough, len(self._states))
+        if not self._left:
+            self._fire()
+            return
+        for state in self._states:
+            state.when_done(self._done)
+
+    def _done(self, state: FutureState) -> None:
+        self._left -= 1
+        if self._left == 0 or (self._stop_early and state.status != FINISHED):
+            self._fire()
+
+    def _fire(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    def cancel(self) -> None:
+        """Stop watching."""
+        self._then = None
+        for state in self._states:
+            state.forget_waiter(self._done)

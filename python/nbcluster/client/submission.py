@@ -1,0 +1,156 @@
+"""From a call to the message that submits it: keys, pickled arguments, options."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from nbcluster.protocol.messages import SubmitTasks, TaskOptions
+from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.protocol.serialize import Arguments, dump_call, dump_function, token
+from nbcluster.types import Address, FunctionId, Key, WorkerName
+
+MAP_BATCH = 1000
+"""Tasks per message: the first run while the next are still being pickled."""
+
+_unique = itertools.count()
+_process = uuid.uuid4().hex[:16]
+
+
+def _new_process() -> None:
+    global _process
+    _process = uuid.uuid4().hex[:16]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_process)
+
+
+def unique_token() -> str:
+    """32 hexadecimal digits that no other call in any process gets."""
+    return f"{_process}{next(_unique):016x}"
+
+
+def content_token(payload: Payload) -> str:
+    """32 hexadecimal digits that name data by its pickled content."""
+    return token(b"", Arguments(payload.data, payload.frames, []))
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """What a function's keys begin with."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None) or type(function).__name__
+    return "lambda" if name == "<lambda>" else str(name).strip("<>")
+
+
+def options(
+    *,
+    workers: object = None,
+    allow_other_workers: object = False,
+    resources: object = None,
+    retries: object = None,
+    priority: object = 0,
+) -> TaskOptions:
+    """Check the options that ``submit`` and ``map`` share.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+    """
+    names = _worker_names(workers)
+    if not isinstance(allow_other_workers, bool):
+        raise TypeError(f"allow_other_workers={allow_other_workers!r} is neither True nor False")
+    if allow_other_workers and names is None:
+        raise ValueError("allow_other_workers=True only makes sense with workers=[…]; give both, or neither")
+    if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
+        raise ValueError(f"retries={retries!r} is not allowed; give a whole number of at least 0, or None")
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise TypeError(f"priority={priority!r} is not a whole number; higher runs first, 0 is the default")
+    return TaskOptions(
+        workers=names,
+        allow_other_workers=allow_other_workers,
+        resources=_resources(resources),
+        retries=retries or 0,
+        priority=priority,
+    )
+
+
+def _worker_names(workers: object) -> list[str] | None:
+    if workers is None:
+        return None
+    if isinstance(workers, (str, int)):
+        workers = [workers]
+    if not isinstance(workers, Iterable):
+        raise TypeError(f"workers={workers!r} is not a worker's name or address, nor a list of them")
+    names: list[WorkerName | Address] = list(workers)
+    if not names or not all(isinstance(name, (str, int)) and not isinstance(name, bool) for name in names):
+        raise TypeError(f"workers={names!r} is not a list of workers' names or addresses")
+    return [str(name) for name in names]
+
+
+def _resources(resources: object) -> dict[str, float]:
+    if resources is None:
+        return {}
+    if not isinstance(resources, Mapping):
+        raise TypeError(f"resources={resources!r} is not a dict like {{'GPU': 1}}")
+    for name, amount in resources.items():
+        if not isinstance(name, str) or isinstance(amount, bool) or not isinstance(amount, (int, float)):
+            raise TypeError(f"resources={dict(resources)!r} does not map names to numbers, like {{'GPU': 1}}")
+        if not 0 <= amount < float("inf"):
+            raise ValueError(f"resources[{name!r}]={amount!r} is out of range; give a number of at least 0")
+    return {str(name): float(amount) for name, amount in resources.items()}
+
+
+class Batch:
+    """Collects calls of one function; ``message`` submits them. Keys are unique within a batch."""
+
+    def __init__(self, function: Callable[..., Any], task_options: TaskOptions, pure: bool) -> None:
+        if not callable(function):
+            raise TypeError(f"the first argument is {function!r}, which cannot be called; give a function")
+        self.name = function_name(function)
+        self._function: FunctionId
+        self._definition: Payload
+        self._function, self._definition = dump_function(function)
+        self._options = task_options
+        self._pure = pure
+        self._clear()
+
+    def _clear(self) -> None:
+        self.keys: list[Key] = []
+        self._arguments: list[bytes] = []
+        self._dependencies: dict[int, list[Key]] = {}
+        self._frames: dict[int, list[Frame]] = {}
+
+    def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Key | None = None) -> Key:
+        """Take one call; returns its key."""
+        call = dump_call(args, kwargs)
+        if key is None:
+            key = f"{self.name}-{self._token(call)}"
+        if call.dependencies:
+            self._dependencies[len(self.keys)] = call.dependencies
+        if call.frames:
+            self._frames[len(self.keys)] = call.frames
+        self.keys.append(key)
+        self._arguments.append(call.data)
+        return key
+
+    def _token(self, call: Arguments) -> str:
+        return token(self._function, call) if self._pure else unique_token()
+
+    def message(self) -> SubmitTasks:
+        """Submit what was collected, and begin anew."""
+        message = SubmitTasks(
+            self._function,
+            self._definition,
+            self.keys,
+            self._arguments,
+            self._options,
+            self._dependencies,
+            self._frames,
+        )
+        self._clear()
+        return message

@@ -1,0 +1,49 @@
+"""What a client connects to: from the first argument of ``Client`` to an address and a token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from nbcluster.comm.credentials import find_token
+from nbcluster.types import Address
+
+
+@runtime_checkable
+class ClusterLike(Protocol):
+    """What a client needs of a cluster object."""
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where others connect."""
+
+
+@dataclass
+class Target:
+    """Where to connect, with what, and which cluster object stands behind it."""
+
+    address: Address
+    token: bytes
+    cluster: Any = None
+    owned: bool = False
+    """True if the client made the cluster, and so closes it."""
+
+
+def of_address(address: Address) -> Target:
+    """A cluster of this user's, found by its address."""
+    return Target(address, find_token(address))
+
+
+def of_cluster(cluster: Any, owned: bool) -> Target:
+    """A cluster object: ours says how to get in; any other is found by its address.
+
+    Raises:
+        RuntimeError: it is closed.
+    """
+    status = str(getattr(cluster, "status", "running")).rpartition(".")[2]
+    if status in ("closed", "closing", "failed"):
+        raise RuntimeError(f"Trying to connect to an already closed or closing Cluster {cluster!r}.")
+    connect_address = getattr(cluster, "connect_address", None)
+    if connect_address is None:
+        return Target(cluster.scheduler_address, find_token(cluster.scheduler_address), cluster, owned)
+    return Target(connect_address, cluster.token, cluster, owned)

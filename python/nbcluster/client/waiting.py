@@ -1,0 +1,78 @@
+"""Waiting for several futures: ``wait``."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from nbcluster.client.client import Client, _seconds
+from nbcluster.client.future import Future
+from nbcluster.client.gathering import find_futures
+from nbcluster.client.states import CANCELLED, PENDING
+from nbcluster.errors import FutureCancelledError, FuturesCancelledError, TimeoutError
+
+ALL_COMPLETED = "ALL_COMPLETED"
+FIRST_COMPLETED = "FIRST_COMPLETED"
+
+
+class DoneAndNotDoneFutures(NamedTuple):
+    """What ``wait`` returns: two sets of futures."""
+
+    done: set[Future]
+    not_done: set[Future]
+
+
+def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COMPLETED) -> Any:
+    """Wait until all futures, or the first of them, are done: finished or erred.
+
+    Args:
+        fs: futures, in any containers.
+        timeout: seconds to wait; None waits for ever.
+        return_when: ``"ALL_COMPLETED"`` or ``"FIRST_COMPLETED"``.
+
+    Returns:
+        ``(done, not_done)``, two sets. With an asynchronous client: a coroutine.
+
+    Raises:
+        TimeoutError: they are not done yet; says which.
+        FuturesCancelledError: some of them were cancelled; says why.
+
+    Example:
+        >>> done, not_done = wait(client.map(abs, [-1, 2]))
+        >>> len(done), len(not_done)
+        (2, 0)
+    """
+    if return_when not in (ALL_COMPLETED, FIRST_COMPLETED):
+        raise ValueError(
+            f"return_when={return_when!r} is not allowed; give {ALL_COMPLETED!r} or {FIRST_COMPLETED!r}"
+        )
+    futures = find_futures(list(fs) if not isinstance(fs, (Future, dict)) else fs)
+    if not futures:
+        return DoneAndNotDoneFutures(set(), set())
+    client: Client = futures[0].client
+    states = [future._state for future in futures]
+    # One that is done already is enough for FIRST_COMPLETED.
+    enough = None
+    if return_when == FIRST_COMPLETED:
+        enough = 0 if any(state.status != PENDING for state in states) else 1
+
+    def finish(_: None) -> DoneAndNotDoneFutures:
+        cancelled = [FutureCancelledError(s.key, s.reason, s.msg) for s in states if s.status == CANCELLED]
+        if cancelled:
+            raise FuturesCancelledError(cancelled)
+        done = {future for future in futures if future.done()}
+        return DoneAndNotDoneFutures(done, set(futures) - done)
+
+    async def watch() -> None:
+        await client._wait_for(states, enough)
+
+    seconds = _seconds(timeout)
+    if client.asynchronous:
+        return client._sync(watch, then=finish, timeout=seconds)
+    try:
+        return client._sync(watch, then=finish, timeout=seconds)
+    except TimeoutError:
+        late = [future.key for future in futures if not future.done()]
+        shown = ", ".join(late[:3]) + (", …" if len(late) > 3 else "")
+        raise TimeoutError(
+            f"{len(late)} of {len(futures)} futures were not done after {seconds:g} s: {shown}"
+        ) from None

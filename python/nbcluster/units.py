@@ -1,0 +1,76 @@
+"""Bytes and seconds, to and from text."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_BYTES = {
+    "": 1,
+    "b": 1,
+    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgtp", 1)},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgtp", 1)},
+    **{f"{prefix}": 1000**power for power, prefix in enumerate("kmgtp", 1)},
+}
+_SECONDS = {
+    "": 1.0,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "m": 60.0,
+    "min": 60.0,
+    "minutes": 60.0,
+    "h": 3600.0,
+    "hours": 3600.0,
+    "d": 86400.0,
+}
+_QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+def parse_bytes(text: str, name: str) -> int:
+    """``parse_bytes("1.5 GiB", "memory_limit")`` is 1610612736.
+
+    Raises:
+        ValueError: names the argument, its value and what is allowed.
+    """
+    match = _QUANTITY.fullmatch(text)
+    unit = _BYTES.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise ValueError(f"{name}={text!r} is not a number of bytes; give e.g. '1GiB', '512 MiB' or '2e9'")
+    return int(float(match[1]) * unit)
+
+
+def format_bytes(n: float) -> str:
+    """``format_bytes(25282000000)`` is ``"23.55 GiB"``."""
+    for power, prefix in ((5, "P"), (4, "T"), (3, "G"), (2, "M"), (1, "k")):
+        size = 1024**power
+        if n >= size * 0.9:
+            return f"{n / size:.2f} {prefix}iB"
+    return f"{int(n)} B"
+
+
+def parse_seconds(value: object, name: str) -> float:
+    """Seconds from a number, or from text like ``"500 ms"``.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+    """
+    if isinstance(value, str):
+        match = _QUANTITY.fullmatch(value)
+        unit = _SECONDS.get(match[2].lower()) if match else None
+        if match is None or unit is None:
+            raise ValueError(
+                f"{name}={value!r} is not a time; give seconds, or text like '500 ms' or '2 min'"
+            )
+        return float(match[1]) * unit
+    seconds = getattr(value, "total_seconds", None)
+    if callable(seconds):
+        value = seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}={value!r} is not a number of seconds")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{name}={value!r} is out of range; give a number of seconds that is not negative")
+    return float(value)
