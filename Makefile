@@ -13,7 +13,7 @@ export VIRTUAL_ENV := $(VENV)
 export PYTHONPATH :=
 
 # A folder's time tells of files that were added or removed.
-LABEXTENSION := labextension $(wildcard $(addprefix labextension/, \
+LABEXTENSION := $(wildcard $(addprefix labextension/, \
 	*.json yarn.lock .yarnrc.yml schema/* style/* src src/* src/*/* src/*/*/*))
 
 .PHONY: help lab test test-all check bench chromium jest
@@ -27,8 +27,9 @@ help:
 	@echo "Each does its own set-up first."
 
 lab: $(INSTALLED)
-	@echo "JupyterLab starts now; press Ctrl-C twice to stop it."
-	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/quickstart.ipynb
+	@echo "JupyterLab starts now. Press Ctrl-C twice to stop it. The last line below is its address."
+	@jupyter lab --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/quickstart.ipynb \
+		--ServerApp.log_level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 test: check chromium jest
 	pytest -m "not slow and not soak" $(ARGS)

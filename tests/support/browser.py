@@ -48,6 +48,8 @@ class LabPage:
         """Open JupyterLab, on the file `path` if there is one; `reset` forgets the last layout."""
         place = f"lab/tree/{path}" if path else "lab"
         self.page.goto(f"{self.lab.url}{place}?token={self.lab.token}{'&reset' if reset else ''}")
+        # The splash screen is not there at once: that it is absent means nothing before the application is.
+        self.page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)", timeout=60_000)
         self.page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=60_000)
 
     def open_notebook(self, path: str, *, reset: bool = True) -> None:
