@@ -214,8 +214,8 @@ class LoopThread:
 class _Call(Generic[T]):
     """One call on its way through the loop, and the latch at which its caller waits.
 
-    The outcome is copied out of the task, which must die on the loop: its end runs Python code (asyncio's list
-    of tasks is a ``WeakSet``), and an interrupt in there would be swallowed.
+    The outcome is copied out of the task, which must die on the loop: its end runs Python code (asyncio keeps
+    its tasks in a ``WeakSet``), and an interrupt in there would be swallowed.
     """
 
     __slots__ = ("abandoned", "args", "context", "error", "function", "latch", "task", "value")

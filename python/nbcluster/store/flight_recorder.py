@@ -1,0 +1,87 @@
+"""Which run each thread of a worker executes, in memory that outlives the worker.
+
+When a worker dies, the tasks that it was running are to blame, and no others. The worker cannot say which
+those were: it is dead. So it notes them where its supervisor can read them afterwards, a few words of memory
+that both have mapped:
+
+    slot       0        1        2    …
+    word   run_id+1     0     run_id+1         0: this thread runs nothing
+
+One process writes, each thread its own slot, one aligned word at a time; so nothing is ever half-written.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import tempfile
+
+from nbcluster.types import RunId
+
+_WORD = 8
+
+
+class FlightRecorder:
+    """The record of one worker. Its supervisor creates it, the worker opens it by its file descriptor.
+
+    Example:
+        >>> recorder = FlightRecorder.create()
+        >>> in_the_worker = FlightRecorder.open(os.dup(recorder.fd))
+        >>> in_the_worker.enter(0, 17)
+        >>> recorder.running()
+        [17]
+        >>> in_the_worker.leave(0)
+        >>> recorder.running()
+        []
+    """
+
+    SLOTS = 4096
+    """More than a worker has threads, those included whose tasks have seceded."""
+
+    __slots__ = ("_map", "_words", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._map = mmap.mmap(fd, self.SLOTS * _WORD)
+        self._words = memoryview(self._map).cast("Q")
+
+    @classmethod
+    def create(cls, name: str = "nbcluster-flight-recorder") -> FlightRecorder:
+        """A new, empty record. ``name`` is what its memory is called in /proc/<pid>/maps."""
+        if sys.platform == "linux":
+            fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        else:
+            fd, path = tempfile.mkstemp(prefix=name)
+            os.unlink(path)
+        os.ftruncate(fd, cls.SLOTS * _WORD)
+        return cls(fd)
+
+    @classmethod
+    def open(cls, fd: int) -> FlightRecorder:
+        """The record behind a descriptor that was inherited or received; it is closed with the record."""
+        return cls(fd)
+
+    def enter(self, thread: int, run_id: RunId) -> None:
+        """Note that a thread begins a run."""
+        self._words[thread] = run_id + 1
+
+    def leave(self, thread: int) -> None:
+        """Note that a thread has ended its run."""
+        self._words[thread] = 0
+
+    def running(self) -> list[RunId]:
+        """The runs under way, or those under way when the worker died."""
+        return [word - 1 for word in self._words.tolist() if word]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._map[:] = bytes(len(self._map))
+
+    def close(self) -> None:
+        """Give the memory back. Idempotent."""
+        if self.fd >= 0:
+            self._words.release()
+            self._map.close()
+            os.close(self.fd)
+            self.fd = -1

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from nbcluster.store.flight_recorder import FlightRecorder
+
+
+def test_a_run_is_on_record_from_its_begin_to_its_end() -> None:
+    recorder = FlightRecorder.create()
+    recorder.enter(0, 0)
+    recorder.enter(3, 2**63)
+    assert recorder.running() == [0, 2**63]
+    recorder.leave(0)
+    assert recorder.running() == [2**63]
+    recorder.clear()
+    assert recorder.running() == []
+    recorder.close()
+    recorder.close()
+
+
+def test_a_thread_beyond_the_last_slot_is_refused() -> None:
+    recorder = FlightRecorder.create()
+    with pytest.raises(IndexError):
+        recorder.enter(FlightRecorder.SLOTS, 1)
+    recorder.close()
+
+
+def test_the_record_survives_the_death_of_its_writer() -> None:
+    recorder = FlightRecorder.create()
+    script = """
+        import os, signal, sys
+        from nbcluster.store.flight_recorder import FlightRecorder
+
+        recorder = FlightRecorder.open(int(sys.argv[1]))
+        recorder.enter(0, 5)
+        recorder.enter(1, 6)
+        recorder.leave(0)
+        recorder.enter(0, 7)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(recorder.fd)], pass_fds=[recorder.fd]
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert recorder.running() == [7, 6]
+    recorder.close()
+
+
+def test_it_is_not_inherited_by_accident() -> None:
+    recorder = FlightRecorder.create()
+    assert not os.get_inheritable(recorder.fd)
+    recorder.close()
