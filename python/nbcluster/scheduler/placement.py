@@ -15,6 +15,7 @@ Theory
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import islice
 
@@ -300,6 +301,11 @@ class Placement:
         self._outbox.to_worker(victim, RecallTasks(run_ids, request))
 
     # --- figures ---
+
+    def queued(self) -> Iterator[SchedTask]:
+        """All tasks in the lanes, in no particular order."""
+        for lane in (self._any, *self._lanes.values()):
+            yield from (task for _, _, task in lane.heap if task.state == QUEUED)
 
     def unplaceable(self) -> int:
         """How many queued tasks no connected worker could ever run."""

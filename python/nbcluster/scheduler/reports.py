@@ -168,7 +168,7 @@ class Reports:
                     task, worker, item.nbytes or stored.nbytes, item.type_name, payload if small else None
                 )
             else:
-                self._outbox.free(worker, stored.key)
+                self._free_stale(worker, stored.key)
 
     def replicas_failed(self, worker: SchedWorker, message: ReplicasFailed) -> None:
         """Copies that a worker was asked to make could not be made."""

@@ -55,7 +55,7 @@ class Requests:
         new = []
         for index, key in enumerate(keys):
             task = tasks.get(key)
-            if task is None or (task.function is None and task.state in (RELEASED, ERRED)):
+            if task is None or self._has_nothing(task):
                 if task is None:
                     if prefix is None or not key.startswith(prefix.name):
                         prefix = self._state.prefix(key_prefix(key))
@@ -78,6 +78,12 @@ class Requests:
             self._count_function(message.function, message.definition, len(new))
             for task in new:
                 machine.start(task)
+
+    def _has_nothing(self, task: SchedTask) -> bool:
+        """True for a key that is known by name only: neither data nor a way to compute it."""
+        if task.function is not None or task.key in self._state.scattering:
+            return False
+        return task.state in (RELEASED, ERRED)
 
     def _new_task(self, key: Key, prefix_record: object = None) -> SchedTask:
         state = self._state
@@ -159,9 +165,10 @@ class Requests:
         for item in message.items:
             task = self._state.tasks.get(item.key) or self._new_task(item.key)
             self._want(client, task)
-            if task.state == MEMORY and not message.broadcast:
+            if task.state == MEMORY:
                 self._machine.announce(task, client)
-                continue
+                if not message.broadcast:
+                    continue
             if task.state == ERRED:
                 self._machine.release(task)
             self._state.scattering[item.key] = Scattering(item)
