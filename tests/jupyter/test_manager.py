@@ -352,16 +352,17 @@ def test_a_cluster_that_is_kept_outlives_its_owner_until_it_is_not() -> None:
     async def test() -> None:
         setup.kernels.start("k1", "a.ipynb")
         cluster = await setup.attach()
-        setup.manager.change(cluster.id, name=None, keep=True)
-        assert cluster.owner.kind == "none"
+        owner = setup.manager.change(cluster.id, name=None, keep=True).owner
+        assert owner.kind == "none"
         setup.kernels.stop("k1")
         await setup.manager.reconcile()
-        assert cluster.owner.lease is None
-        setup.manager.change(cluster.id, name=None, keep=False)
-        assert cluster.owner.kind == "notebook"
-        assert cluster.owner.lease is not None
-        setup.manager.change(cluster.id, name=None, keep=True)
-        assert cluster.owner.lease is None
+        owner = cluster.owner
+        assert owner.lease is None
+        owner = setup.manager.change(cluster.id, name=None, keep=False).owner
+        assert owner.kind == "notebook"
+        assert owner.lease is not None
+        owner = setup.manager.change(cluster.id, name=None, keep=True).owner
+        assert owner.lease is None
         setup.kernels.start("k2", "a.ipynb")
         assert await setup.attach("k2") is cluster
 

@@ -36,8 +36,7 @@ class Attached(Message, frozen=True):
     cluster_id: str
     name: str
     address: Address
-    token: bytes
-    """Proves to the cluster that it is expected."""
+    """Its token is where all processes of this user find it."""
     dashboard_link: str
     """A path on the Jupyter server, as the browser sees it."""
 

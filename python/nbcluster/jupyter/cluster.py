@@ -70,7 +70,7 @@ class ServerCluster:
         self._max_workers = max_workers
         self._on_change = on_change
         self._on_expired = on_expired
-        self._first = first and self._within_limits(first)
+        self._first = first
         self._failure = ""
         self._runs = False
         self._lease: asyncio.TimerHandle | None = None
@@ -157,7 +157,7 @@ class ServerCluster:
             StillStartingError: not now, but soon.
             ClusterClosedError: never again.
         """
-        command = self._within_limits(command)
+        command = within_limits(command, self._max_workers)
         if self.status in ENDED:
             raise ClusterClosedError(f"cluster {self.name!r} is {self.status}")
         if not self._runs:
@@ -217,24 +217,6 @@ class ServerCluster:
         if view.status is Status.CLOSED:
             # A client of it shut it down: that is as good as here.
             self._on_expired(self)
-
-    # --- limits -----------------------------------------------------------------------------------
-
-    def _within_limits(self, command: AnyCommand) -> AnyCommand:
-        validate(command)
-        limit = self._max_workers
-        if limit is None:
-            return command
-        if isinstance(command, Scale) and command.n > limit:
-            raise ValueError(f"n={command.n} is more than this server allows: {limit} workers per cluster")
-        if isinstance(command, Adapt):
-            if command.minimum > limit:
-                raise ValueError(
-                    f"minimum={command.minimum} is more than this server allows: {limit} workers per cluster"
-                )
-            if command.maximum is None or command.maximum > limit:
-                return replace(command, maximum=limit)
-        return command
 
     # --- ownership --------------------------------------------------------------------------------
 
@@ -298,3 +280,23 @@ class ServerCluster:
             await self.engine.call(command)
         except ClusterError as error:
             logger.info("Cluster %s could not be told its owner: %s", self.id, error)
+
+
+def within_limits(command: AnyCommand, max_workers: int | None) -> AnyCommand:
+    """The command as the administrator allows it: adapting gets a maximum if it has none.
+
+    Raises:
+        ValueError, TypeError: an argument is out of range, or more than is allowed.
+    """
+    validate(command)
+    if max_workers is None:
+        return command
+    allowed = f"is more than this server allows: {max_workers} workers per cluster"
+    if isinstance(command, Scale) and command.n > max_workers:
+        raise ValueError(f"n={command.n} {allowed}")
+    if isinstance(command, Adapt):
+        if command.minimum > max_workers:
+            raise ValueError(f"minimum={command.minimum} {allowed}")
+        if command.maximum is None or command.maximum > max_workers:
+            return replace(command, maximum=max_workers)
+    return command

@@ -64,10 +64,12 @@ def guarded(method: Method) -> Guarded:
             raise Refusal(HTTPStatus.CONFLICT, "closed", str(error)) from error
         except ClusterError as error:
             raise Refusal(HTTPStatus.CONFLICT, "failed", str(error)) from error
-        except (msgspec.ValidationError, ValueError, TypeError) as error:
+        except msgspec.ValidationError as error:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)) from error
         except msgspec.DecodeError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, "no_json", f"the body is not JSON: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)) from error
 
     return web.authenticated(authorized(translating))
 

@@ -2,14 +2,14 @@
 
 Which cluster a cell gets
     A cell is known by its notebook (or its kernel, where there is no notebook), its id, and the ``name`` that
-    it asks for. The same cell with the same keywords gets the same cluster; with other keywords, or in another
-    interpreter, the old one is replaced. Anything else is another cluster.
+    it asks for. The same cell with the same keywords gets the same cluster; with other keywords, or in
+    another interpreter, the old one is replaced. Anything else is another cluster.
 
 How long a cluster stays
-    As long as its notebook has a kernel. When that is gone the lease counts down, for all to see; a new kernel
-    of the same notebook ends the countdown. The kernel of no notebook never comes back under the same id: no
-    lease for that. A restart changes nothing. A cluster that is kept, or was made by hand, stays until
-    somebody shuts it down.
+    As long as its notebook has a kernel. When that is gone the lease counts down, for all to see; a new
+    kernel of the same notebook ends the countdown. The kernel of no notebook never comes back under the
+    same id: no lease for that. A restart changes nothing. A cluster that is kept, or was made by hand,
+    stays until somebody shuts it down.
 
 Jupyter announces what happens to kernels, but not that a notebook was renamed, nor that a kernel died for
 good. So what is announced only makes ``reconcile`` run at once, which compares owners with what there is;
@@ -32,7 +32,7 @@ from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.engines import registry
 from nbcluster.engines.registry import EngineSpec
 from nbcluster.errors import ClusterError
-from nbcluster.jupyter.cluster import NOBODY, ServerCluster
+from nbcluster.jupyter.cluster import NOBODY, ServerCluster, within_limits
 from nbcluster.jupyter.events import Action
 from nbcluster.jupyter.models import NewCluster
 from nbcluster.snapshot import ClusterView, OwnerView
@@ -148,6 +148,7 @@ class ClusterManager(LoggingConfigurable):
         Raises:
             ValueError, TypeError: a keyword is out of range, or the administrator does not allow it.
         """
+        adapt = within_limits(request.adapt.command(), self.max_workers) if request.adapt else None
         self._check_size(request.n_workers)
         executable: str | None = None
         variables: dict[str, str] = {}
@@ -166,7 +167,6 @@ class ClusterManager(LoggingConfigurable):
             environment={**os.environ, **variables},
             keywords={key: value for key, value in named.items() if value is not None},
         )
-        adapt = request.adapt.command() if request.adapt else None
         return self._start(spec, NOBODY, first=adapt)
 
     async def attach(self, request: CellRequest) -> ServerCluster:
@@ -244,6 +244,8 @@ class ClusterManager(LoggingConfigurable):
 
     async def reconcile(self) -> None:
         """Compare the owners of clusters with the kernels and notebooks that there are."""
+        if not self._clusters:
+            return
         owners = await self._kernels.owners()
         notebooks = {owner.path: owner for owner in owners.values() if owner.kind == "notebook"}
         for cluster in list(self._clusters.values()):

@@ -17,7 +17,8 @@ CLUSTER_ID = "[0-9a-f]{16}"
 """What the id of a cluster looks like: made by the server, never taken from outside."""
 
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+"""Of workers: more than any one machine holds is a slip of the finger."""
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -118,7 +119,10 @@ def decode_body(data: bytes, kind: type[BodyT]) -> BodyT:
         msgspec.ValidationError: it is not what ``kind`` describes; says where.
         msgspec.DecodeError: it is not even JSON.
     """
-    return msgspec.json.decode(data or b"{}", type=kind)
+    try:
+        return msgspec.json.decode(data or b"{}", type=kind)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def encode(answer: Any) -> bytes:
