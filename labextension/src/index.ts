@@ -1,18 +1,18 @@
-import {
-  JupyterFrontEnd,
-  JupyterFrontEndPlugin
-} from '@jupyterlab/application';
+import { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
-import { connect } from './api/server';
-import { IServer } from './tokens';
+import { cardPlugin } from './plugins/card';
+import { commandsPlugin } from './plugins/commands';
+import { environmentPlugin } from './plugins/environment';
+import { panesPlugin } from './plugins/panes';
+import { sidebarPlugin } from './plugins/sidebar';
 
-const server: JupyterFrontEndPlugin<IServer> = {
-  id: 'nbcluster:plugin',
-  description: 'Finds out whether the Jupyter server has nbcluster.',
-  autoStart: true,
-  provides: IServer,
-  activate: (app: JupyterFrontEnd) => connect(app.serviceManager.serverSettings)
-};
+const plugins: readonly JupyterFrontEndPlugin<unknown>[] = [
+  environmentPlugin,
+  commandsPlugin,
+  sidebarPlugin,
+  panesPlugin,
+  cardPlugin
+];
 
 export * from './tokens';
-export default [server];
+export default plugins;

@@ -1,20 +1,22 @@
-import { ServerConnection } from '@jupyterlab/services';
+import { TranslationBundle } from '@jupyterlab/translation';
+import { CommandRegistry } from '@lumino/commands';
 import { Token } from '@lumino/coreutils';
 
-/** What the other plugins know about the server part of nbcluster. */
-export interface IServer {
-  /** Where and how to send requests. */
-  readonly settings: ServerConnection.ISettings;
+import { ClustersModel } from './model/clusters';
+import { ThemeModel } from './model/theme';
 
-  /**
-   * Whether the Jupyter server has nbcluster enabled. Resolves once, never
-   * rejects: without a server part, the user interface stays out of the way.
-   */
-  readonly available: Promise<boolean>;
+/** What all views of nbcluster share. */
+export interface IEnvironment {
+  readonly clusters: ClustersModel;
+  readonly commands: CommandRegistry;
+  readonly theme: ThemeModel;
+  readonly trans: TranslationBundle;
+  /** The Jupyter server's, ending in a slash. */
+  readonly baseUrl: string;
 }
 
-/** The server part of nbcluster. */
-export const IServer = new Token<IServer>(
-  'nbcluster:IServer',
-  'Whether the Jupyter server has nbcluster, and how to reach it.'
+/** What all views of nbcluster share. */
+export const IEnvironment = new Token<IEnvironment>(
+  'nbcluster:IEnvironment',
+  "The server's clusters, and what views of them need."
 );
