@@ -1,0 +1,331 @@
+"""The worker as a pure state machine: events in, commands out; no I/O, no clock, no await.
+
+    core = WorkerCore(address)
+    for command in core.handle(FromScheduler([Compute([…])]), now):
+        …                                                # Execute([WorkerTask]), Fetch("unix://…", ["x"])
+    for command in core.handle(RunsEnded([Finished(…)]), now):
+        …                                                # KeepResults([…]), Send([TasksDone([…])])
+
+Rules
+1. A run is named by its run id. Whatever ends for an id that is not in ``runs`` was freed meanwhile: it is
+   dropped without a word, for the scheduler has forgotten it too.
+2. There is at most one run per key; a new one replaces the old.
+3. What arrives with a task (small results) is for that task alone. What is fetched from peers is kept and
+   announced, so that others may fetch it here.
+4. The core moves results and payloads, but never looks inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nbcluster.protocol import messages as m
+from nbcluster.protocol.messages import ComputeTask, DataItem, MissingData, StoredData
+from nbcluster.types import Address, Key, RunId
+from nbcluster.worker.commands import (
+    Batches,
+    Capture,
+    Command,
+    Drop,
+    Execute,
+    KeepData,
+    KeepResults,
+    Recall,
+    Unqueue,
+)
+from nbcluster.worker.events import (
+    DataArrived,
+    Event,
+    FetchFailed,
+    Finished,
+    FromScheduler,
+    RunsEnded,
+    RunsRecalled,
+)
+from nbcluster.worker.fetching import Fetching, Settled
+from nbcluster.worker.state import (
+    ERRED,
+    FINISHED,
+    FREED,
+    NEW,
+    READY,
+    RECALLED,
+    RESCHEDULED,
+    RETURNED,
+    WAITING,
+    KeyFetch,
+    RunState,
+    WorkerState,
+    WorkerTask,
+)
+
+
+class WorkerCore:
+    """Who knows every run and every datum of one worker, and says what has to be done."""
+
+    def __init__(self, address: Address) -> None:
+        self.state = WorkerState()
+        self._address = address
+        self._now = 0.0
+        self._batches = Batches()
+        self._fetching = Fetching(self.state, self._batches, address)
+        self._on_event: dict[type, Callable[[Any], None]] = {
+            FromScheduler: self._from_scheduler,
+            RunsEnded: self._runs_ended,
+            RunsRecalled: self._runs_recalled,
+            DataArrived: self._data_arrived,
+            FetchFailed: self._fetch_failed,
+        }
+        self._on_message: dict[type, Callable[[Any], None]] = {
+            m.Compute: self._compute,
+            m.FreeKeys: self._free,
+            m.RecallTasks: self._recall,
+            m.PutData: self._put,
+            m.AcquireReplicas: self._acquire,
+        }
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take one event; return what must be done, in order. ``now`` is monotonic seconds."""
+        self._now = now
+        self._on_event[type(event)](event)
+        if self.state.peers:
+            self._fetching.ask()
+        return self._batches.take()
+
+    # --- transitions ---
+
+    def _move(self, run: WorkerTask, after: RunState) -> None:
+        before = run.state
+        effect = _TRANSITIONS[before, after]
+        run.state = after
+        task = run.task
+        self.state.story.append((self._now, task.key, task.run_id, before, after))
+        effect(self, run)
+
+    def _begin(self, run: WorkerTask) -> None:
+        task = run.task
+        self.state.runs[task.run_id] = run
+        self.state.by_key[task.key] = run
+
+    def _end(self, run: WorkerTask) -> None:
+        task = run.task
+        del self.state.runs[task.run_id]
+        del self.state.by_key[task.key]
+
+    def _execute_new(self, run: WorkerTask) -> None:
+        self._begin(run)
+        self._batches.add(Execute, run)
+
+    def _execute_waiting(self, run: WorkerTask) -> None:
+        self._batches.add(Execute, run)
+
+    def _wait(self, run: WorkerTask) -> None:
+        self._begin(run)
+        self._batches.add(Capture, run)
+
+    def _stop_waiting(self, run: WorkerTask) -> None:
+        self._end(run)
+        self._refuse(run)
+
+    def _refuse(self, run: WorkerTask) -> None:
+        waiting_on, run.waiting_on = run.waiting_on or {}, None
+        for fetch in waiting_on:
+            self._fetching.unwant(fetch, run)
+
+    def _unqueue(self, run: WorkerTask) -> None:
+        self._end(run)
+        self._batches.add(Unqueue, run.task.run_id)
+
+    # --- the scheduler's messages ---
+
+    def _from_scheduler(self, event: FromScheduler) -> None:
+        for message in event.messages:
+            self._on_message[type(message)](message)
+
+    def _compute(self, message: m.Compute) -> None:
+        by_key = self.state.by_key
+        for task in message.tasks:
+            old = by_key.get(task.key)
+            if old is not None:
+                self._move(old, FREED)
+            run = WorkerTask(task)
+            if not task.dependencies:
+                self._move(run, READY)
+            elif missing := self._gather(run, task):
+                self._give_back(run, missing)
+            else:
+                self._move(run, WAITING if run.waiting_on else READY)
+
+    def _gather(self, run: WorkerTask, task: ComputeTask) -> list[MissingData]:
+        """Find the inputs of a new run. Returns those that nobody has."""
+        held = self.state.held
+        inputs: dict[Key, Any] = {}
+        run.inputs = inputs
+        waiting_on: dict[KeyFetch, None] = {}
+        missing: list[MissingData] = []
+        for dependency in task.dependencies:
+            key = dependency.key
+            inputs[key] = None
+            if key in held:
+                continue
+            if dependency.payload is not None:
+                inputs[key] = dependency.payload
+                continue
+            fetch = self._fetching.want(key, dependency.nbytes, dependency.holders, run)
+            if fetch is None:
+                missing += [MissingData(key, holder) for holder in dependency.holders or [self._address]]
+            else:
+                waiting_on[fetch] = None
+        run.waiting_on = waiting_on or None
+        return missing
+
+    def _give_back(self, run: WorkerTask, missing: list[MissingData]) -> None:
+        self._move(run, RETURNED)
+        self._batches.send(m.TaskReturned(run.task.key, run.task.run_id, missing))
+
+    def _free(self, message: m.FreeKeys) -> None:
+        state = self.state
+        for key in message.keys:
+            if state.held.pop(key, None) is not None:
+                self._batches.add(Drop, key)
+            run = state.by_key.get(key)
+            if run is not None:
+                self._move(run, FREED)
+            if state.fetches:
+                self._fetching.forget(key)
+
+    def _recall(self, message: m.RecallTasks) -> None:
+        given_back: list[RunId] = []
+        queued: list[RunId] = []
+        for run_id in message.run_ids:
+            run = self.state.runs.get(run_id)
+            if run is None:
+                continue
+            if run.state == READY:
+                queued.append(run_id)
+            else:
+                self._move(run, RECALLED)
+                given_back.append(run_id)
+        if queued:
+            self.state.recalling[message.request] = given_back
+            self._batches.command(Recall(message.request, queued))
+        else:
+            self._batches.send(m.TasksRecalled(given_back, message.request))
+
+    def _put(self, message: m.PutData) -> None:
+        for item in message.items:
+            self._keep(item)
+
+    def _acquire(self, message: m.AcquireReplicas) -> None:
+        for location in message.items:
+            key = location.key
+            if key in self.state.held:
+                self._batches.holds(StoredData(key, self.state.held[key]))
+            elif location.payload is not None:
+                self._keep(DataItem(key, location.payload, location.nbytes))
+            elif self._fetching.want(key, location.nbytes, location.holders, None) is None:
+                for holder in location.holders or [self._address]:
+                    self._batches.replica_failed(MissingData(key, holder))
+
+    # --- the executor's reports ---
+
+    def _runs_ended(self, event: RunsEnded) -> None:
+        state, batches, fetches = self.state, self._batches, self.state.fetches
+        runs, held = state.runs, state.held
+        for outcome in event.outcomes:
+            if isinstance(outcome, Finished):
+                done = outcome.done
+                run = runs.get(done.run_id)
+                if run is None:
+                    continue
+                self._move(run, FINISHED)
+                held[done.key] = done.nbytes
+                batches.add(KeepResults, outcome)
+                batches.done(done)
+                if fetches:
+                    self._obtained(done.key)
+            elif (run := runs.get(outcome.run_id)) is not None:
+                self._move(run, ERRED if isinstance(outcome, m.TaskErred) else RESCHEDULED)
+                batches.send(outcome)
+
+    def _runs_recalled(self, event: RunsRecalled) -> None:
+        given_back = self.state.recalling.pop(event.request)
+        for run_id in event.run_ids:
+            run = self.state.runs.get(run_id)
+            if run is not None:
+                self._move(run, RECALLED)
+                given_back.append(run_id)
+        self._batches.send(m.TasksRecalled(given_back, event.request))
+
+    # --- data ---
+
+    def _keep(self, item: DataItem) -> None:
+        nbytes = item.nbytes or item.payload.nbytes
+        self.state.held[item.key] = nbytes
+        self._batches.add(KeepData, item)
+        self._batches.holds(StoredData(item.key, nbytes))
+        self._obtained(item.key)
+
+    def _obtained(self, key: Key) -> None:
+        fetch = self._fetching.obtained(key)
+        if fetch is not None:
+            self._serve(fetch, None)
+
+    def _data_arrived(self, event: DataArrived) -> None:
+        items = {item.key: item for item in event.items}
+        settled = self._fetching.answered(event.holder, items)
+        for fetch in settled.arrived:
+            item = items[fetch.key]
+            if fetch.wanted and not fetch.detached:
+                self._keep(item)
+            self._serve(fetch, item)
+        self._tell_failed(settled)
+
+    def _fetch_failed(self, event: FetchFailed) -> None:
+        self._tell_failed(self._fetching.answered(event.holder, ()))
+
+    def _serve(self, fetch: KeyFetch, item: DataItem | None) -> None:
+        """Give what arrived to the runs that wait for it."""
+        waiters, fetch.waiters = fetch.waiters, {}
+        for run in waiters:
+            assert run.waiting_on is not None
+            assert run.inputs is not None
+            del run.waiting_on[fetch]
+            if item is not None and fetch.detached:
+                run.inputs[fetch.key] = item.payload
+            if not run.waiting_on:
+                run.waiting_on = None
+                self._move(run, READY)
+            elif item is None or not fetch.detached:
+                self._batches.add(Capture, run)
+
+    def _tell_failed(self, settled: Settled) -> None:
+        returned: dict[WorkerTask, list[MissingData]] = {}
+        for fetch in settled.failed:
+            if fetch.replica:
+                for missing in fetch.tried:
+                    self._batches.replica_failed(missing)
+            for run in fetch.waiters:
+                assert run.waiting_on is not None
+                del run.waiting_on[fetch]
+                returned.setdefault(run, []).extend(fetch.tried)
+        for run, tried in returned.items():
+            self._give_back(run, tried)
+
+
+_TRANSITIONS: dict[tuple[RunState, RunState], Callable[[WorkerCore, WorkerTask], None]] = {
+    (NEW, READY): WorkerCore._execute_new,
+    (NEW, WAITING): WorkerCore._wait,
+    (NEW, RETURNED): WorkerCore._refuse,
+    (WAITING, READY): WorkerCore._execute_waiting,
+    (WAITING, RETURNED): WorkerCore._stop_waiting,
+    (WAITING, RECALLED): WorkerCore._stop_waiting,
+    (WAITING, FREED): WorkerCore._stop_waiting,
+    (READY, FINISHED): WorkerCore._end,
+    (READY, ERRED): WorkerCore._end,
+    (READY, RESCHEDULED): WorkerCore._end,
+    (READY, RECALLED): WorkerCore._end,
+    (READY, FREED): WorkerCore._unqueue,
+}
+"""Every transition that there is, and what it does. Any other is a bug, and raises."""

@@ -1,0 +1,56 @@
+"""What can happen to a worker, as its core sees it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from nbcluster.protocol.messages import DataItem, TaskDone, TaskErred, TaskRescheduled
+from nbcluster.types import Address, RunId
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """A run that succeeded: what the scheduler will be told, and the result, which the core only hands on."""
+
+    done: TaskDone
+    value: Any
+
+
+Outcome = Finished | TaskErred | TaskRescheduled
+"""How a run ended: made in the executing thread, ready to be sent."""
+
+
+class FromScheduler(NamedTuple):
+    """Messages of the scheduler, as they arrived together."""
+
+    messages: list[Any]
+
+
+class RunsEnded(NamedTuple):
+    """Runs that ended since the last time, in that order."""
+
+    outcomes: list[Outcome]
+
+
+class RunsRecalled(NamedTuple):
+    """The executor's answer to ``Recall``: these had not started, and will not."""
+
+    request: int
+    run_ids: list[RunId]
+
+
+class DataArrived(NamedTuple):
+    """A peer's answer to ``Fetch``; keys that it did not send, it does not have."""
+
+    holder: Address
+    items: list[DataItem]
+
+
+class FetchFailed(NamedTuple):
+    """A peer does not answer: nothing that ``Fetch`` asked of it will come."""
+
+    holder: Address
+
+
+Event = FromScheduler | RunsEnded | RunsRecalled | DataArrived | FetchFailed

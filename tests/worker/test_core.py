@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import pytest
+
+from nbcluster.protocol.messages import (
+    AcquireReplicas,
+    Compute,
+    DataAdded,
+    FreeKeys,
+    Location,
+    MissingData,
+    PutData,
+    RecallTasks,
+    ReplicasFailed,
+    StoredData,
+    TaskDone,
+    TaskErred,
+    TaskRescheduled,
+    TaskReturned,
+    TasksDone,
+    TasksRecalled,
+)
+from nbcluster.protocol.payload import Payload
+from nbcluster.worker.core import _TRANSITIONS
+from nbcluster.worker.events import Finished, RunsEnded
+from nbcluster.worker.state import FREED, NEW, READY, RETURNED, STATE_NAMES, WAITING, WorkerTask
+from tests.support.fake_worker_shell import ME, FakeShell, compute_task, datum, needs
+
+A, B = "unix:///a", "unix:///b"
+
+
+def test_a_task_without_dependencies_runs_and_is_reported() -> None:
+    shell = FakeShell()
+    assert shell.tell(Compute([compute_task("x", 1)])) == []
+    assert list(shell.queued) == [1]
+    (message,) = shell.finish(1, "value")
+    assert isinstance(message, TasksDone)
+    assert [(done.key, done.run_id) for done in message.items] == [("x", 1)]
+    assert shell.store == {"x": "value"}
+    assert shell.core.state.runs == {}
+
+
+def test_successes_that_end_together_are_one_message() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1), compute_task("y", 2)]))
+    done = [TaskDone(key, i, 1, "int", 0, 0.0, 1.0) for key, i in (("x", 1), ("y", 2))]
+    (message,) = shell.handle(RunsEnded([Finished(one, one.key) for one in done]))
+    assert message == TasksDone(done)
+
+
+def test_a_task_that_raises_and_one_that_reschedules_are_reported_as_they_are() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1), compute_task("y", 2)]))
+    erred = TaskErred("x", 1, Payload(b"error"), "ValueError", 0, 1.0, 2.0)
+    rescheduled = TaskRescheduled("y", 2)
+    assert shell.handle(RunsEnded([erred, rescheduled])) == [erred, rescheduled]
+    assert shell.core.state.runs == {}
+    assert shell.store == {}
+
+
+def test_a_small_dependency_rides_with_the_task_and_is_not_kept() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", payload=Payload(b"x"))])]))
+    assert shell.queued[1].inputs == {"x": Payload(b"x")}
+    assert shell.store == {}
+
+
+def test_a_dependency_that_is_here_is_taken_from_the_store() -> None:
+    shell = FakeShell()
+    shell.tell(PutData([datum("x")]))
+    shell.tell(Compute([compute_task("y", 1, [needs("x", ME, payload=Payload(b"copy"))])]))
+    assert shell.queued[1].inputs == {"x": Payload(b"content")}
+    assert shell.requests == {}
+
+
+def test_a_dependency_elsewhere_is_fetched_kept_and_announced() -> None:
+    shell = FakeShell()
+    assert shell.tell(Compute([compute_task("y", 1, [needs("x", A)])])) == []
+    assert shell.requests == {A: ["x"]}
+    assert shell.queued == {}
+    assert shell.answer(A, datum("x")) == [DataAdded([StoredData("x", 7)])]
+    assert shell.queued[1].inputs == {"x": Payload(b"content")}
+    assert shell.store == {"x": Payload(b"content")}
+
+
+def test_two_tasks_that_need_the_same_key_cause_one_request() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A)]), compute_task("z", 2, [needs("x", B)])]))
+    assert shell.requests == {A: ["x"]}
+    shell.answer(A, datum("x"))
+    assert list(shell.queued) == [1, 2]
+
+
+def test_requests_to_one_peer_are_batched() -> None:
+    shell = FakeShell()
+    tasks = [compute_task(f"y{i}", i, [needs(f"x{i}", A)]) for i in range(5)]
+    shell.tell(Compute(tasks[:3]))
+    assert shell.requests == {A: ["x0", "x1", "x2"]}
+    shell.tell(Compute(tasks[3:]))
+    assert shell.requests == {A: ["x0", "x1", "x2"]}
+    shell.answer(A, *(datum(f"x{i}") for i in range(3)))
+    assert shell.requests == {A: ["x3", "x4"]}
+
+
+def test_a_request_asks_for_a_bounded_number_of_bytes() -> None:
+    shell = FakeShell()
+    big = 40 * 2**20
+    shell.tell(Compute([compute_task(f"y{i}", i, [needs(f"x{i}", A, nbytes=big)]) for i in range(3)]))
+    assert shell.requests == {A: ["x0"]}
+
+
+def test_fetches_are_spread_over_the_holders() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task(f"y{i}", i, [needs(f"x{i}", A, B)]) for i in range(4)]))
+    assert shell.requests == {A: ["x0", "x2"], B: ["x1", "x3"]}
+
+
+@pytest.mark.parametrize("how", ["missing", "gone"])
+def test_the_next_holder_is_asked_when_one_fails(how: str) -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A, B)])]))
+    assert (shell.answer(A) if how == "missing" else shell.fail(A)) == []
+    assert shell.requests == {B: ["x"]}
+    shell.answer(B, datum("x"))
+    assert list(shell.queued) == [1]
+
+
+def test_a_task_is_given_back_when_one_of_its_inputs_cannot_be_had() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A, B), needs("w", B), needs("v", A)])]))
+    assert shell.requests == {A: ["x", "v"], B: ["w"]}
+    assert shell.fail(A) == [TaskReturned("y", 1, [MissingData("v", A)])]
+    assert shell.core.state.runs == {}
+    assert shell.core.state.fetches.keys() == {"w"}
+    assert shell.answer(B, datum("w")) == []
+    assert shell.store == {}
+    assert shell.core.state.peers == {}
+
+
+def test_a_task_that_is_given_back_names_every_holder_that_was_tried() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A, B)])]))
+    shell.fail(A)
+    assert shell.answer(B) == [TaskReturned("y", 1, [MissingData("x", A), MissingData("x", B)])]
+
+
+def test_several_missing_inputs_are_named_together() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A), needs("w", A)])]))
+    assert shell.fail(A) == [TaskReturned("y", 1, [MissingData("x", A), MissingData("w", A)])]
+
+
+def test_a_task_whose_input_should_be_here_and_is_not_is_given_back_at_once() -> None:
+    shell = FakeShell()
+    task = compute_task("y", 1, [needs("w", A), needs("x", ME)])
+    assert shell.tell(Compute([task])) == [TaskReturned("y", 1, [MissingData("x", ME)])]
+    assert shell.core.state.fetches == {}
+    assert shell.core.state.runs == {}
+
+
+def test_freeing_drops_data() -> None:
+    shell = FakeShell()
+    shell.tell(PutData([datum("x")]))
+    shell.tell(FreeKeys(["x", "unknown"]))
+    assert shell.store == {}
+
+
+def test_freeing_takes_a_queued_run_away() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1)]))
+    shell.tell(FreeKeys(["x"]))
+    assert shell.queued == {}
+    assert shell.core.state.runs == {}
+
+
+def test_the_result_of_a_freed_run_is_dropped_without_a_word() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1)]))
+    shell.start(1)
+    shell.tell(FreeKeys(["x"]))
+    assert shell.finish(1) == []
+    assert shell.store == {}
+
+
+def test_a_late_result_of_a_freed_run_does_not_replace_that_of_the_next() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1)]))
+    shell.start(1)
+    shell.tell(FreeKeys(["x"]), Compute([compute_task("x", 2)]))
+    shell.finish(2, "new")
+    assert shell.finish(1, "old") == []
+    assert shell.store == {"x": "new"}
+
+
+def test_a_second_run_of_a_key_replaces_the_first() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1)]))
+    shell.tell(Compute([compute_task("x", 2)]))
+    assert list(shell.queued) == [2]
+
+
+def test_freeing_a_waiting_run_cancels_what_only_it_wanted() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("z", 1, [needs("w", A)])]))
+    shell.tell(Compute([compute_task("y", 2, [needs("x", A)])]))
+    shell.tell(FreeKeys(["y"]))
+    assert shell.core.state.fetches.keys() == {"w"}
+    shell.answer(A, datum("w"))
+    assert shell.requests == {}
+
+
+def test_what_was_asked_for_and_freed_serves_who_waits_but_is_not_kept() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A)])]))
+    shell.tell(FreeKeys(["x"]))
+    assert shell.answer(A, datum("x")) == []
+    assert shell.queued[1].inputs == {"x": Payload(b"content")}
+    assert shell.store == {}
+
+
+def test_who_asks_after_a_key_was_freed_gets_what_it_means_now() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A)])]))
+    shell.tell(FreeKeys(["x"]), Compute([compute_task("z", 2, [needs("x", A)])]))
+    shell.answer(A, datum("x", b"old"))
+    assert list(shell.queued) == [1]
+    assert shell.requests == {A: ["x"]}
+    shell.answer(A, datum("x", b"new"))
+    assert shell.queued[2].inputs == {"x": Payload(b"new")}
+    assert shell.store == {"x": Payload(b"new")}
+
+
+def test_inputs_that_are_here_outlive_their_freeing_while_others_are_fetched() -> None:
+    shell = FakeShell()
+    shell.tell(PutData([datum("w")]))
+    shell.tell(Compute([compute_task("y", 1, [needs("w", ME), needs("x", A)])]))
+    shell.tell(FreeKeys(["w"]))
+    shell.answer(A, datum("x"))
+    assert shell.queued[1].inputs == {"w": Payload(b"content"), "x": Payload(b"content")}
+
+
+def test_a_recall_gives_back_what_has_not_started() -> None:
+    shell = FakeShell()
+    tasks = [compute_task("x", 1), compute_task("y", 2), compute_task("z", 3, [needs("w", A)])]
+    shell.tell(Compute(tasks))
+    shell.start(1)
+    assert shell.tell(RecallTasks([1, 2, 3, 99], 7)) == []
+    assert shell.answer_recall() == [TasksRecalled([3, 2], 7)]
+    assert list(shell.core.state.runs) == [1]
+    assert shell.finish(1) != []
+
+
+def test_a_recall_of_nothing_is_answered() -> None:
+    shell = FakeShell()
+    assert shell.tell(RecallTasks([99], 7)) == [TasksRecalled([], 7)]
+
+
+def test_a_run_that_was_freed_during_its_recall_is_not_given_back() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1)]))
+    shell.tell(RecallTasks([1], 7), FreeKeys(["x"]))
+    assert shell.answer_recall() == [TasksRecalled([], 7)]
+
+
+def test_scattered_data_is_kept_and_announced() -> None:
+    shell = FakeShell()
+    answers = shell.tell(PutData([datum("x"), datum("y")]))
+    assert answers == [DataAdded([StoredData("x", 7), StoredData("y", 7)])]
+
+
+def test_scattered_data_ends_the_wait_for_it() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A)])]))
+    shell.tell(PutData([datum("x", b"put")]))
+    assert shell.queued[1].inputs == {"x": Payload(b"put")}
+    assert shell.answer(A, datum("x", b"fetched")) == []
+    assert shell.store == {"x": Payload(b"put")}
+
+
+def test_copies_are_made_from_what_comes_along_what_is_here_and_what_peers_hold() -> None:
+    shell = FakeShell()
+    shell.tell(PutData([datum("here")]))
+    wanted = [
+        Location("along", Payload(b"1234"), [], 4),
+        Location("here", None, [A], 7),
+        Location("there", None, [A], 7),
+    ]
+    answers = shell.tell(AcquireReplicas(wanted))
+    assert answers == [DataAdded([StoredData("along", 4), StoredData("here", 7)])]
+    assert shell.requests == {A: ["there"]}
+    assert shell.answer(A, datum("there")) == [DataAdded([StoredData("there", 7)])]
+    assert shell.store.keys() == {"along", "here", "there"}
+
+
+def test_copies_that_cannot_be_made_are_named() -> None:
+    shell = FakeShell()
+    wanted = [Location("x", None, [A, B], 7), Location("lost", None, [], 7)]
+    assert shell.tell(AcquireReplicas(wanted)) == [ReplicasFailed([MissingData("lost", ME)])]
+    shell.fail(A)
+    assert shell.fail(B) == [ReplicasFailed([MissingData("x", A), MissingData("x", B)])]
+
+
+def test_a_copy_nobody_wants_any_more_is_not_kept() -> None:
+    shell = FakeShell()
+    shell.tell(AcquireReplicas([Location("x", None, [A], 7)]))
+    shell.tell(FreeKeys(["x"]))
+    assert shell.answer(A, datum("x")) == []
+    assert shell.store == {}
+
+
+def test_only_the_transitions_in_the_table_exist() -> None:
+    ends = set(range(len(STATE_NAMES))) - {NEW, WAITING, READY}
+    assert not any(before in ends for before, _ in _TRANSITIONS)
+    assert not any(after == NEW for _, after in _TRANSITIONS)
+    run = WorkerTask(compute_task("x", 1))
+    with pytest.raises(KeyError):
+        FakeShell().core._move(run, FREED)
+
+
+def test_the_story_tells_what_happened_to_a_key() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("y", 1, [needs("x", A)])]))
+    shell.fail(A)
+    story = [(line.run_id, line.before, line.after) for line in shell.core.state.story_of("y")]
+    assert story == [(1, NEW, WAITING), (1, WAITING, RETURNED)]
+    assert "run 1 returned" not in repr(shell.core.state.story_of("x"))
