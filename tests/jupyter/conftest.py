@@ -45,7 +45,7 @@ from pytest_jupyter.pytest_tornasync import http_server, http_server_client, htt
 from traitlets.config import Config
 
 from nbcluster.engines import registry
-from nbcluster.jupyter.extension import NbclusterApp
+from nbcluster.jupyter.extension import NbclusterExtension
 from tests.support.fake_engine import FakeEngine
 
 
@@ -73,7 +73,7 @@ def jp_server_config(server_config: dict[str, Any]) -> Config:
     config = Config(
         {
             "ServerApp": {
-                "jpserver_extensions": {"nbcluster.jupyter": True, "jupyter_server_terminals": False},
+                "jpserver_extensions": {"nbcluster": True, "jupyter_server_terminals": False},
                 "allow_unauthenticated_access": False,
                 "reraise_server_extension_failures": True,
             },
@@ -103,9 +103,9 @@ def app(
     engines: list[FakeEngine],
     jp_serverapp: Any,  # noqa: F811
     jp_asyncio_loop: asyncio.AbstractEventLoop,
-) -> Iterator[NbclusterApp]:
+) -> Iterator[NbclusterExtension]:
     """The extension, in a server that runs."""
-    extension: NbclusterApp = jp_serverapp.extension_manager.extension_points["nbcluster"].app
+    extension: NbclusterExtension = jp_serverapp.extension_manager.extension_points["nbcluster"].app
     jp_asyncio_loop.run_until_complete(jp_serverapp.extension_manager.start_all_extensions())
     yield extension
     jp_asyncio_loop.run_until_complete(jp_serverapp._cleanup())

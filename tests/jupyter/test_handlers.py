@@ -8,9 +8,9 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPResponse
 
 from nbcluster.engines import registry
-from nbcluster.jupyter.extension import NbclusterApp
+from nbcluster.jupyter.extension import NbclusterExtension
 from nbcluster.types import Status
-from tests.support.eventually import eventually
+from tests.support.eventually import soon
 from tests.support.fake_engine import FakeEngine
 
 API = ("nbcluster", "api", "v1")
@@ -45,7 +45,7 @@ class Api:
 
 
 @pytest.fixture
-def api(app: NbclusterApp, jp_fetch: Callable[..., Any]) -> Api:
+def api(app: NbclusterExtension, jp_fetch: Callable[..., Any]) -> Api:
     return Api(jp_fetch)
 
 
@@ -57,7 +57,7 @@ async def test_a_cluster_from_its_making_to_its_end(api: Api, engines: list[Fake
     assert made["status"] in ("created", "starting")
     assert response.headers["Location"] == f"/some/where/nbcluster/api/v1/clusters/{made['id']}"
     one = ("clusters", made["id"])
-    await eventually(lambda: engines[0].status is Status.RUNNING)
+    await soon(lambda: engines[0].status is Status.RUNNING)
     seen = await api("GET", *one)
     assert (seen["name"], seen["status"], len(seen["workers"])) == ("mine", "running", 2)
     assert seen["dashboard_link"] == f"/some/where/nbcluster/dashboard/{made['id']}/status"
@@ -162,7 +162,7 @@ async def test_a_starting_cluster_asks_for_patience(api: Api) -> None:
 
 async def test_a_failed_cluster_is_a_conflict_and_says_why(api: Api, engines: list[FakeEngine]) -> None:
     made = await api("POST", "clusters")
-    await eventually(lambda: engines[0].status is Status.RUNNING)
+    await soon(lambda: engines[0].status is Status.RUNNING)
     engines[0].die("killed by SIGKILL")
     status, word, _ = await api.refused("POST", "clusters", made["id"], "restart")
     assert (status, word) == (409, "closed")

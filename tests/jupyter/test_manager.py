@@ -20,7 +20,7 @@ from nbcluster.jupyter.manager import CellRequest, ClusterManager
 from nbcluster.jupyter.models import CLUSTER_ID, AdaptBody, NewCluster
 from nbcluster.snapshot import ClusterView, TaskCounts
 from nbcluster.types import Status
-from tests.support.eventually import eventually
+from tests.support.eventually import soon
 from tests.support.fake_engine import FakeEngine
 from tests.support.fake_kernels import FakeKernels
 
@@ -125,7 +125,7 @@ def test_the_same_cell_with_something_else_replaces_its_cluster_only(change: dic
         old = await setup.attach()
         new = await setup.attach(**change)
         assert new is not old
-        await eventually(lambda: old.status is Status.CLOSED)
+        await soon(lambda: old.status is Status.CLOSED)
         assert {view.id for view in setup.manager.list_clusters()} == {new.id, bystander.id}
 
     run(setup, test())
@@ -163,7 +163,7 @@ def test_two_requests_of_one_cell_at_the_same_time_get_one_cluster() -> None:
     async def test() -> None:
         setup.kernels.start("k1", "a.ipynb")
         both = asyncio.gather(setup.attach(), setup.attach())
-        await eventually(lambda: setup.engines)
+        await soon(lambda: setup.engines)
         setup.engines[0].finish_start()
         first, second = await both
         assert first is second
@@ -196,7 +196,7 @@ def test_what_an_engine_says_when_it_cannot_start_reaches_the_one_who_waits() ->
         setup.failure = ""
         again = await setup.attach()
         assert again.usable
-        await eventually(lambda: len(setup.manager.list_clusters()) == 1)
+        await soon(lambda: len(setup.manager.list_clusters()) == 1)
 
     run(setup, test())
 
@@ -282,7 +282,7 @@ def test_a_lease_that_ends_takes_the_cluster_with_it() -> None:
         cluster = await setup.attach()
         setup.kernels.stop("k1")
         await setup.manager.reconcile()
-        await eventually(lambda: not setup.manager.list_clusters())
+        await soon(lambda: not setup.manager.list_clusters())
         assert cluster.status is Status.CLOSED
 
     run(setup, test())
@@ -328,7 +328,7 @@ def test_the_cluster_of_a_kernel_without_a_notebook_ends_with_it() -> None:
         await setup.attach()
         setup.kernels.stop("k1")
         await setup.manager.reconcile()
-        await eventually(lambda: not setup.manager.list_clusters())
+        await soon(lambda: not setup.manager.list_clusters())
 
     run(setup, test())
 
@@ -341,7 +341,7 @@ def test_a_kernel_that_dies_unannounced_is_noticed(monkeypatch: pytest.MonkeyPat
         setup.kernels.start("k1", "a.ipynb")
         cluster = await setup.attach()
         setup.kernels.stop("k1")
-        await eventually(lambda: not cluster.owner.alive)
+        await soon(lambda: not cluster.owner.alive)
 
     run(setup, test())
 
@@ -376,10 +376,10 @@ def test_the_cluster_itself_is_told_its_owner() -> None:
         setup.kernels.start("k1", "a.ipynb")
         await setup.attach()
         engine = setup.engines[0]
-        await eventually(lambda: engine.view.owner is not None)
+        await soon(lambda: engine.view.owner is not None)
         setup.kernels.stop("k1")
         await setup.manager.reconcile()
-        await eventually(lambda: engine.view.owner is not None and not engine.view.owner.alive)
+        await soon(lambda: engine.view.owner is not None and not engine.view.owner.alive)
         assert all(isinstance(command, SetOwner) for command in engine.commands)
 
     run(setup, test())
@@ -391,7 +391,7 @@ def test_a_cluster_that_its_client_shut_down_is_gone_here_too() -> None:
     async def test() -> None:
         await (await setup.manager.new(NewCluster())).started()
         await setup.engines[0].close()
-        await eventually(lambda: not setup.manager.list_clusters())
+        await soon(lambda: not setup.manager.list_clusters())
         assert len(setup.told(Action.REMOVED)) == 1
 
     run(setup, test())

@@ -21,6 +21,7 @@ import psutil
 
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.credentials import ClusterDirectory, process_start
+from nbcluster.comm.tasks import TaskOwner
 from nbcluster.comm.transports import listen
 from nbcluster.comm.unix import MAX_PATH
 from nbcluster.errors import NbclusterError
@@ -57,6 +58,7 @@ class ControlChannel:
         self._listener: Listener | None = None
         self._file: Path | None = None
         self._sessions: set[_Session] = set()
+        self.tasks = TaskOwner("the control channel")
 
     async def open(self) -> None:
         """Listen, and tell kernels where: in the connection file, and its path in the environment."""
@@ -86,7 +88,8 @@ class ControlChannel:
         if self._listener is not None:
             await self._listener.close()
             self._listener = None
-        await asyncio.gather(*(session.close() for session in self._sessions))
+        await self.tasks.close()
+        await asyncio.gather(*(session.link.close() for session in self._sessions))
         if self._directory is not None:
             await asyncio.to_thread(self._directory.remove)
             self._directory = None
@@ -102,10 +105,11 @@ class ControlChannel:
         self._sessions.add(session)
         link.start(session)
 
-    def _ended(self, session: _Session) -> None:
+    def ended(self, session: _Session) -> None:
+        """A kernel's link is gone."""
         self._sessions.discard(session)
 
-    async def _attach(self, message: Attach, link: Connection) -> Attached | Refused:
+    async def attach(self, message: Attach, link: Connection) -> Attached | Refused:
         """Answer one request. What may go wrong below is told to the kernel; what may not, is logged too."""
         try:
             await self._verify(message, link)
@@ -165,20 +169,17 @@ class _Session:
 
     def received(self, messages: list[Attach]) -> None:
         for message in messages:
-            request = asyncio.create_task(self._answer(message), name=f"attach {message.kernel_id}")
+            request = self._channel.tasks.start(self._answer(message), f"attach {message.kernel_id}")
             self._requests.add(request)
             request.add_done_callback(self._requests.discard)
 
     def lost(self, error: Exception | None) -> None:
         for request in self._requests:
             request.cancel()
-        self._channel._ended(self)
-
-    async def close(self) -> None:
-        await self.link.close()
+        self._channel.ended(self)
 
     async def _answer(self, message: Attach) -> None:
-        answer = await self._channel._attach(message, self.link)
+        answer = await self._channel.attach(message, self.link)
         if isinstance(answer, Attached):
             self.kernel_id = message.kernel_id
         if not self.link.closed:

@@ -26,7 +26,7 @@ from nbcluster.jupyter.manager import ClusterManager
 from nbcluster.snapshot import ClusterView
 
 
-class NbclusterApp(ExtensionApp):
+class NbclusterExtension(ExtensionApp):
     """nbcluster in a Jupyter server."""
 
     name = "nbcluster"

@@ -103,9 +103,8 @@ class Handler(APIHandler):
         """Finish with an object."""
         self.finish(encode(answer))
 
-    async def carry_out(self, cluster_id: str, command: AnyCommand) -> None:
+    async def carry_out(self, cluster: ServerCluster, command: AnyCommand) -> None:
         """Pass a command on, and answer with how the cluster looks after it."""
-        cluster = self.cluster(cluster_id)
         await cluster.call(command)
         self.answer(cluster.view)
 
@@ -170,7 +169,7 @@ class ScaleHandler(Handler):
     @guarded
     async def post(self, cluster_id: str) -> None:
         """Choose."""
-        await self.carry_out(cluster_id, self.body(ScaleBody).command())
+        await self.carry_out(self.cluster(cluster_id), self.body(ScaleBody).command())
 
 
 class AdaptHandler(Handler):
@@ -179,12 +178,12 @@ class AdaptHandler(Handler):
     @guarded
     async def post(self, cluster_id: str) -> None:
         """Let it."""
-        await self.carry_out(cluster_id, self.body(AdaptBody).command())
+        await self.carry_out(self.cluster(cluster_id), self.body(AdaptBody).command())
 
     @guarded
     async def delete(self, cluster_id: str) -> None:
         """Stop that."""
-        await self.carry_out(cluster_id, StopAdapting())
+        await self.carry_out(self.cluster(cluster_id), StopAdapting())
 
 
 class RestartHandler(Handler):
@@ -193,7 +192,7 @@ class RestartHandler(Handler):
     @guarded
     async def post(self, cluster_id: str) -> None:
         """Do so."""
-        await self.carry_out(cluster_id, Restart())
+        await self.carry_out(self.cluster(cluster_id), Restart())
 
 
 class LogsHandler(Handler):

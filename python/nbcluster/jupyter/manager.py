@@ -28,6 +28,7 @@ import msgspec
 from traitlets import Float, Int, Unicode
 from traitlets.config import LoggingConfigurable
 
+from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.engines import registry
 from nbcluster.engines.registry import EngineSpec
@@ -118,7 +119,7 @@ class ClusterManager(LoggingConfigurable):
         self._root_dir = root_dir or os.getcwd()
         self._clusters: dict[str, ServerCluster] = {}
         self._cells: dict[str, _Cell] = {}
-        self._removals: set[asyncio.Task[None]] = set()
+        self._tasks = TaskOwner("the clusters of the server")
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -211,12 +212,11 @@ class ClusterManager(LoggingConfigurable):
     async def close(self, timeout: float = 10.0) -> None:
         """End all clusters, all at the same time. Idempotent."""
         self._closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
         ending = [self.remove(cluster_id, timeout) for cluster_id in self._clusters]
-        for result in await asyncio.gather(*ending, *self._removals, return_exceptions=True):
+        for result in await asyncio.gather(*ending, return_exceptions=True):
             if isinstance(result, Exception):
                 self.log.error("A cluster did not close in good order", exc_info=result)
+        await self._tasks.close()
 
     # --- changing ---------------------------------------------------------------------------------
 
@@ -322,7 +322,7 @@ class ClusterManager(LoggingConfigurable):
         cluster.start()
         self._on_event(Action.CREATED, cluster.view)
         if self._sweeper is None or self._sweeper.done():
-            self._sweeper = asyncio.create_task(self._sweep(), name="sweep clusters")
+            self._sweeper = self._tasks.start(self._sweep(), "sweep")
         return cluster
 
     def _changed(self, cluster: ServerCluster) -> None:
@@ -330,15 +330,8 @@ class ClusterManager(LoggingConfigurable):
             self._on_event(Action.CHANGED, cluster.view)
 
     def _remove_soon(self, cluster: ServerCluster) -> None:
-        if cluster.id in self._clusters:
-            removal = asyncio.create_task(self.remove(cluster.id), name=f"remove {cluster.id}")
-            self._removals.add(removal)
-            removal.add_done_callback(self._removed)
-
-    def _removed(self, removal: asyncio.Task[None]) -> None:
-        self._removals.discard(removal)
-        if not removal.cancelled() and (error := removal.exception()) is not None:
-            self.log.error("A cluster did not close in good order", exc_info=error)
+        if cluster.id in self._clusters and not self._closed:
+            self._tasks.start(self.remove(cluster.id), f"remove {cluster.id}")
 
     def _check_size(self, n_workers: int | None) -> None:
         if n_workers is not None and self.max_workers is not None and n_workers > self.max_workers:
