@@ -123,7 +123,7 @@ async def test_the_live_server_answers_as_described(send: Checked, engines: list
         for method in item.keys() - {"parameters"}
         for status in item[method]["responses"]
     }
-    # Those without credentials are in test_security; wrong queries, and all while it starts, in test_handlers.
+    # Those without credentials are in test_security; wrong queries and impatient ones in test_handlers.
     unseen = {answer for answer in described - send.seen if answer[2] not in ("403", "503")}
     assert unseen == {("GET", f"{one}/logs", "422")}
 

@@ -77,10 +77,12 @@ def read(path: Path) -> ConnectionFile | None:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
+    try:
         if not _is_private(os.fstat(descriptor)):
             return None
-        data = file.read(_MAX_SIZE)
+        data = os.read(descriptor, _MAX_SIZE)
+    finally:
+        os.close(descriptor)
     try:
         version = msgspec.json.decode(data, type=_Format).format
         if version != FORMAT:
