@@ -77,6 +77,8 @@ class SerializationError(NbclusterError, TypeError):
 class RemoteError(NbclusterError):
     """Stands in for an exception of a task that cannot travel; its cause says what hinders it.
 
+    So it does for one that must not be raised elsewhere: ``SystemExit`` would end who asks for the result.
+
     Attributes:
         type_name: the type of the exception that was raised, e.g. ``"library.Conflict"``.
         text: its text.
@@ -185,9 +187,7 @@ class FuturesCancelledError(CancelledError):
         groups: dict[str, list[FutureCancelledError]] = {}
         for error in errors:
             groups.setdefault(error.reason, []).append(error)
-        lines = [
-            f"{len(group)} future(s) cancelled for reason: {reason}." for reason, group in groups.items()
-        ]
+        lines = [f"{len(group)} future(s) cancelled for reason: {reason}." for reason, group in groups.items()]
         super().__init__("\n".join(lines), error_groups=groups)
 
 

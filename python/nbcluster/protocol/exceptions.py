@@ -107,6 +107,34 @@ def describe(error: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
+def stand_in(error: BaseException) -> RemoteError:
+    """What to raise in its place, with the exception itself as the cause."""
+    substitute = RemoteError(_type_name(type(error)), _text(error))
+    substitute.__cause__ = error
+    return substitute
+
+
+def dump_raising(error: BaseException) -> Payload:
+    """Make a payload that raises this exception when it is unpickled: the answer where there is no value."""
+    return serialize.dump(_Raiser(dump_exception(error)))
+
+
+class _Raiser:
+    """Raises when it is unpickled."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: Payload) -> None:
+        self.payload = payload
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _raise, (self.payload.data,)
+
+
+def _raise(data: bytes) -> None:
+    raise load_exception(Payload(data))
+
+
 # --- one exception ---------------------------------------------------------------------------------------
 
 

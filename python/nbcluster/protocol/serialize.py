@@ -38,7 +38,7 @@ FRAME_MIN = 16 * 1024
 # --- any object ---------------------------------------------------------------------------------------------
 
 
-def dump(value: Any, what: str = "value", *, snapshot: bool = False) -> Payload:
+def dump(value: Any, what: str = "value", *, snapshot: bool = False, in_band: bool = False) -> Payload:
     """Pickle anything.
 
     Args:
@@ -46,15 +46,16 @@ def dump(value: Any, what: str = "value", *, snapshot: bool = False) -> Payload:
         what: what to call it in an error, e.g. ``"result"``.
         snapshot: copy large buffers. Otherwise frames are views of the object's own memory, which must then
             not change before they are sent.
+        in_band: make no frames, however large the buffers.
 
     Raises:
         SerializationError: it cannot be pickled; ``path`` names the part that cannot.
     """
     frames: list[Frame] = []
-    if type(value) in (bytes, bytearray) and len(value) >= FRAME_MIN:
+    if type(value) in (bytes, bytearray) and len(value) >= FRAME_MIN and not in_band:
         value = _Bytes(value)
     try:
-        return Payload(_dumps(value, frames, snapshot), frames)
+        return Payload(_dumps(value, None if in_band else frames, snapshot), frames)
     except _FAILURES as error:
         raise _unpicklable([(what, value)], error) from error
 
@@ -86,8 +87,10 @@ _FAILURES = (Exception, SystemExit, GeneratorExit)
 """What a foreign ``__reduce__`` or ``__setstate__`` may raise: everything but the user's Ctrl-C."""
 
 
-def _dumps(value: Any, frames: list[Frame], snapshot: bool) -> bytes:
+def _dumps(value: Any, frames: list[Frame] | None, snapshot: bool) -> bytes:
     def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+        if frames is None:
+            return True
         raw = buffer.raw()
         if raw.nbytes < FRAME_MIN:
             return True
@@ -103,7 +106,8 @@ def _dumps(value: Any, frames: list[Frame], snapshot: bool) -> bytes:
             raise
         except _FAILURES:
             pass  # cloudpickle can do more; and if it cannot do this, its error is the one to tell
-        frames.clear()
+        if frames:
+            frames.clear()
     return bytes(cloudpickle.dumps(value, protocol=5, buffer_callback=keep_in_band))
 
 
@@ -123,7 +127,7 @@ def _loads(data: bytes, frames: list[Frame], what: str) -> Any:
         if frames:
             return pickle.loads(data, buffers=[frame.buffer for frame in frames])
         return pickle.loads(data)
-    except MemoryError:
+    except (MemoryError, SerializationError):
         raise
     except _FAILURES as error:
         reason = f"{type(error).__name__}: {error}"
@@ -316,9 +320,7 @@ def _replace(value: Any, futures: Mapping[int, HasKey], done: dict[int, Any]) ->
     return copy
 
 
-def load_call(
-    data: bytes, frames: list[Frame], values: Mapping[Key, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def load_call(data: bytes, frames: list[Frame], values: Mapping[Key, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Unpickle what :func:`dump_call` made, with the results of its dependencies in place.
 
     Raises:

@@ -34,9 +34,7 @@ class Fetching:
         self._batches = batches
         self._address = address
 
-    def want(
-        self, key: Key, nbytes: int, holders: Iterable[Address], waiter: WorkerTask | None
-    ) -> KeyFetch | None:
+    def want(self, key: Key, nbytes: int, holders: Iterable[Address], waiter: WorkerTask | None) -> KeyFetch | None:
         """Have a key fetched, for a run or (None) for its own sake.
 
         Returns:

@@ -39,9 +39,7 @@ def _check_peers(state: WorkerState) -> tuple[dict[KeyFetch, Address], dict[KeyF
     return queued, asked
 
 
-def _check_fetches(
-    state: WorkerState, queued: dict[KeyFetch, Address], asked: dict[KeyFetch, Address]
-) -> None:
+def _check_fetches(state: WorkerState, queued: dict[KeyFetch, Address], asked: dict[KeyFetch, Address]) -> None:
     attached = {fetch for fetch in (*queued, *asked) if not fetch.detached}
     assert attached == set(state.fetches.values()), "every fetch is queued or asked for"
     for key, fetch in state.fetches.items():

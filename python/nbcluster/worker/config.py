@@ -1,0 +1,25 @@
+"""What a worker is told at its start. The cluster's token is not in it: it is passed beside it, in memory."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nbcluster.types import Address, WorkerName
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything but the token; travels as msgpack to the process that becomes the worker."""
+
+    scheduler: Address
+    name: WorkerName
+    listen: Address
+    """Where to serve data: ``unix:///…/w0.sock``, ``tcp://127.0.0.1:0``."""
+    nthreads: int = 1
+    memory_limit: int | None = None
+    """Bytes."""
+    resources: dict[str, float] = {}
+    local_directory: str = ""
+    """For files of its own; inside the cluster's directory."""
+    connect_timeout: float = 30.0
+    """Seconds within which the scheduler must answer."""
+    metrics_interval: float = 1.0

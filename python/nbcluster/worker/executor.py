@@ -1,0 +1,267 @@
+"""The threads that run tasks.
+
+    loop ── submit() ──▶ heap ──▶ thread: unpickle, call, measure, pickle ──▶ deque ──▶ loop: deliver()
+
+Rules
+1. One lock guards the heap and the threads that have nothing to do. Nobody waits while holding it.
+2. The loop is woken once for all outcomes that gather before it looks: per batch, not per task.
+3. A thread survives whatever its task raises. Threads are daemons: one that hangs keeps nobody from leaving.
+4. What a task costs beyond its own call is paid here, in the thread, so that the loop stays quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import types
+from collections import deque
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from typing import Any, Protocol
+
+from nbcluster.errors import Reschedule
+from nbcluster.protocol.exceptions import describe, dump_exception, stand_in
+from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRescheduled
+from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.protocol.serialize import dump, load, load_call
+from nbcluster.protocol.sizeof import sizeof
+from nbcluster.store.memory import Datum
+from nbcluster.types import Key, RunId
+from nbcluster.worker import context
+from nbcluster.worker.events import Finished, Outcome
+from nbcluster.worker.functions import FunctionTable
+
+INLINE_LIMIT = 64 * 1024
+"""Results up to this size travel with the report of their completion."""
+
+Inputs = dict[Key, Any]
+_NO_VALUES: Inputs = {}
+
+
+class Recorder(Protocol):
+    """Remembers, where it outlives this process, what each thread runs."""
+
+    def enter(self, thread: int, run_id: RunId) -> None:
+        """A thread begins a run."""
+
+    def leave(self, thread: int) -> None:
+        """A thread has ended its run."""
+
+
+class NoRecorder:
+    """For workers that cannot die alone."""
+
+    def enter(self, thread: int, run_id: RunId) -> None:
+        """Nothing to remember."""
+
+    def leave(self, thread: int) -> None:
+        """Nothing to forget."""
+
+
+class Executor:
+    """Runs tasks in threads of its own.
+
+    Args:
+        nthreads: how many tasks run at a time.
+        functions: the functions that tasks name.
+        deliver: called on the loop with runs that ended, in the order in which they did.
+        recorder: is told what each thread runs.
+        live: results stay in this process, so they are handed over as they are; and arguments, which others
+            in this process may hold too, are copied.
+        on_task_end: called in the thread when a task has ended, before its outcome is delivered.
+    """
+
+    def __init__(
+        self,
+        nthreads: int,
+        functions: FunctionTable,
+        deliver: Callable[[list[Outcome]], None],
+        *,
+        recorder: Recorder | None = None,
+        live: bool = False,
+        on_task_end: Callable[[], None] | None = None,
+    ) -> None:
+        self.nthreads = nthreads
+        self._functions = functions
+        self._deliver = deliver
+        self._recorder = recorder or NoRecorder()
+        self._live = live
+        self._on_task_end = on_task_end
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._heap: list[tuple[tuple[int, int], RunId, ComputeTask, Inputs | None]] = []
+        self._queued: set[RunId] = set()
+        self._idle: list[threading.Lock] = []
+        self._running: list[RunId | None] = [None] * nthreads
+        self._outcomes: deque[Outcome] = deque()
+        self._wake_pending = False
+        self._closed = False
+        self._epoch = time.time() - time.monotonic()
+        """Added to the monotonic clock: moments for people, durations that no clock change spoils."""
+        self._unreported = dump_exception(MemoryError("the task failed, and there was no memory to tell how"))
+        self._threads = [
+            threading.Thread(target=self._work, args=(i,), name=f"nbcluster-task-{i}", daemon=True)
+            for i in range(nthreads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def executing(self) -> int:
+        """How many tasks are running."""
+        return self.nthreads - self._running.count(None)
+
+    @property
+    def queued(self) -> int:
+        """How many have not started."""
+        return len(self._queued)
+
+    # --- on the loop ---
+
+    def submit(self, tasks: Iterable[tuple[ComputeTask, Inputs | None]]) -> None:
+        """Queue runs: smaller priorities first, older run ids first among equals."""
+        with self._lock:
+            heap, queued = self._heap, self._queued
+            before = len(queued)
+            for task, inputs in tasks:
+                heappush(heap, (task.priority, task.run_id, task, inputs))
+                queued.add(task.run_id)
+            awake, self._idle = self._idle, self._idle[len(queued) - before :]
+            awake = awake[: len(queued) - before]
+        for parked in awake:
+            parked.release()
+
+    def recall(self, run_ids: Iterable[RunId]) -> list[RunId]:
+        """Take runs out of the queue. Returns those that had not started."""
+        with self._lock:
+            recalled = [run_id for run_id in run_ids if run_id in self._queued]
+            self._queued.difference_update(recalled)
+        return recalled
+
+    def close(self) -> None:
+        """Run nothing more. Threads that are in a task end after it, unheard. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._heap.clear()
+            self._queued.clear()
+            awake, self._idle = self._idle, []
+        for parked in awake:
+            parked.release()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the threads, after ``close``. Returns whether all have ended."""
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _collect(self) -> None:
+        self._wake_pending = False  # first: what is appended from now on wakes us again
+        outcomes = self._outcomes
+        batch = [outcomes.popleft() for _ in range(len(outcomes))]
+        if batch and not self._closed:
+            self._deliver(batch)
+
+    # --- in the threads ---
+
+    def _work(self, thread: int) -> None:
+        recorder, running, outcomes = self._recorder, self._running, self._outcomes
+        while True:
+            entry = self._next()
+            if entry is None:
+                return
+            _, run_id, task, inputs = entry
+            running[thread] = run_id
+            recorder.enter(thread, run_id)
+            try:
+                outcome = self._run(thread, task, inputs)
+            except BaseException:  # not even its failure could be told: memory is short
+                outcome = TaskErred(task.key, run_id, self._unreported, "MemoryError", thread, 0.0, 0.0)
+            recorder.leave(thread)
+            running[thread] = None
+            outcomes.append(outcome)
+            del entry, task, inputs, outcome  # an idle thread keeps nothing alive
+            if not self._wake_pending:
+                self._wake_pending = True
+                try:
+                    self._loop.call_soon_threadsafe(self._collect)
+                except RuntimeError:  # the loop is closed: nobody wants to know any more
+                    return
+
+    def _next(self) -> tuple[tuple[int, int], RunId, ComputeTask, Inputs | None] | None:
+        heap, queued = self._heap, self._queued
+        while True:
+            with self._lock:
+                while heap:
+                    entry = heappop(heap)
+                    if entry[1] in queued:  # else it was recalled
+                        queued.remove(entry[1])
+                        return entry
+                if self._closed:
+                    return None
+                parked = threading.Lock()
+                parked.acquire()
+                self._idle.append(parked)
+            parked.acquire()
+
+    def _run(self, thread: int, task: ComputeTask, inputs: Inputs | None) -> Outcome:
+        key, run_id = task.key, task.run_id
+        monotonic = time.monotonic
+        context.enter(key)
+        start = monotonic()
+        try:
+            function = self._functions.get(task.function)
+            values = _NO_VALUES if inputs is None else _load_inputs(inputs)
+            frames = _copy_frames(task.frames) if task.frames and self._live else task.frames
+            args, kwargs = load_call(task.data, frames, values)
+            value = function(*args, **kwargs)
+            if type(value) is types.CoroutineType:
+                value = asyncio.run(value)
+            stop = monotonic()
+            nbytes = sizeof(value)
+            payload = self._inline(value, nbytes)
+            done = TaskDone(
+                key,
+                run_id,
+                nbytes,
+                type(value).__name__,
+                thread,
+                start + self._epoch,
+                stop + self._epoch,
+                payload,
+            )
+            return Finished(done, value)
+        except Reschedule:
+            return TaskRescheduled(key, run_id)
+        except BaseException as error:
+            return self._erred(thread, task, error, start, monotonic())
+        finally:
+            if self._on_task_end is not None:
+                self._on_task_end()
+            context.leave()
+
+    def _inline(self, value: Any, nbytes: int) -> Payload | None:
+        if self._live:
+            return Payload.of_live(value)
+        if nbytes > INLINE_LIMIT:
+            return None
+        payload = dump(value, "result", in_band=True)
+        return payload if len(payload.data) <= INLINE_LIMIT else None
+
+    def _erred(self, thread: int, task: ComputeTask, error: BaseException, start: float, stop: float) -> TaskErred:
+        # SystemExit and its like would end whoever asks for the result.
+        shown = error if isinstance(error, Exception) else stand_in(error)
+        start, stop = start + self._epoch, stop + self._epoch
+        return TaskErred(task.key, task.run_id, dump_exception(shown), describe(error), thread, start, stop)
+
+
+def _load_inputs(inputs: Inputs) -> Inputs:
+    return {
+        key: source.load() if isinstance(source, Datum) else load(source, f"result of {key}")
+        for key, source in inputs.items()
+    }
+
+
+def _copy_frames(frames: list[Frame]) -> list[Frame]:
+    return [Frame(bytearray(frame.buffer or b""), frame.live) for frame in frames]

@@ -1,0 +1,54 @@
+"""A worker that has a process to itself: composition root, called in the process that is to become it.
+
+Whoever starts it has prepared the process (interpreter, directory, environment, output pipes, the descriptor of
+the flight recorder) and hands over the configuration and, in memory, the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from nbcluster.comm.loop import new_event_loop
+from nbcluster.errors import CommError
+from nbcluster.store.flight_recorder import WORKER_FD, FlightRecorder
+from nbcluster.worker.config import WorkerConfig as WorkerConfig
+from nbcluster.worker.server import WorkerServer
+
+logger = logging.getLogger("nbcluster.worker")
+
+
+def run(config: WorkerConfig, token: bytes) -> int:
+    """Be a worker until the scheduler lets go, is gone, or SIGTERM arrives.
+
+    Returns:
+        0, or 1 if the scheduler could not be reached.
+    """
+    # A Ctrl-C in the terminal is meant for the user's program. A handler, and not SIG_IGN: that would be
+    # inherited by the programs that tasks start.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    loop = new_event_loop()
+    try:
+        return loop.run_until_complete(_run(config, token))
+    finally:
+        loop.close()
+
+
+async def _run(config: WorkerConfig, token: bytes) -> int:
+    recorder = FlightRecorder.open(WORKER_FD)
+    worker = WorkerServer(config, token, recorder=recorder, capture_output=True)
+    if sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop, "SIGTERM")
+    try:
+        await worker.start()
+    except (CommError, OSError) as error:
+        logger.error("Worker %s cannot join its cluster: %s", config.name, error)
+        return 1
+    try:
+        reason = await worker.finished()
+        logger.info("Worker %s ends: %s", config.name, reason)
+    finally:
+        await worker.close()
+    return 0

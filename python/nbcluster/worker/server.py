@@ -1,0 +1,321 @@
+"""The shell of a worker: moves messages between scheduler, core, threads and peers, and decides nothing.
+
+scheduler ── messages ──▶ events ──▶ core ──▶ commands ──▶ executor, store, peer links
+    ▲                       ▲                                 │
+    └── messages ◀──────────┴──── outcomes, fetched data ◀────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl as tls
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, ClassVar
+
+from nbcluster.comm.base import Connection
+from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
+from nbcluster.comm.tasks import TaskOwner
+from nbcluster.comm.transports import connect, listen
+from nbcluster.errors import CommError
+from nbcluster.protocol.messages import (
+    DefineFunctions,
+    ForgetFunctions,
+    PeerRequest,
+    RegisterWorker,
+    Stopping,
+    TaskOutput,
+    ToWorker,
+)
+from nbcluster.store.memory import Datum, MemoryStore
+from nbcluster.types import Address, Key, Role
+from nbcluster.worker import commands as c
+from nbcluster.worker.config import WorkerConfig
+from nbcluster.worker.core import WorkerCore
+from nbcluster.worker.events import (
+    DataArrived,
+    Event,
+    FetchFailed,
+    FromScheduler,
+    Outcome,
+    RunsEnded,
+    RunsRecalled,
+)
+from nbcluster.worker.executor import Executor, Recorder
+from nbcluster.worker.functions import FunctionTable
+from nbcluster.worker.metrics import Metrics
+from nbcluster.worker.output import TaskOutputs
+from nbcluster.worker.state import WorkerTask
+from nbcluster.worker.transfer import DataServer
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerServer:
+    """One worker, on the running event loop.
+
+    Args:
+        config: what it is told.
+        token: the cluster's.
+        recorder: is told what each thread runs.
+        capture_output: send what tasks print to those who submitted them. Only for a worker that has its
+            process to itself: it replaces ``sys.stdout`` and ``sys.stderr``.
+        ssl: for ``tls://`` addresses.
+
+    Example:
+        async with WorkerServer(config, token) as worker:
+            reason = await worker.finished()
+    """
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        token: bytes,
+        *,
+        recorder: Recorder | None = None,
+        capture_output: bool = False,
+        ssl: tls.SSLContext | None = None,
+    ) -> None:
+        self.config = config
+        self.address: Address = ""
+        self.store = MemoryStore()
+        self._token = token
+        self._recorder = recorder
+        self._capture_output = capture_output
+        self._ssl = ssl
+        self._functions = FunctionTable()
+        self._peers = PeerPool(token, ssl=ssl)
+        self._data_server = DataServer(self.store)
+        self._owner = TaskOwner(f"worker {config.name}")
+        self._outputs: TaskOutputs | None = None
+        self._leave = AsyncExitStack()
+        self._stopping = ""
+        self._closed = False
+        self._finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._connection: Connection
+        self._executor: Executor
+        self._metrics: Metrics
+        self.core: WorkerCore
+
+    def __repr__(self) -> str:
+        return f"<WorkerServer {self.config.name} {self.address} {len(self.store)} results>"
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Listen, connect, register.
+
+        Raises:
+            CommError: the scheduler does not answer, or refuses.
+            OSError: the address to listen at is taken.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        config, leave = self.config, self._leave
+        leave.callback(self.store.clear)
+        leave.push_async_callback(self._peers.close)
+        leave.push_async_callback(self._data_server.close)
+        connection = await connect(
+            config.scheduler,
+            role=Role.WORKER,
+            token=self._token,
+            incoming=ToWorker,
+            timeout=config.connect_timeout,
+            ssl=self._ssl,
+        )
+        leave.push_async_callback(connection.close)
+        self._connection = connection
+        in_process = connection.in_process
+        self.address = await self._listen(config.listen)
+        if in_process:
+            announce_shortcut(self.address, await self._listen("inproc://"))
+            leave.callback(withdraw_shortcut, self.address)
+        if self._capture_output:
+            self._outputs = TaskOutputs(self._send_output)
+            leave.callback(self._outputs.install())
+        self.core = WorkerCore(self.address)
+        self._executor = Executor(
+            config.nthreads,
+            self._functions,
+            self._runs_ended,
+            recorder=self._recorder,
+            live=in_process,
+            on_task_end=self._outputs.task_ended if self._outputs else None,
+        )
+        leave.callback(self._executor.close)
+        self._metrics = Metrics(lambda: self.store.nbytes, lambda: self._executor.executing, process=not in_process)
+        connection.send(
+            RegisterWorker(
+                config.name,
+                self.address,
+                config.nthreads,
+                os.getpid(),
+                config.memory_limit,
+                config.resources,
+            )
+        )
+        connection.start(self)
+        leave.push_async_callback(self._owner.close)
+        self._owner.start(self._measure(), "metrics")
+
+    async def _listen(self, address: Address) -> Address:
+        listener = await listen(
+            address,
+            token=self._token,
+            incoming={Role.PEER: PeerRequest},
+            on_connection=self._data_server.accept,
+            ssl=self._ssl,
+        )
+        self._leave.push_async_callback(listener.close)
+        return listener.address
+
+    async def finished(self) -> str:
+        """Wait until the scheduler has let the worker go, or is gone. Returns why."""
+        return await asyncio.shield(self._finished)
+
+    def stop(self, reason: str) -> None:
+        """Have :meth:`finished` return."""
+        if not self._finished.done():
+            self._finished.set_result(reason)
+
+    async def close(self) -> None:
+        """Let everything go; tasks that are running are left to themselves. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop("closed")
+        await self._leave.aclose()
+
+    async def __aenter__(self) -> WorkerServer:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    # --- in ---
+
+    def received(self, messages: list[Any]) -> None:
+        """Messages of the scheduler."""
+        for_core = []
+        for message in messages:
+            kind = type(message)
+            if kind is DefineFunctions:
+                self._functions.define(message.functions)
+            elif kind is ForgetFunctions:
+                self._functions.forget(message.functions)
+            elif kind is Stopping:
+                self._stopping = message.reason
+                self.stop(message.reason)
+            else:
+                for_core.append(message)
+        if for_core:
+            self._handle(FromScheduler(for_core))
+
+    def lost(self, error: Exception | None) -> None:
+        """The scheduler is gone, and with it the worker's purpose."""
+        self.stop(self._stopping or f"the scheduler is gone ({error or 'it closed the link'})")
+
+    def _runs_ended(self, outcomes: list[Outcome]) -> None:
+        if self._outputs is not None:
+            self._outputs.flush()  # what a task printed comes before its result
+        self._handle(RunsEnded(outcomes))
+
+    def _send_output(self, outputs: list[TaskOutput]) -> None:
+        if not self._connection.closed:
+            self._connection.send(*outputs)
+
+    # --- commands ---
+
+    def _handle(self, event: Event) -> None:
+        if self._closed:
+            return
+        try:
+            for command in self.core.handle(event, time.monotonic()):
+                self._perform[type(command)](self, command)
+        except Exception:  # what this worker believes can no longer be trusted: others run its tasks again
+            logger.critical("Worker %s ends: it failed over %s", self.config.name, event, exc_info=True)
+            self.stop("internal error")
+            self._connection.abort()
+
+    def _execute(self, command: c.Execute) -> None:
+        self._executor.submit([(run.task, self._fill(run)) for run in command.tasks])
+
+    def _capture(self, command: c.Capture) -> None:
+        for run in command.tasks:
+            self._fill(run)
+
+    def _fill(self, run: WorkerTask) -> dict[Key, Any] | None:
+        inputs = run.inputs
+        if inputs is not None:
+            for key, source in inputs.items():
+                if source is None:
+                    inputs[key] = self.store.get(key)
+        return inputs
+
+    def _keep_results(self, command: c.KeepResults) -> None:
+        put = self.store.put
+        for result in command.results:
+            done = result.done
+            put(done.key, Datum(result.value, done.nbytes, done.type_name))
+
+    def _keep_data(self, command: c.KeepData) -> None:
+        for item in command.items:
+            nbytes = item.nbytes or item.payload.nbytes
+            self.store.put(item.key, Datum.pickled(item.payload, nbytes, item.type_name))
+
+    def _drop(self, command: c.Drop) -> None:
+        for key in command.keys:
+            self.store.drop(key)
+
+    def _unqueue(self, command: c.Unqueue) -> None:
+        self._executor.recall(command.run_ids)
+
+    def _recall(self, command: c.Recall) -> None:
+        recalled = self._executor.recall(command.run_ids)
+        self._handle(RunsRecalled(command.request, recalled))
+
+    def _fetch(self, command: c.Fetch) -> None:
+        self._owner.start(self._fetch_from(command.holder, command.keys), f"fetch from {command.holder}")
+
+    def _send(self, command: c.Send) -> None:
+        if not self._connection.closed:  # else `lost` is on its way
+            self._connection.send(*command.messages)
+
+    _perform: ClassVar[dict[type, Callable[[WorkerServer, Any], None]]] = {
+        c.Execute: _execute,
+        c.Capture: _capture,
+        c.KeepResults: _keep_results,
+        c.KeepData: _keep_data,
+        c.Drop: _drop,
+        c.Unqueue: _unqueue,
+        c.Recall: _recall,
+        c.Fetch: _fetch,
+        c.Send: _send,
+    }
+
+    # --- beside ---
+
+    async def _fetch_from(self, holder: Address, keys: list[Key]) -> None:
+        try:
+            items, _ = await self._peers.fetch(holder, keys)
+        except CommError as error:
+            logger.info("Could not fetch %d results from %s: %s", len(keys), holder, error)
+            self._handle(FetchFailed(holder))
+        else:
+            self._handle(DataArrived(holder, items))
+
+    async def _measure(self) -> None:
+        while not self._connection.closed:
+            metrics = self._metrics.changed()
+            if metrics is not None:
+                self._connection.send(metrics)
+            await asyncio.sleep(self.config.metrics_interval)
