@@ -99,9 +99,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     cluster: ClusterView
 
 
-AnyCommand = (
-    Scale | Adapt | StopAdapting | Restart | Close | SetOwner | GetView | GetLogs | GetTaskStream | Subscribe
-)
+AnyCommand = Scale | Adapt | StopAdapting | Restart | Close | SetOwner | GetView | GetLogs | GetTaskStream | Subscribe
 AnyAnswer = View | Logs | TaskStream | None
 
 

@@ -193,9 +193,7 @@ class Client:
         self._current.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._current.__exit__(kind, error, tb)
         self.close()
 
@@ -364,9 +362,7 @@ class Client:
             raise TypeError("map() needs at least one iterable after the function")
         for one in iterables:
             if isinstance(one, (Iterator, Queue)):
-                raise TypeError(
-                    f"map() does not take iterators or queues ({one!r}); give a list of the elements"
-                )
+                raise TypeError(f"map() does not take iterators or queues ({one!r}); give a list of the elements")
         size = submission.MAP_BATCH if batch_size is None else batch_size
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"batch_size={batch_size!r} is not allowed; give a whole number of at least 1")
@@ -463,9 +459,7 @@ class Client:
         except TimeoutError:
             if state.status != PENDING:
                 raise
-            raise TimeoutError(
-                f"{state.key} was not done after {seconds:g} s; it is still {state.status}"
-            ) from None
+            raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}") from None
 
     async def _await_result(self, future: Future) -> Any:
         state = future._state
@@ -484,9 +478,7 @@ class Client:
     def _when_done(self, future: Future, timeout: float | str | None, then: Callable[[], Any]) -> Any:
         if future.done() and not self.asynchronous:
             return then()
-        return self._sync(
-            self._wait_for, (future._state,), None, then=lambda _: then(), timeout=_seconds(timeout)
-        )
+        return self._sync(self._wait_for, (future._state,), None, then=lambda _: then(), timeout=_seconds(timeout))
 
     async def _wait_for(
         self, states: Collection[FutureState], enough: int | None = None, stop_early: bool = False
@@ -607,7 +599,7 @@ class Client:
 
     def scheduler_info(self, n_workers: int = -1) -> Any:
         """What the scheduler knows of itself and its workers, as plain dicts by worker address."""
-        return self._sync(self._view, then=lambda view: _info(view, n_workers))
+        return self._sync(self._view, then=lambda view: info_of_view(view, n_workers))
 
     def nthreads(self, workers: list[str] | None = None) -> Any:
         """Threads per worker address."""
@@ -708,9 +700,7 @@ def _seconds(timeout: float | str | None) -> float | None:
     return None if timeout is None else parse_seconds(timeout, "timeout")
 
 
-async def _then(
-    coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | None, timeout: float | None
-) -> Any:
+async def _then(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | None, timeout: float | None) -> Any:
     result = await (coroutine if timeout is None else asyncio.wait_for(coroutine, timeout))
     return result if then is None else then(result)
 
@@ -719,7 +709,8 @@ async def _nothing() -> None:
     return None
 
 
-def _info(view: ClusterView, n_workers: int) -> dict[str, Any]:
+def info_of_view(view: ClusterView, n_workers: int = -1) -> dict[str, Any]:
+    """A cluster's view as the plain dicts of ``scheduler_info``."""
     workers = view.workers if n_workers < 0 else view.workers[:n_workers]
     return {
         "type": "Scheduler",

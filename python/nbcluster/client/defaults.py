@@ -61,7 +61,5 @@ def default_client(client: Client | None = None) -> Client:
     """
     client = client or current()
     if client is None:
-        raise ValueError(
-            "No clients found. Start a client first: client = Client()  (or pass the one to use)"
-        )
+        raise ValueError("No clients found. Start a client first: client = Client()  (or pass the one to use)")
     return client

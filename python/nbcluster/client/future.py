@@ -115,9 +115,7 @@ class Future:
 
     def add_done_callback(self, fn: Callable[[Future], Any]) -> None:
         """Call ``fn(self)`` once it is done, in a thread of its own (one for all callbacks)."""
-        self._client._call_on_loop(
-            self._state.when_done, lambda _state: _callback_thread().submit(_call, fn, self)
-        )
+        self._client._call_on_loop(self._state.when_done, lambda _state: _callback_thread().submit(_call, fn, self))
 
     # --- control ---
 

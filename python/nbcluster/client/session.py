@@ -27,7 +27,8 @@ from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, Fut
 from nbcluster.comm.base import Connection
 from nbcluster.comm.peers import PeerPool
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
-from nbcluster.errors import ClosedClientError, NbclusterError
+from nbcluster.errors import ClosedClientError
+from nbcluster.protocol.calls import Calls
 from nbcluster.protocol.messages import (
     Answered,
     Call,
@@ -80,17 +81,16 @@ class Session:
         self._outgoing: deque[Message | _Release] = deque()
         self._wake_pending = False
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
-        self._requests: dict[int, asyncio.Future[Any]] = {}
-        self._numbers = 0
+        self._calls = Calls()
         self._on_message: dict[type, Callable[[Any], None]] = {
             KeysDone: self._keys_done,
             KeyErred: self._key_erred,
             KeysPending: self._keys_pending,
             KeysCancelled: self._keys_cancelled,
             TaskOutput: self._task_output,
-            Located: lambda message: self._answer(message.request, message.items),
-            Answered: lambda message: self._answer(message.id, message.answer),
-            CallFailed: self._call_failed,
+            Located: lambda message: self._calls.answer(message.request, message.items),
+            Answered: self._calls.answered,
+            CallFailed: self._calls.failed,
             Pushed: lambda message: self._viewed(message.answer),
             Welcome: self._welcome.set_result,
             Stopping: lambda message: self._end(f"the cluster was closed: {message.reason}"),
@@ -194,20 +194,13 @@ class Session:
         if messages and not self.connection.closed:
             self.connection.send(*messages)
 
-    def _request(self) -> tuple[int, asyncio.Future[Any]]:
-        self._check_open()
-        self._numbers += 1
-        future = self._loop.create_future()
-        self._requests[self._numbers] = future
-        return self._numbers, future
-
     async def call(self, command: AnyCommand) -> AnyAnswer:
         """Have the cluster carry out a command.
 
         Raises:
             Exception: what the cluster says is wrong with it, by its own type.
         """
-        number, future = self._request()
+        number, future = self._calls.open()
         self.post(Call(number, command))
         answer: AnyAnswer = await future
         return answer
@@ -217,7 +210,7 @@ class Session:
         self._viewed(await self.call(Subscribe(interval=interval)))
 
     async def _locate(self, keys: list[Key]) -> list[Location]:
-        number, future = self._request()
+        number, future = self._calls.open()
         self.post(Locate(number, keys))
         locations: list[Location] = await future
         return locations
@@ -273,9 +266,7 @@ class Session:
         if missing:
             self.post(ReportMissing(missing))
 
-    async def _fetch_from(
-        self, holder: Address, keys: list[Key]
-    ) -> tuple[dict[Key, Payload], list[MissingData]]:
+    async def _fetch_from(self, holder: Address, keys: list[Key]) -> tuple[dict[Key, Payload], list[MissingData]]:
         try:
             items, missing = await self._peers.fetch(holder, keys)
         except errors.CommError as error:
@@ -312,10 +303,7 @@ class Session:
             if state.status == PENDING or state.payload is None:
                 state.cancel("scheduler-connection-lost", f"{reason[:1].upper()}{reason[1:]}.")
         gone = ClosedClientError(f"This client has no scheduler any more: {reason}.")
-        for future in self._requests.values():
-            if not future.done():
-                future.set_exception(gone)
-        self._requests.clear()
+        self._calls.end(gone)
         if not self._welcome.done():
             self._welcome.set_exception(gone)
 
@@ -356,16 +344,6 @@ class Session:
         else:
             write(message.text)
 
-    def _answer(self, number: int, answer: Any) -> None:
-        future = self._requests.pop(number, None)
-        if future is not None and not future.done():
-            future.set_result(answer)
-
-    def _call_failed(self, message: CallFailed) -> None:
-        future = self._requests.pop(message.id, None)
-        if future is not None and not future.done():
-            future.set_exception(_named_error(message.kind, message.message))
-
     def _viewed(self, answer: AnyAnswer) -> None:
         if isinstance(answer, View):
             self.view = answer.cluster
@@ -382,15 +360,6 @@ class _Death:
 
     def __call__(self, ref: weakref.ref[FutureState]) -> None:
         self._session.died(self._key, ref)
-
-
-def _named_error(kind: str, text: str) -> Exception:
-    """An exception of the type that the cluster named: one of ours, or one of the few built-in ones."""
-    builtin: dict[str, type[Exception]] = {"ValueError": ValueError, "TypeError": TypeError}
-    cls = builtin.get(kind) or getattr(errors, kind, None)
-    if isinstance(cls, type) and issubclass(cls, NbclusterError) and cls.__init__ is NbclusterError.__init__:
-        return cls(text)
-    return cls(text) if cls in (ValueError, TypeError) else errors.ClusterError(text)
 
 
 def _write_out(text: str) -> None:

@@ -119,9 +119,7 @@ class FutureState:
         if isinstance(failure, Raised):
             return load_exception(failure.payload)
         if isinstance(failure, Killed):
-            return KilledWorker(
-                self.blamed, failure.attempts, failure.worker, cause=failure.cause, log=failure.log
-            )
+            return KilledWorker(self.blamed, failure.attempts, failure.worker, cause=failure.cause, log=failure.log)
         where = f"with the worker {failure.worker} that held it" if failure.worker else "before it was used"
         return WorkerLostData(
             f"The data {self.blamed!r} was lost {where}. It was scattered, or its future was released: no "

@@ -42,9 +42,7 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
         (2, 0)
     """
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED):
-        raise ValueError(
-            f"return_when={return_when!r} is not allowed; give {ALL_COMPLETED!r} or {FIRST_COMPLETED!r}"
-        )
+        raise ValueError(f"return_when={return_when!r} is not allowed; give {ALL_COMPLETED!r} or {FIRST_COMPLETED!r}")
     futures = find_futures(list(fs) if not isinstance(fs, (Future, dict)) else fs)
     if not futures:
         return DoneAndNotDoneFutures(set(), set())

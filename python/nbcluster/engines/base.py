@@ -1,5 +1,6 @@
-"""The contract between what runs tasks and what people see: clients, clusters, cards, sidebar, REST know only
-this.
+"""The contract between what runs tasks and what people see.
+
+Clients, clusters, cards, sidebar and REST know only this.
 
 An engine is started once, closed once, and lives on one event loop. Whether its scheduler runs in this
 process (``LocalCluster``), in one of its own (``SubprocessCluster``) or belongs to a Jupyter server makes no
@@ -10,12 +11,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import NamedTuple
 
 from nbcluster.commands import AnyAnswer, AnyCommand
+from nbcluster.errors import ClusterError
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Address, Status
 
 OnView = Callable[[ClusterView], None]
+
+
+class Access(NamedTuple):
+    """How a client in this process gets in."""
+
+    address: Address
+    token: bytes
+
+    def __repr__(self) -> str:
+        return f"Access({self.address!r}, token=…)"
 
 
 class Engine(ABC):
@@ -36,6 +49,15 @@ class Engine(ABC):
     def view(self) -> ClusterView:
         """The latest view. Costs nothing; at most a second old while anybody is subscribed."""
 
+    @property
+    def access(self) -> Access:
+        """The best way in for a client of this process.
+
+        Raises:
+            ClusterError: clients of this process have no way in.
+        """
+        raise ClusterError(f"{self!r} takes no clients")
+
     @abstractmethod
     async def start(self) -> None:
         """Start, and return when the first workers that were asked for are there.
@@ -55,8 +77,11 @@ class Engine(ABC):
 
     @abstractmethod
     def subscribe(self, on_view: OnView, interval: float = 1.0) -> Callable[[], None]:
-        """Call ``on_view`` (on the loop) after changes, at most every ``interval`` seconds. Returns the way
-        to stop it."""
+        """Call ``on_view`` on the loop after changes, at most every ``interval`` seconds.
+
+        Returns:
+            The way to stop it.
+        """
 
     @abstractmethod
     async def close(self, timeout: float = 10.0) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from nbcluster.capacity import Figure
 from nbcluster.commands import Adapt, Scale
 from nbcluster.snapshot import LogLine
 
@@ -81,13 +82,6 @@ class LogsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[LogLine]
     last: int
     """Ask for lines after this number to follow the log."""
-
-
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit, and what sets it."""
-
-    value: float
-    reason: str
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,6 +62,4 @@ class Forget(NamedTuple):
     msg: str
 
 
-Event = (
-    ClientJoined | ClientLeft | FromClient | WorkerJoined | WorkerLeft | FromWorker | RetireWorkers | Forget
-)
+Event = ClientJoined | ClientLeft | FromClient | WorkerJoined | WorkerLeft | FromWorker | RetireWorkers | Forget

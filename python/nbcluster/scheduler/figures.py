@@ -75,8 +75,7 @@ def occupancy(state: SchedulerState) -> float:
     unknown = state.settings.unknown_duration
     assigned = sum(worker.occupancy for worker in state.workers.values())
     queued = sum(
-        prefix.counts[QUEUED] * (unknown if prefix.mean is None else prefix.mean)
-        for prefix in state.prefixes.values()
+        prefix.counts[QUEUED] * (unknown if prefix.mean is None else prefix.mean) for prefix in state.prefixes.values()
     )
     return assigned + queued
 

@@ -282,8 +282,7 @@ class Reports:
             fresh = [
                 task
                 for task in worker.holds
-                if not self._held_elsewhere(task)
-                and any(w.status == Status.RUNNING for w in state.workers.values())
+                if not self._held_elsewhere(task) and any(w.status == Status.RUNNING for w in state.workers.values())
             ]
             if fresh:
                 self.retire([name])

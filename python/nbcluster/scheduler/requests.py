@@ -175,9 +175,7 @@ class Requests:
         keys = [item.key for item in message.items if item.key in self._state.scattering]
         self.place_scattered(keys, message.workers, message.broadcast)
 
-    def place_scattered(
-        self, keys: list[Key], names: list[str] | None = None, broadcast: bool = False
-    ) -> None:
+    def place_scattered(self, keys: list[Key], names: list[str] | None = None, broadcast: bool = False) -> None:
         """Send data that nobody holds yet to workers, in turn; it waits here while there are none."""
         workers = self._running(names)
         if not workers:

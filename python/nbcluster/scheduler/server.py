@@ -81,9 +81,7 @@ class Ports(Protocol):
 class SchedulerServer:
     """Serves one cluster's clients, workers and managers on one event loop."""
 
-    def __init__(
-        self, welcome: Welcome, token: bytes, ports: Ports, settings: Settings | None = None
-    ) -> None:
+    def __init__(self, welcome: Welcome, token: bytes, ports: Ports, settings: Settings | None = None) -> None:
         self.core = SchedulerCore(settings)
         self.welcome = welcome
         """What new clients are told; the cluster fills it in once it knows its addresses."""
@@ -103,9 +101,7 @@ class SchedulerServer:
 
     async def listen(self, address: Address, **options: Any) -> Address:
         """Accept links at one more address; returns it with the port filled in."""
-        listener = await listen(
-            address, token=self._token, incoming=INCOMING, on_connection=self._connected, **options
-        )
+        listener = await listen(address, token=self._token, incoming=INCOMING, on_connection=self._connected, **options)
         self._listeners.append(listener)
         return listener.address
 

@@ -1,0 +1,121 @@
+"""How much of this machine there is for us, and who says so: the smallest of what several parties grant.
+
+A container's limits are control groups; Binder and JupyterHub tell theirs in ``CPU_LIMIT`` and ``MEM_LIMIT``. Every
+figure comes with its reason, because "why only two workers?" is what people ask.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import psutil
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit, and what sets it."""
+
+    value: float
+    reason: str
+
+
+def cpus(environment: Mapping[str, str] = os.environ, cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> Figure:
+    """How many CPUs this process may use; a quota may grant a fraction of one.
+
+    Args:
+        environment: where ``CPU_LIMIT`` is looked up.
+        cgroups: where control groups are mounted.
+        own_cgroup: the file that says in which one this process is.
+    """
+    return smallest(_cpu_limits(environment, list(_own_folders(cgroups, own_cgroup))))
+
+
+def cpu_count() -> int:
+    """How many CPUs to plan with: at least one."""
+    return max(1, math.floor(cpus().value))
+
+
+def memory(
+    environment: Mapping[str, str] = os.environ, cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP
+) -> Figure:
+    """How many bytes of memory this machine, and whoever runs it, grant us."""
+    return smallest(_memory_limits(environment, list(_own_folders(cgroups, own_cgroup))))
+
+
+def smallest(figures: Iterator[Figure]) -> Figure:
+    """The limit that counts."""
+    return min(figures, key=lambda figure: figure.value)
+
+
+def _cpu_limits(environment: Mapping[str, str], folders: list[Path]) -> Iterator[Figure]:
+    yield Figure(value=os.cpu_count() or 1, reason="the machine's CPUs")
+    if hasattr(os, "sched_getaffinity"):
+        yield Figure(value=len(os.sched_getaffinity(0)), reason="the CPUs that this process may run on")
+    for folder in folders:
+        quota, period = _numbers(folder / "cpu.max") or (None, None)
+        if quota is None:
+            quota, period = _first(folder / "cpu.cfs_quota_us"), _first(folder / "cpu.cfs_period_us")
+        if quota and period and quota > 0:
+            yield Figure(value=quota / period, reason="the CPU quota of the control group")
+    if (limit := _variable(environment, "CPU_LIMIT")) is not None:
+        yield Figure(value=limit, reason=f"CPU_LIMIT is {environment['CPU_LIMIT']}")
+
+
+def _memory_limits(environment: Mapping[str, str], folders: list[Path]) -> Iterator[Figure]:
+    yield Figure(value=psutil.virtual_memory().total, reason="the machine's memory")
+    for folder in folders:
+        for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
+            if (limit := _first(folder / name)) is not None:
+                yield Figure(value=limit, reason="the memory limit of the control group")
+    if (limit := _variable(environment, "MEM_LIMIT")) is not None:
+        yield Figure(value=limit, reason=f"MEM_LIMIT is {environment['MEM_LIMIT']}")
+
+
+def _own_folders(cgroups: Path, own_cgroup: Path) -> Iterator[Path]:
+    """The folders of the control groups that this process is in: a limit on any level counts."""
+    try:
+        lines = own_cgroup.read_text().splitlines()
+    except OSError:
+        return  # not Linux, or no /proc: then there are no control groups to ask
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        # Version 2 has one tree, and names no controllers; version 1 has a tree for each.
+        trees = [cgroups / name for name in (controllers, *controllers.split(","))] if controllers else [cgroups]
+        for tree in trees:
+            folder = tree / path.strip("/")
+            yield from (place for place in (folder, *folder.parents) if place == tree or tree in place.parents)
+
+
+def _numbers(file: Path) -> tuple[float | None, float | None] | None:
+    try:
+        words = file.read_text().split()
+    except OSError:
+        return None
+    return (_number(words[0]), _number(words[1])) if len(words) == 2 else None
+
+
+def _first(file: Path) -> float | None:
+    try:
+        return _number(file.read_text().split()[0])
+    except (OSError, IndexError):
+        return None
+
+
+def _variable(environment: Mapping[str, str], name: str) -> float | None:
+    number = _number(environment.get(name, ""))
+    return number if number is not None and number > 0 else None
+
+
+def _number(text: str) -> float | None:
+    """Control groups say ``max`` where there is no limit, spawners nothing at all."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

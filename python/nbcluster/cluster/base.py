@@ -1,0 +1,373 @@
+"""A cluster as an object to work with: a façade over one engine, synchronous or not. It holds no policy of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import math
+import warnings
+import weakref
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Protocol, TypeVar
+
+from nbcluster.cluster.logs import Logs, logs_by_source
+from nbcluster.comm.loop import LoopThread, background
+from nbcluster.commands import Adapt, AnyAnswer, AnyCommand, GetLogs, GetView, Scale, View
+from nbcluster.commands import Logs as LogAnswer
+from nbcluster.engines.base import Engine
+from nbcluster.errors import ClusterClosedError, TimeoutError, WorkerStartTimeoutError
+from nbcluster.snapshot import ClusterView
+from nbcluster.types import Address, Status, WorkerName
+from nbcluster.units import format_bytes, parse_bytes, parse_seconds
+
+T = TypeVar("T")
+
+_open: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+
+class Renderer(Protocol):
+    """Makes the card that a notebook shows. Filled in by whoever puts the package together."""
+
+    def __call__(self, cluster: Cluster) -> dict[str, Any]:
+        """A MIME bundle."""
+
+
+class Cluster:
+    """A cluster: scale it, watch it, close it. ``LocalCluster`` and ``SubprocessCluster`` make some.
+
+    Args:
+        engine: what runs it; not started yet.
+        name: what it is called.
+        asynchronous: used with ``await``, on the running event loop.
+    """
+
+    def __init__(self, engine: Engine, name: str, *, asynchronous: bool = False) -> None:
+        self.name = name
+        self.asynchronous = asynchronous
+        self._engine = engine
+        self._loop_thread: LoopThread = background()
+        self._started = False
+        self._closed = False
+        if not asynchronous:
+            self._loop_thread.start()
+            try:
+                self._loop_thread.sync(self._start)
+            except BaseException:
+                self._closed = True
+                self._loop_thread.stop()
+                raise
+
+    # --- life ---
+
+    async def _start(self) -> Cluster:
+        if not self._started:
+            self._started = True
+            await self._engine.start()
+            _open.add(self)
+        return self
+
+    def __await__(self) -> Generator[Any, None, Cluster]:
+        return self._start().__await__()
+
+    async def _close(self, timeout: float = 10.0) -> None:
+        self._closed = True
+        _open.discard(self)
+        await self._engine.close(timeout)
+
+    def close(self, timeout: float | str | None = None) -> Any:
+        """End the cluster and everything that belongs to it. Idempotent."""
+        seconds = 10.0 if timeout is None else parse_seconds(timeout, "timeout")
+        if self.asynchronous:
+            return self._close(seconds)
+        if not self._closed:
+            try:
+                self._loop_thread.sync(self._close, seconds)
+            finally:
+                self._loop_thread.stop()
+        return None
+
+    def __enter__(self) -> Cluster:
+        if self.asynchronous:
+            raise TypeError("this cluster is asynchronous; use 'async with', not 'with'")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Cluster:
+        return await self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_started", False) and not self._closed and self.status == Status.RUNNING:
+            warnings.warn(f"unclosed cluster {self!r}", ResourceWarning, source=self, stacklevel=1)
+            loop_thread = self._loop_thread
+            if not self.asynchronous and loop_thread.running:
+                engine = self._engine
+                loop_thread.call_soon(lambda: asyncio.ensure_future(engine.close()))
+
+    # --- what it is ---
+
+    @property
+    def status(self) -> Status:
+        """``"created"``, ``"starting"``, ``"running"``, ``"closing"``, ``"closed"`` or ``"failed"``."""
+        if self._closed:
+            return Status.CLOSED
+        return self._engine.status
+
+    @property
+    def view(self) -> ClusterView:
+        """All there is to see of it, as one frozen record."""
+        return self._engine.view
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it."""
+        return self._engine
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that it lives on."""
+        return asyncio.get_running_loop() if self.asynchronous else self._loop_thread.loop
+
+    @property
+    def scheduler_address(self) -> Address:
+        """Where clients connect."""
+        return self._engine.address
+
+    @property
+    def connect_address(self) -> Address:
+        """Where clients of this process connect."""
+        return self._engine.access.address
+
+    @property
+    def token(self) -> bytes:
+        """The cluster's secret, for clients of this process."""
+        return self._engine.access.token
+
+    @property
+    def dashboard_link(self) -> str:
+        """The dashboard's first page; ``""`` if there is none."""
+        return self._engine.view.dashboard_link
+
+    @property
+    def workers(self) -> dict[WorkerName, Any]:
+        """Views of the workers, by name."""
+        return {worker.name: worker for worker in self._engine.view.workers}
+
+    @property
+    def plan(self) -> set[WorkerName]:
+        """The names of the workers that there should be."""
+        return {w.name for w in self._engine.view.workers if w.status != Status.RETIRING}
+
+    @property
+    def requested(self) -> set[WorkerName]:
+        """The names of the workers that were started."""
+        return {worker.name for worker in self._engine.view.workers}
+
+    @property
+    def observed(self) -> set[WorkerName]:
+        """The names of the workers that have joined."""
+        return {worker.name for worker in self._engine.view.workers if worker.address}
+
+    @property
+    def scheduler_info(self) -> dict[str, Any]:
+        """The scheduler and its workers as plain dicts."""
+        from nbcluster.client.client import info_of_view
+
+        return info_of_view(self._engine.view)
+
+    # --- what it does ---
+
+    def _sync(
+        self,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        then: Callable[[T], Any] | None = None,
+    ) -> Any:
+        if self._closed:
+            raise ClusterClosedError(f"the cluster {self.name!r} is closed; make a new one")
+        if self.asynchronous:
+            return _then(function(*args), then)
+        result = self._loop_thread.sync(function, *args)
+        return result if then is None else then(result)
+
+    async def _call(self, command: AnyCommand) -> AnyAnswer:
+        return await self._engine.call(command)
+
+    def scale(self, n: int | None = None, memory: int | str | None = None, cores: int | None = None) -> Any:
+        """Have this many workers, or as many as have this much memory or this many cores in all. Ends adapting.
+
+        Args:
+            n: how many workers.
+            memory: bytes in all, e.g. ``"8GiB"``.
+            cores: threads in all.
+
+        Raises:
+            TypeError, ValueError: names the argument, its value and what is allowed.
+
+        Example:
+            >>> cluster.scale(3)
+        """
+        numbers = [value for value in (n, memory, cores) if value is not None]
+        if not numbers:
+            raise TypeError("scale() needs n=, memory= or cores=; e.g. scale(3)")
+        wanted: Any = 0 if n is None else n
+        if cores is not None:
+            wanted = max(wanted, math.ceil(cores / self._engine.view.threads_per_worker))
+        if memory is not None:
+            wanted = max(wanted, self._workers_with(memory))
+        return self._sync(self._call, Scale(n=wanted), then=lambda _: None)
+
+    def _workers_with(self, memory: int | str) -> int:
+        total = parse_bytes(memory, "memory") if isinstance(memory, str) else memory
+        limits = [worker.memory_limit for worker in self._engine.view.workers if worker.memory_limit]
+        if not limits:
+            raise ValueError("scale(memory=…) needs workers that have a memory limit; use scale(n)")
+        return math.ceil(total / limits[0])
+
+    def adapt(
+        self,
+        Adaptive: object = None,  # noqa: N803 (the peer's name)
+        minimum: int = 0,
+        maximum: float | None = None,
+        *,
+        interval: float | str = 1.0,
+        target_duration: float | str = 5.0,
+        wait_count: int = 3,
+    ) -> Any:
+        """Choose the number of workers by the work there is. Replaces what an earlier ``adapt`` said.
+
+        Args:
+            minimum: never fewer workers.
+            maximum: never more; None: as many as the machine can hold.
+            interval: seconds between decisions.
+            target_duration: have so many workers that the known work takes about this long.
+            wait_count: shrink only after so many decisions in a row say so.
+
+        Example:
+            >>> cluster.adapt(minimum=1, maximum=4)
+        """
+        if Adaptive is not None:
+            raise ValueError("adapt(Adaptive=…) is not available yet; leave it out")
+        limit = None if maximum is None or maximum == math.inf else maximum
+        command = Adapt(
+            minimum=minimum,
+            maximum=limit,  # type: ignore[arg-type]  # validated where it is carried out
+            interval=parse_seconds(interval, "interval"),
+            target_duration=parse_seconds(target_duration, "target_duration"),
+            wait_count=wait_count,
+        )
+        return self._sync(self._call, command, then=lambda _: None)
+
+    def get_logs(self, cluster: bool = True, scheduler: bool = True, workers: bool | list[str] = True) -> Any:
+        """What the cluster's parts have written, in order; of workers also what tasks print.
+
+        Args:
+            cluster: include the cluster's own log.
+            scheduler: include the scheduler's.
+            workers: all workers (True), none (False), or a list of addresses.
+
+        Returns:
+            A dict of texts: ``"Cluster"``, ``"Scheduler"``, and each worker's address.
+        """
+
+        def shape(answer: AnyAnswer) -> Logs:
+            lines = answer.lines if isinstance(answer, LogAnswer) else []
+            own = {"Cluster", "Scheduler"}
+            present = [worker.address for worker in self._engine.view.workers if worker.address]
+            addresses = dict.fromkeys([*present, *(line.source for line in lines if line.source not in own)])
+            chosen = addresses if workers is True else (workers or [])
+            sources = [*["Cluster"] * cluster, *["Scheduler"] * scheduler, *chosen]
+            return logs_by_source(lines, sources)
+
+        return self._sync(self._call, GetLogs(limit=1_000_000), then=shape)
+
+    def wait_for_workers(self, n_workers: int, timeout: float | str | None = None) -> Any:
+        """Wait until this many workers are there.
+
+        Raises:
+            ValueError: ``n_workers`` is not a positive number.
+            WorkerStartTimeoutError: they did not arrive in time.
+        """
+        if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
+            raise ValueError(f"n_workers={n_workers!r} is not allowed; give a whole number of at least 1")
+        seconds = None if timeout is None else parse_seconds(timeout, "timeout")
+        return self._sync(self._wait_for_workers, n_workers, seconds)
+
+    async def _wait_for_workers(self, n_workers: int, timeout: float | None) -> None:
+        changed = asyncio.Event()
+        unsubscribe = self._engine.subscribe(lambda _view: changed.set(), 0.1)
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        try:
+            while True:
+                answer = await self._engine.call(GetView())
+                there = (
+                    sum(w.status == Status.RUNNING for w in answer.cluster.workers) if isinstance(answer, View) else 0
+                )
+                if there >= n_workers:
+                    return
+                changed.clear()
+                left = None if deadline is None else deadline - loop.time()
+                try:
+                    if left is not None and left <= 0:
+                        raise TimeoutError
+                    await asyncio.wait_for(changed.wait(), left)
+                except asyncio.TimeoutError:
+                    raise WorkerStartTimeoutError(there, n_workers, timeout or 0.0) from None
+        finally:
+            unsubscribe()
+
+    def get_client(self) -> Any:
+        """A client of this cluster: the current one if it is one, else a new one."""
+        from nbcluster.client.client import Client
+        from nbcluster.client.defaults import current
+
+        client = current()
+        if client is not None and client.cluster is self:
+            return client
+        return Client(self, asynchronous=self.asynchronous)
+
+    # --- how it looks ---
+
+    renderer: Renderer | None = None
+
+    def __repr__(self) -> str:
+        view = self._engine.view
+        there = [worker for worker in view.workers if worker.address]
+        threads = sum(worker.nthreads for worker in there)
+        name = self.name or '""'
+        text = f"{type(self).__name__}({name}, {self.scheduler_address!r}, workers={len(there)}, threads={threads}"
+        limits = [worker.memory_limit for worker in there]
+        if limits and all(limits):
+            text += f", memory={format_bytes(sum(limit or 0 for limit in limits))}"
+        return text + ")"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, Cluster) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        renderer = type(self).renderer
+        return {"text/plain": repr(self)} if renderer is None else renderer(self)
+
+
+async def _then(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | None) -> Any:
+    result = await coroutine
+    return result if then is None else then(result)
+
+
+@atexit.register
+def _close_all() -> None:
+    """What a script leaves open is closed when it ends."""
+    for cluster in list(_open):
+        if not cluster.asynchronous and cluster._loop_thread.running:
+            try:
+                cluster.close(timeout=10)
+            except (RuntimeError, TimeoutError):
+                continue  # the interpreter goes down; the zygote ends what is left

@@ -1,0 +1,83 @@
+"""``LocalCluster``: scheduler and workers on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbcluster.cluster.base import Cluster
+from nbcluster.cluster.notebook import attach_to_server
+from nbcluster.cluster.spec import make_spec
+from nbcluster.engines.native import InProcessEngine
+
+
+class LocalCluster(Cluster):
+    """A cluster on this machine.
+
+    In a script, the scheduler runs in the background of this process, workers in processes of their own. In a
+    notebook of a Jupyter server that has nbcluster, the server keeps the cluster: it survives a restart of the
+    kernel, and running the cell again gives the same one.
+
+    Args:
+        name: what it is called; by default eight random digits.
+        n_workers: how many workers; by default as many as suit the CPUs.
+        threads_per_worker: threads of each.
+        processes: False makes the workers threads of this process.
+        host: where the scheduler listens; ``""`` means on all interfaces.
+        scheduler_port: 0 takes any free port; 8786 is a common choice.
+        silence_logs: level from which on log records go to stderr; None or False leaves logging alone.
+        dashboard_address: ``":8787"`` (the default; the next free port if it is taken), ``":0"`` for a random
+            port, None for no dashboard. Without a host it listens on loopback only.
+        service_kwargs: ``{"dashboard": {"prefix": "/foo"}}`` puts the dashboard below ``/foo``.
+        asynchronous: use it with ``await``.
+        protocol: ``"tcp"`` or ``"inproc"``.
+        interface: network interface to listen on, instead of ``host``.
+        memory_limit: of each worker: ``"auto"`` splits the machine's memory evenly, a float is a fraction of it,
+            an int or text such as ``"1GiB"`` is bytes, None or 0 is no limit.
+        resources: what each worker offers to tasks that ask for it, e.g. ``{"GPU": 1}``.
+        local_directory: where workers put files.
+        env: environment variables for the workers.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+        ClusterError: it could not be started; says why.
+
+    Example:
+        >>> with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        ...     len(cluster.workers)
+        2
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        n_workers: int | None = None,
+        threads_per_worker: int | None = None,
+        processes: bool | None = None,
+        loop: Any = None,
+        start: Any = None,
+        host: str | None = None,
+        ip: str | None = None,
+        scheduler_port: int = 0,
+        *,
+        asynchronous: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        keywords = {
+            "name": name,
+            "n_workers": n_workers,
+            "threads_per_worker": threads_per_worker,
+            "processes": processes,
+            "start": start,
+            "host": host,
+            "ip": ip,
+            "scheduler_port": scheduler_port,
+            **kwargs,
+        }
+        spec = make_spec(**keywords)
+        engine = None if asynchronous else attach_to_server(keywords)
+        self.owned_by_server = engine is not None
+        super().__init__(
+            engine or InProcessEngine(spec),
+            spec.name if engine is None else (name or engine.name),
+            asynchronous=asynchronous,
+        )

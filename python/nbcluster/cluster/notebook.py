@@ -1,0 +1,54 @@
+"""In a notebook, the Jupyter server keeps the cluster: how a cell gets it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from nbcluster.engines.native import RemoteEngine
+
+
+class AttachedEngine(RemoteEngine):
+    """A cluster that a Jupyter server holds for a cell of this kernel."""
+
+    def __init__(self, endpoint: Any, cell: str, keywords: Mapping[str, Any]) -> None:
+        super().__init__("")
+        self.name = ""
+        self.cluster_id = ""
+        self.dashboard_path = ""
+        self._endpoint = endpoint
+        self._cell = cell
+        self._keywords = {name: value for name, value in keywords.items() if value is not None}
+
+    async def start(self) -> None:
+        """Ask the server for the cell's cluster, and connect to it."""
+        from nbcluster.jupyter.discovery import attach
+
+        pickled = pickle.dumps(self._keywords)
+        attachment = await attach(
+            self._endpoint,
+            cell=self._cell,
+            keywords=pickled,
+            digest=hashlib.blake2b(pickled, digest_size=16).digest(),
+            name=self._keywords.get("name"),
+        )
+        self._address = attachment.address
+        self._on_close = attachment.close
+        self.name = attachment.name
+        self.cluster_id = attachment.cluster_id
+        self.dashboard_path = attachment.dashboard_link
+        await super().start()
+
+
+def attach_to_server(keywords: Mapping[str, Any]) -> AttachedEngine | None:
+    """The engine of this cell's cluster, if this process is a kernel of a server with nbcluster."""
+    if "IPython" not in sys.modules or os.environ.get("NBCLUSTER_SERVER") == "off":
+        return None
+    from nbcluster.jupyter.discovery import cell_identity, find_server
+
+    endpoint = find_server()
+    return None if endpoint is None else AttachedEngine(endpoint, cell_identity(), keywords)

@@ -1,0 +1,107 @@
+"""A cluster in a process of its own: ``python -m nbcluster.cluster.process``.
+
+    parent ── stdin: the spec, then silence ──▶ this process
+           ◀── stdout: "ready" or why not ─────
+
+The parent keeps stdin open as long as it lives: when it ends, however it ends, so does this process, at once, and the
+zygote then ends whatever is left of the workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import struct
+import sys
+from typing import BinaryIO
+
+import msgspec
+
+from nbcluster.cluster.runtime import ClusterRuntime
+from nbcluster.cluster.spec import ClusterSpec
+from nbcluster.comm.loop import new_event_loop
+from nbcluster.types import Address
+
+logger = logging.getLogger("nbcluster.cluster")
+
+_LENGTH = struct.Struct("<I")
+_CLOSE_TIMEOUT = 8.0
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The cluster runs."""
+
+    address: Address
+    private_address: Address
+    token: bytes
+    dashboard_socket: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """It does not."""
+
+    message: str
+
+
+def write_record(stream: BinaryIO, record: msgspec.Struct) -> None:
+    """Write a record, and say first how long it is."""
+    body = msgspec.msgpack.encode(record)
+    stream.write(_LENGTH.pack(len(body)) + body)
+    stream.flush()
+
+
+def read_body(stream: BinaryIO) -> bytes:
+    """Read the bytes of one record; empty if the other side is gone."""
+    head = stream.read(_LENGTH.size)
+    return stream.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
+
+
+def main() -> int:
+    """Run a cluster until it is closed, or its parent is gone."""
+    spec = msgspec.msgpack.decode(read_body(sys.stdin.buffer), type=ClusterSpec)
+    report = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not look like our report
+    logging.basicConfig(level=spec.log_level or logging.WARNING, format="%(name)s - %(levelname)s - %(message)s")
+    loop = new_event_loop()
+    try:
+        return loop.run_until_complete(_run(spec, report))
+    finally:
+        loop.close()
+
+
+async def _run(spec: ClusterSpec, report: BinaryIO) -> int:
+    loop = asyncio.get_running_loop()
+    runtime = ClusterRuntime(spec)
+    loop.add_reader(sys.stdin.fileno(), _parent_is_gone)
+    ask_to_close = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ask_to_close.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is for the parent
+    try:
+        await runtime.start()
+    except Exception as error:
+        write_record(report, Failed(f"{type(error).__name__}: {error}"))
+        return 1
+    write_record(
+        report,
+        Ready(runtime.address, runtime.private_address, runtime.token, str(runtime.dashboard.socket_path)),
+    )
+    report.close()
+    asked = asyncio.ensure_future(ask_to_close.wait())
+    closed = asyncio.ensure_future(runtime.closed.wait())
+    await asyncio.wait((asked, closed), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    await runtime.close("it was asked to end (SIGTERM)")
+    await closed
+    return 0
+
+
+def _parent_is_gone() -> None:
+    """Nobody is left to close in good order for. Workers and their children are ended by the zygote."""
+    if not os.read(sys.stdin.fileno(), 1):
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""A cluster that runs: scheduler, workers, dashboard and logs put together on one event loop.
+
+    ClusterRuntime
+      ├── SchedulerServer   tasks, clients
+      ├── Crew              workers: supervised processes, or threads
+      ├── Adaptive          how many workers, while adapting
+      ├── LogBook           what all of them wrote
+      └── DashboardActivator
+
+``LocalCluster`` holds one in its own process, ``SubprocessCluster`` and the Jupyter server in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+
+from nbcluster.capacity import cpu_count
+from nbcluster.cluster.adaptive import Adaptive
+from nbcluster.cluster.crew import Crew
+from nbcluster.cluster.logbook import ClusterLogs
+from nbcluster.cluster.observers import Observers, OnView
+from nbcluster.cluster.process_crew import ProcessCrew
+from nbcluster.cluster.spec import ClusterSpec
+from nbcluster.cluster.thread_crew import ThreadCrew
+from nbcluster.cluster.views import make_view
+from nbcluster.comm.credentials import ClusterDirectory
+from nbcluster.comm.tasks import TaskOwner
+from nbcluster.commands import (
+    Adapt,
+    AnyAnswer,
+    AnyCommand,
+    Close,
+    GetLogs,
+    GetTaskStream,
+    Logs,
+    Restart,
+    Scale,
+    SetOwner,
+    StopAdapting,
+    TaskStream,
+    View,
+    validate,
+)
+from nbcluster.dashboard.activation import DashboardActivator
+from nbcluster.errors import ClusterClosedError, ClusterError
+from nbcluster.protocol.messages import Welcome
+from nbcluster.scheduler.server import SchedulerServer
+from nbcluster.snapshot import ClusterView, OwnerView
+from nbcluster.types import Address, RunId, Status, WorkerName
+
+logger = logging.getLogger("nbcluster.cluster")
+
+START_TIMEOUT = 60.0
+"""Seconds that the first workers have to arrive."""
+
+
+class ClusterRuntime:
+    """Everything of one cluster. Started once, closed once."""
+
+    def __init__(self, spec: ClusterSpec) -> None:
+        self.spec = spec
+        self.status = Status.CREATED
+        self.address: Address = ""
+        self.owner: OwnerView | None = None
+        self.requested: list[WorkerName] = []
+        """The names of the workers that there should be."""
+        self.started = time.time()
+        self.closed = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
+        self._close_reason = ""
+        self._membership = 0
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Start everything; return when the first workers are there.
+
+        Raises:
+            ClusterError: it could not be started; says what failed and what it said.
+        """
+        self.status = Status.STARTING
+        try:
+            await self._build()
+            await self._wait_for_first_workers()
+        except BaseException as error:
+            await self.close(f"it could not be started: {error}")
+            self.status = Status.FAILED
+            raise
+        self.status = Status.RUNNING
+
+    async def _build(self) -> None:
+        spec, stack = self.spec, self._stack
+        self.directory = stack.enter_context(ClusterDirectory())
+        self.token = self.directory.token
+        self.tasks = TaskOwner(f"cluster {spec.name}")
+        stack.push_async_callback(self.tasks.close)
+        self.logs = ClusterLogs(spec, self.directory.path)
+        stack.push_async_callback(self.logs.close)
+        self.server = SchedulerServer(Welcome(spec.id, spec.name, "", ""), self.token, self)
+        await self._listen()
+        self.dashboard = DashboardActivator(
+            spec.dashboard_address,
+            self.directory.path,
+            cluster_address=self.private_address,
+            token=self.token,
+            prefix=spec.dashboard_prefix,
+        )
+        await self.dashboard.start()
+        stack.push_async_callback(self.dashboard.close)
+        self.server.welcome = Welcome(spec.id, spec.name, self.address, self.dashboard.link)
+        self.observers = Observers(self.view, lambda: self.server.changes, self.tasks)
+        self.adaptive = Adaptive(self)
+        stack.push_async_callback(self.adaptive.close)
+        self.crew: Crew = ThreadCrew(self) if spec.in_process else ProcessCrew(self)
+        stack.push_async_callback(self.crew.close)
+        await self.crew.start()
+        self._set_workers(range(spec.n_workers))
+
+    async def _listen(self) -> None:
+        spec, server = self.spec, self.server
+        self._stack.push_async_callback(lambda: server.close(self._close_reason))
+        self.inproc_address = await server.listen(f"inproc://{spec.id}")
+        self.private_address = await server.listen(f"unix://{self.directory.socket('scheduler')}")
+        if spec.protocol == "inproc":
+            self.address = self.inproc_address
+        else:
+            try:
+                self.address = await server.listen(f"{spec.protocol}://{spec.host}:{spec.scheduler_port}")
+            except OSError as error:
+                raise ClusterError(
+                    f"scheduler_port={spec.scheduler_port} on {spec.host} is not to be had ({error}); "
+                    "give another one, or 0 for any"
+                ) from error
+        self.directory.publish(self.address, self.private_address)
+
+    async def _wait_for_first_workers(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while len(self.server.worker_views) < len(self.requested):
+            self._check_first_workers()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise ClusterError(
+                    f"only {len(self.server.worker_views)} of {len(self.requested)} workers arrived within "
+                    f"{START_TIMEOUT:g} s. {self.logs.tail()}"
+                )
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.server.wait_changed(), min(left, 0.5))
+
+    def _check_first_workers(self) -> None:
+        broken = [(n, s) for n, s in self.crew.slots.items() if s.status == Status.BROKEN and s.restarts > 2]
+        if broken:
+            name, slot = broken[0]
+            raise ClusterError(f"worker {name} cannot be started: it {slot.last_exit}. {self.logs.tail()}")
+
+    async def close(self, reason: str = "") -> None:
+        """End everything, in the reverse order of its start. Idempotent; all callers wait for the end."""
+        if self.status in (Status.CLOSING, Status.CLOSED):
+            await self.closed.wait()
+            return
+        self.status = Status.CLOSING
+        self._close_reason = reason or "somebody closed it"
+        try:
+            await self._stack.aclose()
+        finally:
+            self.status = Status.CLOSED
+            self.closed.set()
+
+    # --- commands ---
+
+    async def call(self, command: AnyCommand) -> AnyAnswer:
+        """Carry out a command.
+
+        Raises:
+            ValueError, TypeError: its arguments are out of range.
+            ClusterClosedError: the cluster is closed or closing.
+        """
+        if self.status not in (Status.STARTING, Status.RUNNING):
+            raise ClusterClosedError(f"the cluster {self.spec.name!r} is {self.status}")
+        validate(command)
+        if isinstance(command, GetLogs):
+            return Logs(lines=self.logs.lines(command))
+        if isinstance(command, GetTaskStream):
+            return TaskStream(records=self.server.task_stream(command.after, command.limit))
+        if isinstance(command, Scale):
+            await self.adaptive.stop()
+            self.scale(command.n)
+        elif isinstance(command, Adapt):
+            self.adaptive.start(command)
+        elif isinstance(command, StopAdapting):
+            await self.adaptive.stop()
+        elif isinstance(command, Restart):
+            self.server.forget_all("cluster-restarted", "The cluster was restarted.")
+            await self.crew.restart()
+        elif isinstance(command, SetOwner):
+            self.owner = command.owner
+        elif isinstance(command, Close):
+            reason = command.reason or "somebody closed it"
+            asyncio.get_running_loop().call_later(0.01, self._close_soon, reason)
+            return None
+        if not isinstance(command, _ASKING):
+            self.observers.poke()
+        return View(cluster=self.view())
+
+    def _close_soon(self, reason: str) -> None:
+        """Close once the answer is on its way. The runtime cannot own the task that ends its tasks."""
+        self._closing = asyncio.get_running_loop().create_task(self.close(reason))
+
+    def subscribe(self, push: Callable[[AnyAnswer], None], interval: float) -> Callable[[], None]:
+        """Push views after changes; returns the way to stop it."""
+        return self.observers.add(lambda view: push(View(cluster=view)), interval)
+
+    def observe(self, on_view: OnView, interval: float) -> Callable[[], None]:
+        """The same, for callers in this process."""
+        return self.observers.add(on_view, interval)
+
+    # --- workers ---
+
+    def scale(self, n: int) -> None:
+        """Have ``n`` workers: the newest ones go first, gently."""
+        names = [name for name in self.requested if isinstance(name, int)]
+        if n < len(names):
+            idle_first = sorted(names, key=lambda name: (self._load(name), -name))
+            self._set_workers(sorted(set(names) - set(idle_first[: len(names) - n])))
+        else:
+            free = (name for name in range(n) if name not in names)
+            while len(names) < n:
+                names.append(next(free))
+            self._set_workers(sorted(names))
+
+    def worker_address(self, name: WorkerName) -> Address:
+        """Where a worker is to listen for its peers: in the cluster's directory, unless others must reach it."""
+        spec = self.spec
+        if spec.in_process and spec.protocol == "inproc":
+            return f"inproc://{spec.id}-{name}"
+        if spec.host == "127.0.0.1":
+            return f"unix://{self.directory.socket(f'w{name}-{secrets.token_hex(3)}')}"
+        return f"{spec.protocol}://{spec.host}:0"
+
+    def _load(self, name: WorkerName) -> int:
+        worker = self.server.core.state.workers.get(name)
+        return -1 if worker is None else len(worker.processing)
+
+    def _set_workers(self, names: Iterable[WorkerName]) -> None:
+        wanted = list(names)
+        leaving = [name for name in self.requested if name not in wanted]
+        self.requested = wanted
+        self._membership += 1
+        coming_back = [name for name in wanted if name in self.server.core.state.retiring]
+        self.crew.hire([name for name in wanted if name not in coming_back])
+        for name in coming_back:
+            self.tasks.start(self._replace(name), f"replace worker {name}")
+        connected = self.server.core.state.workers
+        self.server.retire([name for name in leaving if name in connected])
+        for name in leaving:
+            if name not in connected:
+                self.retired(name)
+
+    async def _replace(self, name: WorkerName) -> None:
+        """A name that was on its way out is wanted again: let the former one go, then start another."""
+        await self.crew.dismiss(name)
+        if name in self.requested:
+            self.crew.hire([name])
+
+    # --- the scheduler's ports, and the crew's ---
+
+    def supervised(self, name: WorkerName) -> bool:
+        """True if ``worker_exited`` will be called for this worker."""
+        return self.crew.supervised and name in self.crew.slots
+
+    def retired(self, name: WorkerName) -> None:
+        """Nothing would be lost any more: stop it."""
+        if name not in self.requested and self.status in (Status.STARTING, Status.RUNNING):
+            self.tasks.start(self.crew.dismiss(name), f"stop worker {name}")
+
+    def worker_exited(self, name: WorkerName, pid: int, cause: str, running: Iterable[RunId], log: str) -> None:
+        """A worker's process ended."""
+        self.server.worker_exited(name, pid, cause, frozenset(running), log)
+        self.observers.poke()
+
+    # --- views ---
+
+    def view(self) -> ClusterView:
+        """The cluster as it is now."""
+        return make_view(self)
+
+    @property
+    def capacity(self) -> int:
+        """How many workers this machine can reasonably hold."""
+        return max(4 * cpu_count(), len(self.requested))
+
+
+_ASKING = (GetLogs, GetTaskStream, StopAdapting)

@@ -1,0 +1,235 @@
+"""What a cluster is made from: the keywords of ``LocalCluster``, checked, as one record that can travel."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import sys
+import uuid
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import psutil
+
+from nbcluster.capacity import cpu_count
+from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
+
+DEFAULT_DASHBOARD = ":8787"
+PROTOCOLS = ("tcp", "inproc")
+NOT_YET = ("security", "services", "worker_class", "worker_dashboard_address", "worker_services")
+"""Known to dask.distributed, and not available here yet: only their default is accepted."""
+
+
+class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster to be: everything resolved, nothing left to guess."""
+
+    id: str
+    name: str
+    n_workers: int
+    threads_per_worker: int
+    processes: bool = True
+    memory_limit: MemoryLimit = "auto"
+    host: str = "127.0.0.1"
+    scheduler_port: int = 0
+    protocol: str = "tcp"
+    dashboard_address: list[str] | None = msgspec.field(default_factory=lambda: [DEFAULT_DASHBOARD])
+    dashboard_prefix: str = ""
+    resources: dict[str, float] = {}
+    local_directory: str | None = None
+    log_level: int | None = logging.WARNING
+    """From which level on records go to this process's stderr; None leaves logging alone."""
+    executable: str = msgspec.field(default_factory=lambda: sys.executable)
+    cwd: str = msgspec.field(default_factory=os.getcwd)
+    sys_path: list[str] = msgspec.field(default_factory=lambda: [path or os.getcwd() for path in sys.path])
+    environment: dict[str, str] = msgspec.field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def in_process(self) -> bool:
+        """True if its workers are threads of the process that the scheduler runs in."""
+        return not self.processes
+
+
+def make_spec(
+    *,
+    name: str | None = None,
+    n_workers: int | None = None,
+    threads_per_worker: int | None = None,
+    processes: bool | None = None,
+    start: object = None,
+    host: str | None = None,
+    ip: str | None = None,
+    scheduler_port: int = 0,
+    silence_logs: object = logging.WARNING,
+    dashboard_address: object = DEFAULT_DASHBOARD,
+    diagnostics_port: object = None,
+    service_kwargs: Mapping[str, Any] | None = None,
+    protocol: str | None = None,
+    blocked_handlers: object = None,
+    interface: str | None = None,
+    scheduler_kwargs: Mapping[str, Any] | None = None,
+    scheduler_sync_interval: float = 1,
+    memory_limit: object = "auto",
+    resources: Mapping[str, float] | None = None,
+    local_directory: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    **others: object,
+) -> ClusterSpec:
+    """Check the keywords of ``LocalCluster`` and fill in the defaults.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+    """
+    _check_others(others)
+    for label, value in (("scheduler_kwargs", scheduler_kwargs), ("blocked_handlers", blocked_handlers)):
+        if value:
+            raise ValueError(f"{label}={value!r} is not available yet; leave it out")
+    if start is not None:
+        warnings.warn("start= has no effect and will go; leave it out", DeprecationWarning, stacklevel=3)
+    if ip is not None:
+        warnings.warn("ip= is now called host=", DeprecationWarning, stacklevel=3)
+        host = host or ip
+    if diagnostics_port is not None:
+        warnings.warn("diagnostics_port= is now called dashboard_address=", DeprecationWarning, stacklevel=3)
+        dashboard_address = diagnostics_port
+    if processes is not None and not isinstance(processes, bool):
+        raise TypeError(f"processes={processes!r} is neither True (processes) nor False (threads)")
+    use_processes = processes is not False
+    _check_count("n_workers", n_workers, least=0)
+    _check_count("threads_per_worker", threads_per_worker, least=1)
+    size = choose_size(cpu_count(), use_processes, n_workers, threads_per_worker)
+    host, protocol = _where(host, interface, protocol, use_processes, scheduler_port)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name={name!r} is not a string")
+    return ClusterSpec(
+        id=uuid.uuid4().hex[:16],
+        name=uuid.uuid4().hex[:8] if name is None else name,
+        n_workers=size.n_workers,
+        threads_per_worker=size.threads_per_worker,
+        processes=use_processes,
+        memory_limit=check_memory_limit(memory_limit),
+        host=host,
+        scheduler_port=_port(scheduler_port),
+        protocol=protocol,
+        dashboard_address=_dashboard(dashboard_address),
+        dashboard_prefix=_prefix(service_kwargs),
+        resources=_resources(resources),
+        local_directory=None if local_directory is None else os.fspath(local_directory),
+        log_level=_level(silence_logs),
+        environment={**os.environ, **_environment(env)},
+    )
+
+
+def _check_others(others: Mapping[str, object]) -> None:
+    for name, value in others.items():
+        if name in NOT_YET:
+            if value is not None and value != {}:
+                raise ValueError(f"{name}={value!r} is not available yet; leave it out")
+            continue
+        known = [k for k in (make_spec.__kwdefaults__ or {}) if k not in ("ip", "start", "diagnostics_port")]
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(sorted(known))}"
+        raise TypeError(f"a cluster got an unexpected keyword argument {name!r}; {hint}")
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least {least}, or None")
+    if value < least:
+        raise ValueError(f"{name}={value} is out of range; give an int of at least {least}, or None")
+
+
+def _port(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 65536:
+        raise ValueError(f"scheduler_port={value!r} is not a port; give 0 (any) to 65535, e.g. 8786")
+    return value
+
+
+def _where(
+    host: str | None, interface: str | None, protocol: str | None, processes: bool, scheduler_port: int
+) -> tuple[str, str]:
+    if host is not None and not isinstance(host, str):
+        raise TypeError(f"host={host!r} is not a string")
+    if host and "://" in host:
+        scheme, _, host = host.partition("://")
+        protocol = protocol or scheme
+    if interface is not None:
+        host = _interface_address(interface)
+    if protocol is None:
+        protocol = "inproc" if not processes and not scheduler_port and host is None else "tcp"
+    protocol = protocol.removesuffix("://")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol={protocol!r} is not available; there are {' and '.join(PROTOCOLS)}")
+    if protocol == "inproc" and processes:
+        raise ValueError("protocol='inproc' needs processes=False: worker processes cannot be reached by it")
+    return "127.0.0.1" if host is None else (host or "0.0.0.0"), protocol
+
+
+def _interface_address(interface: str) -> str:
+    addresses = psutil.net_if_addrs()
+    if interface not in addresses:
+        known = ", ".join(sorted(addresses))
+        raise ValueError(f"interface={interface!r} is no network interface of this machine; there are {known}")
+    for address in addresses[interface]:
+        if address.family.name == "AF_INET":
+            return str(address.address)
+    raise ValueError(f"interface={interface!r} has no IPv4 address")
+
+
+def _dashboard(value: object) -> list[str] | None:
+    if value is None:
+        return None
+    values = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    if isinstance(value, (bool, float)):
+        raise TypeError(f"dashboard_address={value!r} is not an address; give ':8787', ':0', a port, or None")
+    return [f":{one}" if isinstance(one, int) else str(one) for one in values]
+
+
+def _prefix(service_kwargs: Mapping[str, Any] | None) -> str:
+    if not service_kwargs:
+        return ""
+    unknown = set(service_kwargs) - {"dashboard"}
+    options = service_kwargs.get("dashboard") or {}
+    unknown |= set(options) - {"prefix"}
+    if unknown:
+        raise ValueError(
+            f"service_kwargs={dict(service_kwargs)!r} is not understood; give {{'dashboard': {{'prefix': '/foo'}}}}"
+        )
+    return str(options.get("prefix", ""))
+
+
+def _resources(resources: Mapping[str, float] | None) -> dict[str, float]:
+    if resources is None:
+        return {}
+    for name, amount in dict(resources).items():
+        if not isinstance(name, str) or isinstance(amount, bool) or not isinstance(amount, (int, float)):
+            raise TypeError(f"resources={resources!r} does not map names to numbers, like {{'GPU': 1}}")
+        if not 0 <= amount < float("inf"):
+            raise ValueError(f"resources[{name!r}]={amount!r} is out of range; give a number of at least 0")
+    return {name: float(amount) for name, amount in resources.items()}
+
+
+def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
+    if env is None:
+        return {}
+    if not isinstance(env, Mapping):
+        raise TypeError(f"env={env!r} is not a dict of environment variables")
+    return {str(name): str(value) for name, value in env.items()}
+
+
+def _level(silence_logs: object) -> int | None:
+    if silence_logs is None or silence_logs is False:
+        return None
+    if silence_logs is True:
+        return logging.WARNING
+    if isinstance(silence_logs, str):
+        level = logging.getLevelName(silence_logs.upper())
+        if isinstance(level, int):
+            return level
+    elif isinstance(silence_logs, int):
+        return silence_logs or None
+    raise ValueError(f"silence_logs={silence_logs!r} is not a logging level; give e.g. logging.ERROR, or None")

@@ -1,0 +1,79 @@
+"""Workers that are threads of this process: nothing is copied between them, and nothing is protected either."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from nbcluster.cluster.crew import Crew, Slot
+from nbcluster.types import Status, WorkerName
+from nbcluster.worker.config import WorkerConfig
+from nbcluster.worker.server import WorkerServer
+
+if TYPE_CHECKING:
+    from nbcluster.cluster.runtime import ClusterRuntime
+
+logger = logging.getLogger("nbcluster.cluster")
+
+
+class ThreadCrew(Crew):
+    """Worker servers on the cluster's own event loop; their tasks run in threads."""
+
+    supervised = False
+
+    def __init__(self, runtime: ClusterRuntime) -> None:
+        self._runtime = runtime
+        self._workers: dict[WorkerName, WorkerServer] = {}
+        self._names: list[WorkerName] = []
+
+    async def start(self) -> None:
+        """Nothing to get ready."""
+
+    def hire(self, names: Iterable[WorkerName]) -> None:
+        """Start workers here."""
+        for name in names:
+            if name not in self._names:
+                self._names.append(name)
+                self._runtime.tasks.start(self._run(name), f"worker {name}")
+
+    async def _run(self, name: WorkerName) -> None:
+        worker = WorkerServer(self._config(name), self._runtime.token)
+        self._workers[name] = worker
+        await worker.start()
+
+    def _config(self, name: WorkerName) -> WorkerConfig:
+        runtime, spec = self._runtime, self._runtime.spec
+        return WorkerConfig(
+            scheduler=runtime.inproc_address,
+            name=name,
+            listen=runtime.worker_address(name),
+            nthreads=spec.threads_per_worker,
+            resources=spec.resources,
+            local_directory=spec.local_directory or str(runtime.directory.path),
+        )
+
+    async def dismiss(self, name: WorkerName) -> None:
+        """Stop a worker."""
+        if name in self._names:
+            self._names.remove(name)
+        worker = self._workers.pop(name, None)
+        if worker is not None:
+            await worker.close()
+
+    async def restart(self) -> None:
+        """Replace all workers by new ones."""
+        names = list(self._names)
+        for name in names:
+            await self.dismiss(name)
+        self.hire(names)
+
+    @property
+    def slots(self) -> dict[WorkerName, Slot]:
+        """All of them run, or are about to."""
+        return {name: Slot(Status.RUNNING) for name in self._names}
+
+    async def close(self) -> None:
+        """Stop all workers."""
+        for name in list(self._names):
+            await self.dismiss(name)

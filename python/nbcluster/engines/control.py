@@ -1,0 +1,104 @@
+"""Steering a cluster from another process: a link that carries commands and views, and no tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from nbcluster.comm.base import Connection
+from nbcluster.comm.transports import connect
+from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
+from nbcluster.errors import ClusterClosedError
+from nbcluster.protocol.calls import Calls
+from nbcluster.protocol.messages import Answered, Call, CallFailed, Pushed, Stopping, ToClient, Welcome
+from nbcluster.snapshot import ClusterView
+from nbcluster.types import Address, Role
+
+
+class ControlLink:
+    """One link with role ``control``. Made by :meth:`open`, on the loop that it then lives on."""
+
+    def __init__(self, connection: Connection, on_view: Callable[[ClusterView], None]) -> None:
+        self.closed_because = ""
+        self._connection = connection
+        self._on_view = on_view
+        self._calls = Calls()
+        self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.Event()
+
+    @classmethod
+    async def open(
+        cls, address: Address, token: bytes, on_view: Callable[[ClusterView], None], timeout: float
+    ) -> ControlLink:
+        """Connect, and wait for the scheduler's greeting."""
+        connection = await connect(address, role=Role.CONTROL, token=token, incoming=ToClient, timeout=timeout)
+        link = cls(connection, on_view)
+        connection.start(link)
+        await asyncio.wait_for(asyncio.shield(link._welcome), timeout)
+        return link
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the scheduler said of itself."""
+        return self._welcome.result()
+
+    async def call(self, command: AnyCommand) -> AnyAnswer:
+        """Have the cluster carry out a command.
+
+        Raises:
+            ClusterClosedError: the cluster is closed, or its process is gone.
+            Exception: what the cluster says is wrong with the command.
+        """
+        if self.closed_because:
+            raise ClusterClosedError(f"the cluster is closed: {self.closed_because}")
+        number, answer = self._calls.open()
+        self._connection.send(Call(number, command))
+        result: AnyAnswer = await answer
+        return result
+
+    async def subscribe(self, interval: float) -> None:
+        """Have views pushed."""
+        answer = await self.call(Subscribe(interval=interval))
+        if isinstance(answer, View):
+            self._on_view(answer.cluster)
+
+    async def wait_ended(self) -> None:
+        """Wait until the link has ended, whoever ended it."""
+        await self._ended.wait()
+
+    async def close(self) -> None:
+        """Let go of the cluster; it goes on."""
+        self._end("this side closed the link")
+        await self._connection.close()
+
+    # --- the link's receiver ---
+
+    def received(self, messages: list[Any]) -> None:
+        """Messages of the scheduler."""
+        for message in messages:
+            if isinstance(message, Pushed):
+                if isinstance(message.answer, View):
+                    self._on_view(message.answer.cluster)
+            elif isinstance(message, Answered):
+                self._calls.answered(message)
+            elif isinstance(message, CallFailed):
+                self._calls.failed(message)
+            elif isinstance(message, Welcome):
+                self._welcome.set_result(message)
+            elif isinstance(message, Stopping):
+                self._end(message.reason)
+
+    def lost(self, error: Exception | None) -> None:
+        """The link has ended."""
+        self._end(f"its process is gone ({error or 'the link was closed'})")
+
+    def _end(self, reason: str) -> None:
+        if self.closed_because:
+            return
+        self.closed_because = reason
+        gone = ClusterClosedError(f"the cluster is closed: {reason}")
+        self._calls.end(gone)
+        if not self._welcome.done():
+            self._welcome.set_exception(gone)
+        self._ended.set()
