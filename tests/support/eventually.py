@@ -1,16 +1,31 @@
-"""Waiting for what will be true, without guessing how long it takes."""
+"""Waiting for what comes soon, in tests: ask again until it is so, never sleep and hope."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 20.0
+_PAUSE = 0.005
 
 
-async def eventually(condition: Callable[[], object], timeout: float = 20.0) -> None:
-    """Come back as soon as ``condition()`` is true; fail when it still is not at the deadline."""
+def eventually(condition: Callable[[], T], what: str = "", timeout: float = PATIENCE) -> T:
+    """The first true value of ``condition()``; fails if there is none in time."""
     deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"still not true after {timeout:g} s")
-        await asyncio.sleep(0.01)
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"did not happen within {timeout:g} s: {what or condition}"
+        time.sleep(_PAUSE)
+    return value
+
+
+async def soon(condition: Callable[[], T], what: str = "", timeout: float = PATIENCE) -> T:
+    """The same on an event loop."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"did not happen within {timeout:g} s: {what or condition}"
+        await asyncio.sleep(_PAUSE)
+    return value

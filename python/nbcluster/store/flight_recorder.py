@@ -19,6 +19,9 @@ import tempfile
 
 from nbcluster.types import RunId
 
+WORKER_FD = 3
+"""Where a worker that was started by a supervisor finds its record."""
+
 _WORD = 8
 
 

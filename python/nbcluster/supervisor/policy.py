@@ -114,9 +114,7 @@ class RestartPolicy:
         jitter: a source of numbers in [0, 1).
     """
 
-    def __init__(
-        self, settings: RestartSettings | None = None, jitter: Callable[[], float] = random.random
-    ) -> None:
+    def __init__(self, settings: RestartSettings | None = None, jitter: Callable[[], float] = random.random) -> None:
         self.settings = settings or RestartSettings()
         self._jitter = jitter
         self._slots: dict[WorkerName, _Slot] = {}

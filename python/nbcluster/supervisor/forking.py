@@ -1,0 +1,294 @@
+"""Starting workers by forking: the supervisor's end of a zygote."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import weakref
+from typing import Any
+
+from nbcluster.errors import ClusterError, TimeoutError
+from nbcluster.store.flight_recorder import FlightRecorder
+from nbcluster.supervisor.channel import (
+    Channel,
+    Exited,
+    Failed,
+    Kill,
+    Prepare,
+    Ready,
+    Signal,
+    Spawn,
+    Spawned,
+    ToSupervisor,
+)
+from nbcluster.supervisor.descendants import end_all, marked, new_mark, worker_mark
+from nbcluster.supervisor.interpreter import START_DIRECTORY, Interpreter
+from nbcluster.supervisor.process import ExitStatus, Starter, WorkerProcess, output_pipes
+from nbcluster.types import WorkerName
+
+logger = logging.getLogger("nbcluster.supervisor")
+
+_START_TIMEOUT = 60.0
+_END_TIMEOUT = 8.0
+"""More than the zygote allows itself."""
+_KEPT_OUTPUT = 8192
+_LOST = ExitStatus(-9)
+
+_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+class Zygote(Starter):
+    """Forks workers from a process that has everything imported. Linux only.
+
+    Args:
+        interpreter: where workers run.
+        worker: their module.
+    """
+
+    def __init__(self, interpreter: Interpreter, worker: str = "nbcluster.worker.main") -> None:
+        self._interpreter = interpreter
+        self._worker_module = worker
+        self._mark = new_mark()
+        self._ids = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._forks: dict[int, asyncio.Future[int]] = {}
+        self._workers: dict[int, WorkerProcess] = {}
+        self._output = bytearray()
+        self._ended: asyncio.Future[None] | None = None
+        self._closing = False
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process id; 0 before the start."""
+        return 0 if self._process is None else self._process.pid
+
+    async def start(self) -> None:
+        """Start the zygote and wait until it has imported everything."""
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        self._ended = loop.create_future()
+        self._launch()
+        interpreter = self._interpreter
+        self._send(
+            Prepare(
+                cwd=interpreter.cwd,
+                sys_path=interpreter.sys_path,
+                environ=interpreter.environ,
+                worker=self._worker_module,
+            )
+        )
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), _START_TIMEOUT)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, TimeoutError):
+                raise ClusterError(
+                    f"{interpreter.executable} did not import {self._worker_module} within "
+                    f"{_START_TIMEOUT:g} s{self._said()}"
+                ) from error
+            raise
+
+    async def spawn(self, name: WorkerName, config: bytes, token: bytes) -> WorkerProcess:
+        """Fork a worker."""
+        self._ids += 1
+        id = self._ids
+        mark = worker_mark(self._mark, id)
+        recorder = FlightRecorder.create(mark)
+        (stdout, stdout_write), (stderr, stderr_write) = output_pipes()
+        self._forks[id] = forked = asyncio.get_running_loop().create_future()
+        writes = (stdout_write, stderr_write, recorder.fd)
+        try:
+            message = Spawn(id=id, name=str(name), mark=mark, config=config, token=token)
+            self._send(message, writes)
+            pid = await forked
+        except BaseException:
+            os.close(stdout)
+            os.close(stderr)
+            recorder.close()
+            self._send_if_open(Kill(id=id))
+            raise
+        finally:
+            del self._forks[id]
+            os.close(stdout_write)
+            os.close(stderr_write)
+        worker = self._workers[id] = WorkerProcess(
+            name,
+            pid,
+            stdout,
+            stderr,
+            recorder,
+            send_signal=lambda number: self._send_if_open(Signal(id=id, signal=number)),
+            kill=lambda: self._send_if_open(Kill(id=id)),
+        )
+        return worker
+
+    async def close(self) -> None:
+        """Hang up: the zygote ends everything, then itself; wait for that."""
+        self._closing = True
+        if self._process is None or self._ended is None:
+            return
+        self._hang_up()
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ended), _END_TIMEOUT)
+        except TimeoutError:
+            logger.warning("The zygote (pid %d) did not end; it is killed", self.pid)
+            self._process.kill()
+            await self._ended
+
+    # --- the process ---
+
+    def _launch(self) -> None:
+        interpreter = self._interpreter
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        output, output_write = os.pipe()
+        os.set_blocking(output, False)
+        command = interpreter.command("nbcluster.supervisor.zygote", str(theirs.fileno()))
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=START_DIRECTORY,
+                env=interpreter.start_environ(),
+                stdin=subprocess.DEVNULL,
+                stdout=output_write,
+                stderr=output_write,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # or Ctrl-C in a terminal would reach it
+            )
+        except OSError as error:
+            ours.close()
+            os.close(output)
+            raise ClusterError(f"{interpreter.executable} cannot be run: {error}") from error
+        finally:
+            theirs.close()
+            os.close(output_write)
+        self._channel = Channel(ours, ToSupervisor)
+        _channels.add(self._channel)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours, self._readable)
+        loop.add_reader(output, self._read_output, output)
+
+    def _read_output(self, fd: int) -> None:
+        """The zygote has little to say: what went wrong when it started, or broke."""
+        try:
+            data = os.read(fd, 65536)
+        except BlockingIOError:
+            return
+        self._output += data
+        del self._output[:-_KEPT_OUTPUT]
+        if not data:
+            asyncio.get_running_loop().remove_reader(fd)
+            os.close(fd)
+            self._await_end()
+
+    def _await_end(self) -> None:
+        """Its output has ended, so it is about to; only then is everything that it leaves known."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            asyncio.get_running_loop().call_later(0.002, self._await_end)
+            return
+        self._hang_up()
+        if self._process.returncode != 0:  # it could not clean up
+            end_all(marked(self._mark))
+        code = ExitStatus(self._process.returncode)
+        for worker in self._workers.values():
+            worker.exited.set_result(_LOST)
+        self._workers.clear()
+        error = ClusterError(f"the zygote, which starts workers, {code}{self._said()}")
+        assert self._ready is not None
+        waiting: list[asyncio.Future[Any]] = [self._ready, *self._forks.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # perhaps nobody waits for it any more
+        assert self._ended is not None
+        self._ended.set_result(None)
+        if not self._closing:
+            logger.error("%s", error)
+            self.on_lost(str(error))
+
+    def _said(self) -> str:
+        text = self._output.decode(errors="replace").strip()
+        return f"; it said:\n{text}" if text else ""
+
+    # --- the socket ---
+
+    def _send(self, message: Any, descriptors: tuple[int, ...] = ()) -> None:
+        if self._channel is None:
+            raise ClusterError(f"the zygote, which starts workers, is not running{self._said()}")
+        try:
+            done = self._channel.send(message, descriptors)
+        except OSError:
+            return  # it is gone: the end of its output says so to all who wait
+        if not done:
+            asyncio.get_running_loop().add_writer(self._channel.sock, self._writable)
+
+    def _send_if_open(self, message: Any) -> None:
+        if self._channel is not None:
+            self._send(message)
+
+    def _writable(self) -> None:
+        if self._channel is None:
+            return
+        try:
+            done = self._channel.flush()
+        except OSError:
+            done = True
+        if done:
+            asyncio.get_running_loop().remove_writer(self._channel.sock)
+
+    def _readable(self) -> None:
+        assert self._channel is not None
+        received = self._channel.receive()
+        if received is None:
+            self._hang_up()
+            return
+        for message, _ in received:
+            self._received(message)
+
+    def _received(self, message: Any) -> None:
+        if isinstance(message, Exited):
+            worker = self._workers.pop(message.id, None)
+            if worker is not None:
+                worker.exited.set_result(ExitStatus(message.code, message.max_rss))
+        elif isinstance(message, Spawned):
+            self._settle(message.id, message.pid)
+        elif isinstance(message, Ready):
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+        elif isinstance(message, Failed):
+            self._failed(message)
+
+    def _settle(self, id: int, pid: int) -> None:
+        forked = self._forks.get(id)
+        if forked is not None and not forked.done():
+            forked.set_result(pid)
+
+    def _failed(self, message: Failed) -> None:
+        future: asyncio.Future[Any] | None
+        future = self._ready if message.id is None else self._forks.get(message.id)
+        if future is not None and not future.done():
+            place = f"{self._interpreter.executable} in {self._interpreter.cwd}"
+            future.set_exception(ClusterError(f"workers cannot be started by {place}:\n{message.text}"))
+
+    def _hang_up(self) -> None:
+        if self._channel is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._channel.sock)
+            loop.remove_writer(self._channel.sock)
+            self._channel.close()
+            self._channel = None
+
+
+def _let_go() -> None:
+    """A fork of this process must not keep the zygote from noticing our end."""
+    for channel in list(_channels):
+        channel.close()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -1,0 +1,97 @@
+"""From a fresh process to a running worker: what is done in the child, by whichever way it was started."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import importlib
+import io
+import os
+import random
+import signal
+import sys
+import types
+from typing import Any, NoReturn
+
+import msgspec
+
+from nbcluster.supervisor.descendants import MARK_VARIABLE
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+_OOM_SCORE = 300
+"""Under a memory shortage the kernel is to take a worker, not what would start it again."""
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_main_modules: list[types.ModuleType] = []
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process as soon as its parent is dead, even while it holds the GIL."""
+    if _libc is None:
+        return
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was quicker
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Have descendants whose parents die become children of this process."""
+    if _libc is not None:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    assert _libc is not None
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+
+def set_up(name: str, mark: str) -> None:
+    """Make a forked child a process of its own."""
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ[MARK_VARIABLE] = mark
+    if sys.platform == "linux":
+        _prctl(_PR_SET_NAME, f"nbc {name}"[:15].encode())
+        _be_first_when_memory_is_short()
+    use_text_streams()
+    reseed()
+
+
+def _be_first_when_memory_is_short() -> None:
+    with open("/proc/self/oom_score_adj", "r+") as file:
+        score = min(1000, int(file.read()) + _OOM_SCORE)
+        file.seek(0)
+        file.write(str(score))
+
+
+def use_text_streams() -> None:
+    """Lines leave at their end: stdout and stderr are pipes to the log, and somebody may be watching it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    faulthandler.enable(sys.stderr)
+
+
+def reseed() -> None:
+    """Or all workers would draw the same random numbers."""
+    random.seed()
+    numpy_random: Any = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def run_worker(module: str, config: bytes, token: bytes) -> NoReturn:
+    """Run the worker until it ends, and end the process."""
+    # The program that was started is none of the tasks' business, nor of what they start: multiprocessing
+    # would import it again in every child.
+    _main_modules.append(sys.modules["__main__"])
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.argv = ["nbcluster-worker"]
+    worker = importlib.import_module(module)
+    sys.exit(worker.run(msgspec.msgpack.decode(config, type=worker.WorkerConfig), token))
