@@ -24,9 +24,7 @@ def server_config() -> dict[str, Any]:
     return {"ClusterManager": {"max_workers": 3, "lease": 7.5}, "NbclusterExtension": {"stop_timeout": 3.0}}
 
 
-async def test_the_administrators_settings_arrive(
-    app: NbclusterExtension, jp_fetch: Callable[..., Any]
-) -> None:
+async def test_the_administrators_settings_arrive(app: NbclusterExtension, jp_fetch: Callable[..., Any]) -> None:
     assert (app.manager.max_workers, app.manager.lease, app.stop_timeout) == (3, 7.5, 3.0)
     response = await jp_fetch("nbcluster", "api", "v1", "capacity")
     assert json.loads(response.body)["workers"]["value"] <= 3
@@ -52,9 +50,7 @@ async def test_clusters_that_work_keep_the_server_from_being_culled(
     assert not activity()
 
 
-async def test_a_page_that_is_merely_open_is_no_activity(
-    app: NbclusterExtension, jp_fetch: Callable[..., Any]
-) -> None:
+async def test_a_page_that_is_merely_open_is_no_activity(app: NbclusterExtension, jp_fetch: Callable[..., Any]) -> None:
     assert app.serverapp is not None
     settings = app.serverapp.web_app.settings
     settings["api_last_activity"] = None
@@ -64,9 +60,7 @@ async def test_a_page_that_is_merely_open_is_no_activity(
     assert settings["api_last_activity"] is not None
 
 
-async def test_stopping_the_server_ends_all_clusters(
-    app: NbclusterExtension, engines: list[FakeEngine]
-) -> None:
+async def test_stopping_the_server_ends_all_clusters(app: NbclusterExtension, engines: list[FakeEngine]) -> None:
     for _ in range(2):
         await app.manager.new(NewCluster())
     await soon(lambda: len(engines) == 2)

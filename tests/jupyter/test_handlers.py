@@ -25,9 +25,7 @@ class Api:
     async def raw(self, method: str, *path: str, body: Any = None, **more: Any) -> HTTPResponse:
         if body is not None:
             more["body"] = json.dumps(body)
-        response: HTTPResponse = await self.fetch(
-            *API, *path, method=method, allow_nonstandard_methods=True, **more
-        )
+        response: HTTPResponse = await self.fetch(*API, *path, method=method, allow_nonstandard_methods=True, **more)
         return response
 
     async def __call__(self, method: str, *path: str, body: Any = None, **more: Any) -> Any:

@@ -29,9 +29,7 @@ async def attach(**changes):
 
 
 @pytest.fixture
-def notebook(
-    app: NbclusterExtension, jp_fetch: Callable[..., Any], jp_asyncio_loop: Any
-) -> Iterator[Notebook]:
+def notebook(app: NbclusterExtension, jp_fetch: Callable[..., Any], jp_asyncio_loop: Any) -> Iterator[Notebook]:
     opened = jp_asyncio_loop.run_until_complete(Notebook.open(jp_fetch, app.serverapp, "sub.ipynb"))
     yield opened
     opened.disconnect()
@@ -65,9 +63,7 @@ async def test_a_cell_gets_a_cluster_that_belongs_to_its_notebook(
 
 async def test_the_kernel_needs_no_jupyter_server_for_it(notebook: Notebook) -> None:
     await attach(notebook)
-    text = await notebook.run(
-        "print(sorted(n for n in ('jupyter_server', 'tornado.web') if n in sys.modules))"
-    )
+    text = await notebook.run("print(sorted(n for n in ('jupyter_server', 'tornado.web') if n in sys.modules))")
     assert text == "[]"
 
 
@@ -111,9 +107,7 @@ async def test_a_restart_of_the_kernel_begins_no_lease(app: NbclusterExtension, 
     assert all(owner is not None and owner.lease is None for owner in owners)
 
 
-async def test_a_notebook_that_is_renamed_keeps_its_cluster(
-    app: NbclusterExtension, notebook: Notebook
-) -> None:
+async def test_a_notebook_that_is_renamed_keeps_its_cluster(app: NbclusterExtension, notebook: Notebook) -> None:
     cluster = app.manager.get(await attach(notebook))
     await notebook.rename("other.ipynb")
     await soon(lambda: cluster.owner.path == "other.ipynb")

@@ -29,18 +29,14 @@ def test_the_file_is_what_the_module_makes() -> None:
 
 def test_the_document_names_exactly_the_routes_that_there_are() -> None:
     described = {
-        (path, method)
-        for path, item in DOCUMENT["paths"].items()
-        for method in item
-        if method != "parameters"
+        (path, method) for path, item in DOCUMENT["paths"].items() for method in item if method != "parameters"
     }
     served = {
         (re.sub(r"\([^()]*\)", "{id}", pattern), method.lower())
         for pattern, handler, _ in routes(None)  # type: ignore[arg-type]  # not used before a request comes
         if handler is not NothingHandler
         for method in RequestHandler.SUPPORTED_METHODS
-        if method != "OPTIONS"
-        and getattr(handler, method.lower()) is not RequestHandler._unimplemented_method
+        if method != "OPTIONS" and getattr(handler, method.lower()) is not RequestHandler._unimplemented_method
     }
     assert described == served
 
@@ -128,9 +124,7 @@ async def test_the_live_server_answers_as_described(send: Checked, engines: list
     assert unseen == {("GET", f"{one}/logs", "422")}
 
 
-async def test_events_are_as_described(
-    app: NbclusterExtension, send: Checked, engines: list[FakeEngine]
-) -> None:
+async def test_events_are_as_described(app: NbclusterExtension, send: Checked, engines: list[FakeEngine]) -> None:
     heard: list[dict[str, Any]] = []
 
     async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:

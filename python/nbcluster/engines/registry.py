@@ -54,17 +54,12 @@ def unregister(name: str) -> None:
     _factories.pop(name, None)
 
 
-def create(name: str, spec: EngineSpec) -> Engine:
-    """Make an engine; nothing is started yet.
+def find(name: str) -> Factory:
+    """What makes engines of a name. The first time it may import much: call it off the loop.
 
     Raises:
         ValueError: there is no engine of this name.
-        TypeError, ValueError: the keywords are not what the engine takes.
     """
-    return _find(name)(spec)
-
-
-def _find(name: str) -> Factory:
     if name in _factories:
         return _factories[name]
     if name in _built_in:

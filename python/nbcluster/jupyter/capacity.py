@@ -31,12 +31,8 @@ def measure(
     cpus = capacity.cpus(environment, cgroups, own_cgroup)
     memories = [capacity.memory(environment, cgroups, own_cgroup)]
     if max_memory is not None:
-        memories.append(
-            Figure(value=max_memory, reason="the administrator's limit, ClusterManager.max_memory")
-        )
+        memories.append(Figure(value=max_memory, reason="the administrator's limit, ClusterManager.max_memory"))
     workers = [Figure(value=max(1, math.floor(cpus.value)), reason=f"one worker per CPU; {cpus.reason}")]
     if max_workers is not None:
-        workers.append(
-            Figure(value=max_workers, reason="the administrator's limit, ClusterManager.max_workers")
-        )
+        workers.append(Figure(value=max_workers, reason="the administrator's limit, ClusterManager.max_workers"))
     return Capacity(cpus=cpus, memory=smallest(iter(memories)), workers=smallest(iter(workers)))

@@ -223,9 +223,7 @@ class _Receiver:
 
     def lost(self, error: Exception | None) -> None:
         if not self.answer.done():
-            self.answer.set_exception(
-                error or CommClosedError("the Jupyter server closed its control channel")
-            )
+            self.answer.set_exception(error or CommClosedError("the Jupyter server closed its control channel"))
 
 
 def _exception(refused: Refused) -> Exception:

@@ -236,9 +236,7 @@ class NothingHandler(Handler):
     """Whatever else is asked for below our prefix."""
 
     async def _nothing(self, path: str) -> None:
-        raise Refusal(
-            HTTPStatus.NOT_FOUND, "not_found", "there is nothing here; openapi.json has what there is"
-        )
+        raise Refusal(HTTPStatus.NOT_FOUND, "not_found", "there is nothing here; openapi.json has what there is")
 
     get = guarded(_nothing)
     head = guarded(_nothing)

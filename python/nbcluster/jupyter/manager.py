@@ -31,7 +31,7 @@ from traitlets.config import LoggingConfigurable
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.engines import registry
-from nbcluster.engines.registry import EngineSpec
+from nbcluster.engines.registry import EngineSpec, Factory
 from nbcluster.errors import ClusterError
 from nbcluster.jupyter.cluster import NOBODY, ServerCluster, within_limits
 from nbcluster.jupyter.events import Action
@@ -151,6 +151,7 @@ class ClusterManager(LoggingConfigurable):
         """
         adapt = within_limits(request.adapt.command(), self.max_workers) if request.adapt else None
         self._check_size(request.n_workers)
+        make = await asyncio.to_thread(registry.find, self.engine)
         executable: str | None = None
         variables: dict[str, str] = {}
         if request.kernel_name is not None:
@@ -168,7 +169,7 @@ class ClusterManager(LoggingConfigurable):
             environment={**os.environ, **variables},
             keywords={key: value for key, value in named.items() if value is not None},
         )
-        return self._start(spec, NOBODY, first=adapt)
+        return self._start(make, spec, NOBODY, first=adapt)
 
     async def attach(self, request: CellRequest) -> ServerCluster:
         """Give a cell its cluster, and wait until that runs.
@@ -178,19 +179,19 @@ class ClusterManager(LoggingConfigurable):
             ClusterError: it could not be started; says why.
             ValueError, TypeError: a keyword is out of range, or the administrator does not allow it.
         """
+        make = await asyncio.to_thread(registry.find, self.engine)
         owners = await self._kernels.owners()
+        # From here to the start nothing waits: two requests of one cell must not make two clusters.
         if request.kernel_id not in owners:
             raise LookupError(f"this server has no kernel {request.kernel_id}")
         owner = owners[request.kernel_id]
-        wanted = _Cell(
-            cell=request.cell, name=request.name, digest=request.digest, executable=request.executable
-        )
+        wanted = _Cell(cell=request.cell, name=request.name, digest=request.digest, executable=request.executable)
         cluster = self._find(wanted, owner)
         if cluster is not None and self._cells[cluster.id] == wanted and cluster.usable:
             cluster.belongs_to(owner)
         else:
             replaced = cluster
-            cluster = self._start(self._spec_for(request), owner)
+            cluster = self._start(make, self._spec_for(request), owner)
             self._cells[cluster.id] = wanted
             if replaced is not None:
                 self._remove_soon(replaced)
@@ -275,9 +276,7 @@ class ClusterManager(LoggingConfigurable):
     def _find(self, wanted: _Cell, owner: OwnerView) -> ServerCluster | None:
         for cluster_id, made_for in self._cells.items():
             cluster = self._clusters[cluster_id]
-            if (made_for.cell, made_for.name) == (wanted.cell, wanted.name) and _same_home(
-                cluster.home, owner
-            ):
+            if (made_for.cell, made_for.name) == (wanted.cell, wanted.name) and _same_home(cluster.home, owner):
                 return cluster
         return None
 
@@ -307,9 +306,11 @@ class ClusterManager(LoggingConfigurable):
             }
         return EngineSpec(id=cluster_id, name=cluster_id[:8] if name is None else name, **rest)
 
-    def _start(self, spec: EngineSpec, owner: OwnerView, first: AnyCommand | None = None) -> ServerCluster:
+    def _start(
+        self, make: Factory, spec: EngineSpec, owner: OwnerView, first: AnyCommand | None = None
+    ) -> ServerCluster:
         cluster = ServerCluster(
-            registry.create(self.engine, spec),
+            make(spec),
             spec,
             owner=owner,
             first=first,

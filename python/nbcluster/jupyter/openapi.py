@@ -74,9 +74,7 @@ def _paths() -> dict[str, Any]:
                 {
                     "201": {
                         **_answer("The cluster.", _ref("ClusterView")),
-                        "headers": {
-                            "Location": {"description": "Its address here.", "schema": {"type": "string"}}
-                        },
+                        "headers": {"Location": {"description": "Its address here.", "schema": {"type": "string"}}},
                     }
                 },
                 ("400", "403", "422"),
@@ -102,9 +100,7 @@ def _paths() -> dict[str, Any]:
         },
         f"{PREFIX}/clusters/{{id}}/scale": {
             "parameters": one,
-            "post": _operation(
-                "Have n workers, and stop adapting", {"200": view}, change_errors, body="ScaleBody"
-            ),
+            "post": _operation("Have n workers, and stop adapting", {"200": view}, change_errors, body="ScaleBody"),
         },
         f"{PREFIX}/clusters/{{id}}/adapt": {
             "parameters": one,
@@ -115,9 +111,7 @@ def _paths() -> dict[str, Any]:
         },
         f"{PREFIX}/clusters/{{id}}/restart": {
             "parameters": one,
-            "post": _operation(
-                "Forget all tasks and start all workers afresh", {"200": view}, command_errors
-            ),
+            "post": _operation("Forget all tasks and start all workers afresh", {"200": view}, command_errors),
         },
         f"{PREFIX}/clusters/{{id}}/logs": {
             "parameters": one,
@@ -169,9 +163,7 @@ def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _parameter(
-    name: str, place: str, schema: dict[str, Any], required: bool = False, text: str = ""
-) -> dict[str, Any]:
+def _parameter(name: str, place: str, schema: dict[str, Any], required: bool = False, text: str = "") -> dict[str, Any]:
     parameter = {"name": name, "in": place, "required": required, "schema": schema}
     return {**parameter, "description": text} if text else parameter
 
