@@ -21,9 +21,8 @@ def default_size(cpus: int) -> Size:
     Up to four, a process for each; beyond, the smallest divisor that is no less than the square root.
     """
     if cpus <= 4:
-        processes = cpus
-    else:
-        processes = min(n for n in range(math.ceil(math.sqrt(cpus)), cpus + 1) if cpus % n == 0)
+        return Size(cpus, 1)
+    processes = next(n for n in range(math.ceil(math.sqrt(cpus)), cpus + 1) if cpus % n == 0)
     return Size(processes, cpus // processes)
 
 
