@@ -1,0 +1,154 @@
+"""What the plots show, as plain columns: no Bokeh, no clock, no I/O.
+
+    ClusterView ──▶ progress, memory, processing     (each a ``Bars``: the whole picture, small)
+    TaskRecord* ──▶ task stream                      (a ``StreamUpdate``: only what the asker has not seen)
+
+One source serves all open pages. Colours are numbers here, indices into a theme's palette: pages differ in theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nbcluster.dashboard.columns import Bars, Columns, StreamUpdate
+from nbcluster.dashboard.prefix_progress import PrefixProgress
+from nbcluster.dashboard.stream_window import StreamWindow
+from nbcluster.dashboard.text import display, format_bytes, format_count, plural
+from nbcluster.snapshot import ClusterView, TaskRecord, WorkerView
+from nbcluster.types import Status, WorkerName
+
+NEAR_LIMIT = 0.8
+"""The share of its memory limit above which a worker is shown as short of memory."""
+
+
+class Source:
+    """Everything that the pages of one cluster show.
+
+    Args:
+        utc_offset: seconds that the task stream's clock is ahead of UTC.
+        hues: how many colours there are before they start over.
+    """
+
+    def __init__(self, utc_offset: float = 0.0, hues: int = 8) -> None:
+        self.view: ClusterView | None = None
+        self._hues = _Hues(hues)
+        self._stream = StreamWindow(utc_offset)
+        self._progress = PrefixProgress()
+
+    @property
+    def last_record(self) -> int:
+        """The number of the last record that it was given."""
+        return self._stream.last_record
+
+    def set_view(self, view: ClusterView) -> None:
+        """Show this view from now on."""
+        self.view = view
+        self._progress.update(view.prefixes)
+        self._stream.set_threads((worker.name, worker.nthreads) for worker in view.workers)
+
+    def add_records(self, records: Sequence[TaskRecord]) -> None:
+        """Add completed runs to the task stream."""
+        self._stream.add(records)
+
+    def task_stream(self, cursor: tuple[int, int] | None = None) -> StreamUpdate:
+        """What is new since ``cursor``, the one of the last update; everything at first."""
+        return self._stream.since(cursor, self._hues)
+
+    def progress(self) -> Bars:
+        """How far the tasks of each function are."""
+        return self._progress.bars(self._hues)
+
+    def memory(self) -> Bars:
+        """Bytes per worker: results, the rest of the process, the limit."""
+        workers = self._workers()
+        columns: Columns = {
+            name: [] for name in ("y", "stored", "memory", "limit", "near", "worker", "of", "results")
+        }
+        for y, worker in enumerate(workers):
+            limit = worker.memory_limit
+            memory = max(worker.memory, worker.stored)
+            of = f" of {format_bytes(limit)}" if limit else ""
+            row: dict[str, Any] = {
+                "y": y,
+                "stored": worker.stored,
+                "memory": memory,
+                "limit": limit if limit else float("nan"),
+                "near": int(bool(limit) and memory > NEAR_LIMIT * (limit or 0)),
+                "worker": _title(worker),
+                "of": f"{format_bytes(memory)}{of}",
+                "results": format_bytes(worker.stored),
+            }
+            for name, value in row.items():
+                columns[name].append(value)
+        total = sum(columns["memory"])
+        limits = [worker.memory_limit for worker in workers]
+        caption = format_bytes(total) if workers else ""
+        if workers and all(limits):
+            caption += f" of {format_bytes(sum(limit or 0 for limit in limits))}"
+        largest = max([*columns["memory"], *(limit or 0 for limit in limits)], default=0)
+        texts = [format_bytes(memory) for memory in columns["memory"]]
+        return Bars(columns, _labels(workers), caption, texts, upper=float(largest))
+
+    def processing(self) -> Bars:
+        """Tasks per worker: those that run, and those that wait in the worker's own queue."""
+        workers = self._workers()
+        executing = [min(worker.executing, worker.processing) for worker in workers]
+        columns: Columns = {
+            "y": list(range(len(workers))),
+            "executing": executing,
+            "processing": [worker.processing for worker in workers],
+            "waiting": [worker.processing - running for worker, running in zip(workers, executing)],
+            "worker": [_title(worker) for worker in workers],
+            "done": [format_count(worker.done) for worker in workers],
+        }
+        caption = ""
+        if workers:
+            caption = f"{format_count(sum(executing))} running"
+            waiting = sum(columns["waiting"])
+            caption += f" · {format_count(waiting)} next" if waiting else ""
+        texts = [format_count(n) if n else "" for n in columns["processing"]]
+        return Bars(columns, _labels(workers), caption, texts, upper=float(max(columns["processing"], default=0)))
+
+    def summary(self) -> str:
+        """The whole cluster in one line."""
+        if self.view is None:
+            return ""
+        workers = self.view.workers
+        parts = [plural(len(workers), "worker")]
+        if workers:
+            parts.append(plural(sum(worker.nthreads for worker in workers), "thread"))
+            parts.append(f"CPU {sum(worker.cpu for worker in workers):.0f} %")
+        if self.view.status != Status.RUNNING:
+            parts.insert(0, str(self.view.status))
+        return " · ".join(parts)
+
+    def _workers(self) -> list[WorkerView]:
+        return sorted(self.view.workers, key=lambda worker: worker_order(worker.name)) if self.view else []
+
+
+class _Hues(dict[str, int]):
+    """Gives every prefix a colour of its own, in the order of appearance, and keeps it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def __missing__(self, prefix: str) -> int:
+        hue = self[prefix] = len(self) % self.count
+        return hue
+
+
+def worker_order(name: WorkerName) -> tuple[bool, int, str]:
+    """Sorts workers as people count: 0, 1, 2, … 10, and named ones behind them."""
+    return (False, name, "") if isinstance(name, int) else (True, 0, name)
+
+
+def _labels(workers: Iterable[WorkerView]) -> list[str]:
+    return [display(worker.name, limit=14) for worker in workers]
+
+
+def _title(worker: WorkerView) -> str:
+    """A worker in a tooltip: its name, and its state unless it is the usual one."""
+    name = display(worker.name)
+    return name if worker.status == Status.RUNNING else f"{name} ({worker.status})"
