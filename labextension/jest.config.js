@@ -1,6 +1,7 @@
 // JupyterLab's and Lumino's packages are ES modules, which Jest runs as
 // CommonJS: so everything is transformed, dependencies too.
-const swc = ['@swc/jest', { jsc: { target: 'es2022' } }];
+const react = { runtime: 'automatic' };
+const swc = ['@swc/jest', { jsc: { target: 'es2022', transform: { react } } }];
 
 module.exports = {
   testEnvironment: '<rootDir>/test/environment.js',

@@ -5,6 +5,9 @@ module.exports = class extends TestEnvironment {
   constructor(...args) {
     super(...args);
     Object.assign(this.global, {
+      // These only have to be there: nothing is dragged or laid out in a test.
+      DragEvent: class extends this.global.MouseEvent {},
+      matchMedia: () => ({ matches: false }),
       Headers,
       Request,
       Response,

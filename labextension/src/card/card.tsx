@@ -19,6 +19,7 @@ import { Workers } from '../components/workers';
 import { Page } from '../dashboard/pages';
 import { formatTime } from '../format';
 import { clusterIcon } from '../icons';
+import { isReady } from '../model/figures';
 import { TestIds } from '../testids';
 import { ICard } from './data';
 
@@ -93,9 +94,13 @@ function Live(props: {
       content: () => (
         <div className="nbc-Overview">
           <Message cluster={cluster} />
-          <Figures cluster={cluster} />
-          <Tasks cluster={cluster} />
-          <Scaling cluster={cluster} />
+          {isReady(cluster) && (
+            <>
+              <Figures cluster={cluster} />
+              <Tasks cluster={cluster} />
+              <Scaling cluster={cluster} />
+            </>
+          )}
         </div>
       )
     },

@@ -54,6 +54,12 @@ export function addCommands(stage: IStage): void {
       insertCode(stage, cluster);
     }
   });
+  addClusterCommand(stage, CommandIDs.copyCode, {
+    label: trans.__('Copy Code That Connects to the Cluster'),
+    execute: ({ address }) => {
+      Clipboard.copyToSystem(clientSnippet(address));
+    }
+  });
 }
 
 function addScaling(stage: IStage): void {
@@ -250,7 +256,8 @@ function insertCode(
   if (!notebook) {
     Clipboard.copyToSystem(code);
     Notification.info(
-      trans.__('No notebook is open: the code is in the clipboard instead.')
+      trans.__('No notebook is open: the code is in the clipboard instead.'),
+      { autoClose: 5000 }
     );
     return;
   }

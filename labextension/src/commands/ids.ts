@@ -26,6 +26,8 @@ export const CommandIDs = {
   shutDown: 'nbcluster:shut-down',
   /** Put code that connects to the cluster into the active notebook. */
   insertCode: 'nbcluster:insert-code',
+  /** Put that code into the clipboard. */
+  copyCode: 'nbcluster:copy-code',
   /** Show a `page` of the dashboard in a pane of its own. */
   openDashboard: 'nbcluster:open-dashboard',
   /** Show the log in a pane of its own. */

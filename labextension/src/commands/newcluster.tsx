@@ -100,7 +100,6 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
         {id => (
           <input
             id={id}
-            className="jp-mod-styled"
             data-testid={TestIds.newName}
             placeholder={automatic}
           />
@@ -120,7 +119,6 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
         {id => (
           <input
             id={id}
-            className="jp-mod-styled"
             type="number"
             min={0}
             data-testid={TestIds.newWorkers}
@@ -142,7 +140,6 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
         {id => (
           <input
             id={id}
-            className="jp-mod-styled"
             type="number"
             min={1}
             data-testid={TestIds.newThreads}
@@ -164,7 +161,6 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
         {id => (
           <input
             id={id}
-            className="jp-mod-styled"
             data-testid={TestIds.newMemory}
             placeholder={trans.__('automatic, or for example 2 GiB')}
           />
@@ -175,12 +171,7 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
         hint={path && trans.__('In the folder of %1', path)}
       >
         {id => (
-          <select
-            id={id}
-            className="jp-mod-styled"
-            data-testid={TestIds.newKernel}
-            defaultValue={kernel}
-          >
+          <select id={id} data-testid={TestIds.newKernel} defaultValue={kernel}>
             <option value="">{trans.__("The Jupyter server's Python")}</option>
             {kernels.map(({ name, display_name: label }) => (
               <option key={name} value={name}>

@@ -88,7 +88,6 @@ export function Dashboard(props: {
           data-testid={TestIds.dashboardFrame}
           title={trans.__('Dashboard of %1', name)}
           src={url}
-          sandbox="allow-scripts allow-same-origin allow-downloads"
         />
       ) : (
         <p className="nbc-Hint nbc-Dashboard-frame">

@@ -99,8 +99,10 @@ export interface IDraft<T> {
   readonly value: T;
   /** Take note of another value; it takes effect when no other follows soon. */
   readonly set: (value: T) => void;
-  /** Have it take effect now. */
+  /** Have it take effect now, if it may. */
   readonly flush: () => void;
+  /** Have it take effect now, or forget it. */
+  readonly finish: () => void;
 }
 
 /** How long a person may hesitate, in milliseconds. */
@@ -111,11 +113,13 @@ const PAUSE = 500;
  *
  * @param value - the value as it is
  * @param commit - have it be another one; done when that is carried out
+ * @param acceptable - whether a value may take effect, or needs another change
  * @returns what to show: the person's wish until it is carried out or refused
  */
 export function useDraft<T>(
   value: T,
-  commit: (value: T) => Promise<void>
+  commit: (value: T) => Promise<void>,
+  acceptable: (value: T) => boolean = () => true
 ): IDraft<T> {
   const [draft, setDraft] = useState<{ readonly value: T } | null>(null);
   const wish = useRef<{ readonly value: T } | null>(null);
@@ -132,8 +136,8 @@ export function useDraft<T>(
     clearTimeout(timer.current);
     const granted = wish.current;
     const number = wishes.current;
-    wish.current = null;
-    if (granted) {
+    if (granted && acceptable(granted.value)) {
+      wish.current = null;
       try {
         await commit(granted.value);
       } finally {
@@ -154,6 +158,13 @@ export function useDraft<T>(
       clearTimeout(timer.current);
       timer.current = setTimeout(() => void latest.current(), PAUSE);
     },
-    flush: () => void flush()
+    flush: () => void flush(),
+    finish: () => {
+      void flush();
+      if (wish.current) {
+        wish.current = null;
+        setDraft(null);
+      }
+    }
   };
 }

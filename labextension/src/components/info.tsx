@@ -1,4 +1,3 @@
-import { Clipboard } from '@jupyterlab/apputils';
 import { codeIcon, copyIcon } from '@jupyterlab/ui-components';
 import { ReactElement } from 'react';
 
@@ -38,9 +37,7 @@ export function Info(props: { readonly cluster: IClusterView }): ReactElement {
               icon={copyIcon}
               label={trans.__('Copy')}
               testId={TestIds.copySnippet}
-              onClick={() => {
-                Clipboard.copyToSystem(snippet);
-              }}
+              onClick={() => void run(CommandIDs.copyCode, { id })}
             />
             {commands.hasCommand(CommandIDs.insertCode) && (
               <IconButton

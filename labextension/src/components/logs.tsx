@@ -165,6 +165,7 @@ function LogView(props: {
 const Line = memo(function Line(props: {
   readonly line: ILogLine;
 }): ReactElement {
+  const { trans } = useEnvironment();
   const { time, level, source, worker, text } = props.line;
   return (
     <div
@@ -176,7 +177,7 @@ const Line = memo(function Line(props: {
       <time>{formatTime(time)}</time>
       <span className="nbc-LogLine-level">{level}</span>
       <span className="nbc-LogLine-source" title={source}>
-        {worker ?? source}
+        {worker === null ? source : trans.__('worker %1', worker)}
       </span>
       <span className="nbc-LogLine-text">{text}</span>
     </div>

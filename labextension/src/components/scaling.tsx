@@ -35,7 +35,7 @@ function Scale(props: { readonly cluster: IClusterView }): ReactElement {
     min: 0,
     disabled: !isReady(cluster),
     title,
-    onBlur: wish.flush,
+    onBlur: wish.finish,
     onKeyDown: onEnter(wish.flush)
   };
   return (
@@ -81,10 +81,11 @@ function Adapt(props: { readonly cluster: IClusterView }): ReactElement {
     adaptive ?? proposed ?? { minimum: 0, maximum: cluster.capacity },
     async wish => {
       propose(limitsOf(wish));
-      if (adapting && isSensible(wish)) {
+      if (adapting) {
         await run(CommandIDs.adapt, { id: cluster.id, ...limitsOf(wish) });
       }
-    }
+    },
+    isSensible
   );
   const toggle = () => {
     void (adapting
@@ -96,7 +97,7 @@ function Adapt(props: { readonly cluster: IClusterView }): ReactElement {
     min: 0,
     disabled: !isReady(cluster),
     invalid: !sensible,
-    onBlur: limits.flush,
+    onBlur: limits.finish,
     onKeyDown: onEnter(limits.flush)
   };
   return (

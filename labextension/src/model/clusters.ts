@@ -224,8 +224,12 @@ export class ClustersModel implements IDisposable {
       views.forEach(view => {
         this._hear(view);
       });
+      const order = views.map(view => view.id);
+      const clusters = [...this._state.clusters].sort(
+        (a, b) => order.indexOf(a.id) - order.indexOf(b.id)
+      );
       this._lastNews = Date.now();
-      this._set({ phase: 'ready', error: null });
+      this._set({ phase: 'ready', clusters, error: null });
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) {
         this._set({ phase: 'absent', clusters: [], error: null });
@@ -246,8 +250,7 @@ export class ClustersModel implements IDisposable {
     const clusters = this._state.clusters;
     const known = clusters.find(({ id }) => id === view.id);
     if (!known) {
-      const all = [...clusters, view].sort((a, b) => a.started - b.started);
-      this._set({ clusters: all });
+      this._set({ clusters: [...clusters, view] });
     } else if (view.time >= known.time) {
       this._set({ clusters: clusters.map(c => (c === known ? view : c)) });
     }

@@ -45,6 +45,7 @@ const IN_PALETTE = [
   CommandIDs.adapt,
   CommandIDs.stopAdapting,
   CommandIDs.insertCode,
+  CommandIDs.copyCode,
   CommandIDs.openDashboard,
   CommandIDs.openLogs,
   CommandIDs.rename,

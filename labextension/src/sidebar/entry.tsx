@@ -11,6 +11,7 @@ import { Owner } from '../components/owner';
 import { Scaling } from '../components/scaling';
 import { StatusBadge } from '../components/status';
 import { Tasks } from '../components/tasks';
+import { isReady } from '../model/figures';
 import { TestIds } from '../testids';
 
 /** One cluster in the sidebar's list. */
@@ -20,6 +21,7 @@ export function Entry(props: { readonly cluster: IClusterView }): ReactElement {
   const [open, setOpen] = useState(true);
   const { cluster } = props;
   const { id, name, status } = cluster;
+  const ready = isReady(cluster);
   return (
     <li
       className="nbc-Entry"
@@ -46,9 +48,9 @@ export function Entry(props: { readonly cluster: IClusterView }): ReactElement {
       <div className="nbc-Entry-body">
         <Owner cluster={cluster} />
         <Message cluster={cluster} />
-        {open && <Figures cluster={cluster} />}
-        <Tasks cluster={cluster} />
-        {open && <Scaling cluster={cluster} />}
+        {ready && open && <Figures cluster={cluster} />}
+        {ready && <Tasks cluster={cluster} />}
+        {ready && open && <Scaling cluster={cluster} />}
         {open && (
           <Actions
             cluster={cluster}
