@@ -12,16 +12,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 import signal
 import struct
 import sys
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
 from nbcluster.cluster.runtime import ClusterRuntime
-from nbcluster.cluster.spec import ClusterSpec
+from nbcluster.cluster.spec import ClusterSpec, make_spec
 from nbcluster.comm.loop import new_event_loop
+from nbcluster.engines.registry import EngineSpec
 from nbcluster.types import Address
 
 logger = logging.getLogger("nbcluster.cluster")
@@ -42,6 +44,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """It does not."""
 
+    kind: str
     message: str
 
 
@@ -60,15 +63,30 @@ def read_body(stream: BinaryIO) -> bytes:
 
 def main() -> int:
     """Run a cluster until it is closed, or its parent is gone."""
-    spec = msgspec.msgpack.decode(read_body(sys.stdin.buffer), type=ClusterSpec)
+    order = msgspec.msgpack.decode(read_body(sys.stdin.buffer), type=ClusterSpec | EngineSpec)
     report = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not look like our report
+    sys.path[:] = order.sys_path or sys.path
+    try:
+        spec = order if isinstance(order, ClusterSpec) else spec_of(order)
+    except (TypeError, ValueError) as error:
+        write_record(report, Failed(type(error).__name__, str(error)))
+        return 1
     logging.basicConfig(level=spec.log_level or logging.WARNING, format="%(name)s - %(levelname)s - %(message)s")
     loop = new_event_loop()
     try:
         return loop.run_until_complete(_run(spec, report))
     finally:
         loop.close()
+
+
+def spec_of(order: EngineSpec) -> ClusterSpec:
+    """Open the keywords that somebody passed on: this process runs as their user, in their interpreter."""
+    keywords: dict[str, Any] = dict(order.keywords)
+    if order.pickled_keywords:
+        keywords |= pickle.loads(order.pickled_keywords)
+    spec = make_spec(**{**keywords, "name": order.name})
+    return msgspec.structs.replace(spec, id=order.id)
 
 
 async def _run(spec: ClusterSpec, report: BinaryIO) -> int:
@@ -81,7 +99,7 @@ async def _run(spec: ClusterSpec, report: BinaryIO) -> int:
     try:
         await runtime.start()
     except Exception as error:
-        write_record(report, Failed(f"{type(error).__name__}: {error}"))
+        write_record(report, Failed(type(error).__name__, str(error)))
         return 1
     write_record(
         report,

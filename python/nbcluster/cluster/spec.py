@@ -23,7 +23,7 @@ NOT_YET = ("security", "services", "worker_class", "worker_dashboard_address", "
 """Known to dask.distributed, and not available here yet: only their default is accepted."""
 
 
-class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True):
+class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A cluster to be: everything resolved, nothing left to guess."""
 
     id: str

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import io
-import pickle
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -16,13 +15,14 @@ import msgspec
 
 from nbcluster.cluster.process import Failed, Ready, read_body, write_record
 from nbcluster.cluster.runtime import ClusterRuntime
-from nbcluster.cluster.spec import ClusterSpec, make_spec
+from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.comm.credentials import find_token
 from nbcluster.commands import AnyAnswer, AnyCommand, Close
 from nbcluster.engines.base import Access, Engine, OnView
 from nbcluster.engines.control import ControlLink
 from nbcluster.engines.registry import EngineSpec
 from nbcluster.errors import ClusterClosedError, ClusterError, CommError
+from nbcluster.protocol.calls import named_error
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Address, Status
 
@@ -31,21 +31,8 @@ _VIEW_INTERVAL = 1.0
 
 
 def create(spec: EngineSpec) -> Engine:
-    """An engine for whoever asks the registry: a cluster in a process of its own."""
-    keywords: dict[str, Any] = dict(spec.keywords)
-    if spec.pickled_keywords:
-        keywords |= pickle.loads(spec.pickled_keywords)
-    keywords.setdefault("name", spec.name)
-    made = msgspec.structs.replace(
-        make_spec(**keywords),
-        id=spec.id,
-        executable=spec.executable,
-        cwd=spec.cwd,
-        environment=spec.environment,
-    )
-    if spec.sys_path is not None:
-        made = msgspec.structs.replace(made, sys_path=spec.sys_path)
-    return ProcessEngine(made)
+    """An engine for whoever asks the registry: a cluster in a process of its own, which opens the keywords."""
+    return ProcessEngine(spec)
 
 
 class InProcessEngine(Engine):
@@ -191,7 +178,7 @@ class RemoteEngine(Engine):
 class ProcessEngine(Engine):
     """Scheduler, supervisor and dashboard in a process of their own, which ends with this one."""
 
-    def __init__(self, spec: ClusterSpec) -> None:
+    def __init__(self, spec: ClusterSpec | EngineSpec) -> None:
         self._spec = spec
         self._status = Status.CREATED
         self._process: subprocess.Popen[bytes] | None = None
@@ -277,7 +264,7 @@ class ProcessEngine(Engine):
             )
         answer = msgspec.msgpack.decode(body, type=Ready | Failed)
         if isinstance(answer, Failed):
-            raise ClusterError(f"the cluster could not be started: {answer.message}")
+            raise named_error(answer.kind, f"the cluster could not be started: {answer.message}")
         return answer
 
     async def call(self, command: AnyCommand) -> AnyAnswer:
@@ -320,11 +307,7 @@ class ProcessEngine(Engine):
             process.wait()
 
 
-def _blank(spec: ClusterSpec, status: Status) -> ClusterView:
-    return ClusterView(
-        id=spec.id,
-        name=spec.name,
-        status=status,
-        requested=spec.n_workers,
-        threads_per_worker=spec.threads_per_worker,
-    )
+def _blank(spec: ClusterSpec | EngineSpec, status: Status) -> ClusterView:
+    """What is known before anything runs."""
+    requested = spec.n_workers if isinstance(spec, ClusterSpec) else 0
+    return ClusterView(id=spec.id, name=spec.name, status=status, requested=requested)

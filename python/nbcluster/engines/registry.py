@@ -20,7 +20,7 @@ from nbcluster.engines.base import Engine
 GROUP = "nbcluster.engines"
 
 
-class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
+class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What an engine is made from: which cluster, where its code runs, and how large it is."""
 
     id: str
