@@ -56,9 +56,11 @@ def with_worker(transport: str, tmp_path: Path) -> Callable[..., None]:
     def run_test(test: Test, **options: Any) -> None:
         async def main() -> None:
             address = "inproc://" if transport == "inproc" else f"unix://{tmp_path}/scheduler.sock"
-            async with fake_scheduler(address) as scheduler:
-                async with worker_of(scheduler, tmp_path, **options) as worker:
-                    await test(scheduler, worker)
+            async with (
+                fake_scheduler(address) as scheduler,
+                worker_of(scheduler, tmp_path, **options) as worker,
+            ):
+                await test(scheduler, worker)
 
         run("uvloop", main())
 
@@ -175,8 +177,8 @@ def test_what_has_not_started_is_recalled(with_worker: Any) -> None:
 
     async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
         def wait() -> None:
-            sys.modules[__name__].started.set()  # type: ignore[attr-defined]
-            sys.modules[__name__].gate.wait(60)  # type: ignore[attr-defined]
+            sys.modules[__name__].started.set()
+            sys.modules[__name__].gate.wait(60)
 
         running = scheduler.submit(wait)
         await asyncio.to_thread(started.wait, DEADLINE)

@@ -51,6 +51,8 @@ def dump(value: Any, what: str = "value", *, snapshot: bool = False, in_band: bo
     Raises:
         SerializationError: it cannot be pickled; ``path`` names the part that cannot.
     """
+    if type(value) in _ATOMS:
+        return Payload(pickle.dumps(value, 5))
     frames: list[Frame] = []
     if type(value) in (bytes, bytearray) and len(value) >= FRAME_MIN and not in_band:
         value = _Bytes(value)
@@ -82,6 +84,9 @@ class _Bytes:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return type(self.value), (pickle.PickleBuffer(self.value),)
 
+
+_ATOMS = frozenset([int, float, bool, str, complex, type(None)])
+"""What has neither buffers nor classes."""
 
 _FAILURES = (Exception, SystemExit, GeneratorExit)
 """What a foreign ``__reduce__`` or ``__setstate__`` may raise: everything but the user's Ctrl-C."""

@@ -1,9 +1,9 @@
 """The threads that run tasks.
 
-    loop ── submit() ──▶ heap ──▶ thread: unpickle, call, measure, pickle ──▶ deque ──▶ loop: deliver()
+    loop ── submit() ──▶ queue ──▶ thread: unpickle, call, measure, pickle ──▶ deque ──▶ loop: deliver()
 
 Rules
-1. One lock guards the heap and the threads that have nothing to do. Nobody waits while holding it.
+1. One lock guards the queue and the list of threads that have nothing to do. Nobody waits while holding it.
 2. The loop is woken once for all outcomes that gather before it looks: per batch, not per task.
 3. A thread survives whatever its task raises. Threads are daemons: one that hangs keeps nobody from leaving.
 4. What a task costs beyond its own call is paid here, in the thread, so that the loop stays quick.
@@ -17,7 +17,6 @@ import time
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from nbcluster.errors import Reschedule
@@ -27,15 +26,15 @@ from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import dump, load, load_call
 from nbcluster.protocol.sizeof import sizeof
 from nbcluster.store.memory import Datum
-from nbcluster.types import Key, RunId
+from nbcluster.types import RunId
 from nbcluster.worker import context
 from nbcluster.worker.events import Finished, Outcome
 from nbcluster.worker.functions import FunctionTable
+from nbcluster.worker.run_queue import Entry, Inputs, RunQueue
 
 INLINE_LIMIT = 64 * 1024
 """Results up to this size travel with the report of their completion."""
 
-Inputs = dict[Key, Any]
 _NO_VALUES: Inputs = {}
 
 
@@ -90,8 +89,7 @@ class Executor:
         self._on_task_end = on_task_end
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._heap: list[tuple[tuple[int, int], RunId, ComputeTask, Inputs | None]] = []
-        self._queued: set[RunId] = set()
+        self._queue = RunQueue()
         self._idle: list[threading.Lock] = []
         self._running: list[RunId | None] = [None] * nthreads
         self._outcomes: deque[Outcome] = deque()
@@ -115,36 +113,31 @@ class Executor:
     @property
     def queued(self) -> int:
         """How many have not started."""
-        return len(self._queued)
+        return len(self._queue)
 
     # --- on the loop ---
 
     def submit(self, tasks: Iterable[tuple[ComputeTask, Inputs | None]]) -> None:
         """Queue runs: smaller priorities first, older run ids first among equals."""
+        push = self._queue.push
         with self._lock:
-            heap, queued = self._heap, self._queued
-            before = len(queued)
             for task, inputs in tasks:
-                heappush(heap, (task.priority, task.run_id, task, inputs))
-                queued.add(task.run_id)
-            awake, self._idle = self._idle, self._idle[len(queued) - before :]
-            awake = awake[: len(queued) - before]
+                push(task, inputs)
+            idle = self._idle
+            awake = [idle.pop() for _ in range(min(len(idle), len(self._queue)))]
         for parked in awake:
             parked.release()
 
     def recall(self, run_ids: Iterable[RunId]) -> list[RunId]:
         """Take runs out of the queue. Returns those that had not started."""
         with self._lock:
-            recalled = [run_id for run_id in run_ids if run_id in self._queued]
-            self._queued.difference_update(recalled)
-        return recalled
+            return self._queue.withdraw(run_ids)
 
     def close(self) -> None:
         """Run nothing more. Threads that are in a task end after it, unheard. Idempotent."""
         with self._lock:
             self._closed = True
-            self._heap.clear()
-            self._queued.clear()
+            self._queue.clear()
             awake, self._idle = self._idle, []
         for parked in awake:
             parked.release()
@@ -189,17 +182,12 @@ class Executor:
                 except RuntimeError:  # the loop is closed: nobody wants to know any more
                     return
 
-    def _next(self) -> tuple[tuple[int, int], RunId, ComputeTask, Inputs | None] | None:
-        heap, queued = self._heap, self._queued
+    def _next(self) -> Entry | None:
         while True:
             with self._lock:
-                while heap:
-                    entry = heappop(heap)
-                    if entry[1] in queued:  # else it was recalled
-                        queued.remove(entry[1])
-                        return entry
-                if self._closed:
-                    return None
+                entry = self._queue.pop()
+                if entry is not None or self._closed:
+                    return entry
                 parked = threading.Lock()
                 parked.acquire()
                 self._idle.append(parked)

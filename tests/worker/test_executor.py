@@ -1,0 +1,475 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import operator
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nbcluster.errors import RemoteError, Reschedule, SerializationError
+from nbcluster.protocol.exceptions import load_exception
+from nbcluster.protocol.messages import ComputeTask, TaskErred, TaskRescheduled
+from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.serialize import TaskRef, dump, dump_call, dump_function, load
+from nbcluster.store.memory import Datum
+from nbcluster.types import RunId
+from nbcluster.worker import context
+from nbcluster.worker.events import Finished, Outcome
+from nbcluster.worker.executor import INLINE_LIMIT, Executor
+from nbcluster.worker.functions import FunctionTable
+from tests.support.eventually import soon
+from tests.support.links import DEADLINE, run
+
+
+class Bench:
+    """An executor, and what it delivers."""
+
+    def __init__(self, nthreads: int = 1, **options: Any) -> None:
+        self.batches: list[list[Outcome]] = []
+        self.functions = FunctionTable()
+        self.executor = Executor(nthreads, self.functions, self.batches.append, **options)
+        self.run_ids = 0
+
+    def task(self, function: Callable[..., Any], *args: Any, priority: int = 0) -> ComputeTask:
+        function_id, definition = dump_function(function)
+        self.functions.define({function_id: definition})
+        self.run_ids += 1
+        call = dump_call(args, {})
+        return ComputeTask(f"key-{self.run_ids}", self.run_ids, function_id, call.data, (0, priority), [], call.frames)
+
+    def submit(self, function: Callable[..., Any], *args: Any, inputs: dict[str, Any] | None = None) -> RunId:
+        self.executor.submit([(self.task(function, *args), inputs)])
+        return self.run_ids
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for batch in self.batches for outcome in batch]
+
+    async def count(self, count: int) -> list[Outcome]:
+        await soon(lambda: len(self.outcomes) >= count)
+        return self.outcomes
+
+    async def outcome(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Run one task."""
+        self.submit(function, *args, **options)
+        return (await self.count(1))[0]
+
+    async def error(self, function: Callable[..., Any], *args: Any, **options: Any) -> BaseException:
+        """Run one task that errs."""
+        erred = await self.outcome(function, *args, **options)
+        assert isinstance(erred, TaskErred)
+        return load_exception(erred.error)
+
+
+def with_bench(test: Callable[[Bench], Awaitable[None]], **options: Any) -> None:
+    async def main() -> None:
+        bench = Bench(**options)
+        try:
+            await test(bench)
+        finally:
+            bench.executor.close()
+        assert bench.executor.join(DEADLINE)
+
+    run("uvloop", main())
+
+
+class Gates:
+    """Events that tasks and tests share, in this process."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.open = threading.Event()
+
+    def wait(self) -> None:
+        self.started.set()
+        assert self.open.wait(DEADLINE)
+
+
+gates = Gates()
+
+
+@pytest.fixture(autouse=True)
+def _closed_gates() -> None:
+    gates.__init__()  # type: ignore[misc]
+
+
+def wait_at_gate() -> None:
+    # by name: a test module travels by value if it is not importable, and its globals with it
+    importlib.import_module(__name__).gates.wait()
+
+
+class Thing:
+    pass
+
+
+class Misbehaving:
+    """Raises when it is pickled, or when it is unpickled."""
+
+    def __init__(self, when: str, error: BaseException) -> None:
+        self.when = when
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        if self.when == "dump":
+            raise self.error
+        return raise_it, (self.error,)
+
+
+def raise_it(error: BaseException) -> Any:
+    raise error
+
+
+# --- results
+
+
+def test_a_small_result_comes_pickled_with_what_was_measured() -> None:
+    async def test(bench: Bench) -> None:
+        before = time.time()
+        finished = await bench.outcome(operator.add, 1, 2)
+        assert isinstance(finished, Finished)
+        done = finished.done
+        assert finished.value == 3
+        assert done.payload is not None
+        assert load(done.payload) == 3
+        assert (done.key, done.run_id, done.type_name, done.thread) == ("key-1", 1, "int", 0)
+        assert 0 < done.nbytes < 100
+        assert before - 1 < done.start <= done.stop < time.time() + 1
+
+    with_bench(test)
+
+
+def test_a_small_array_travels_without_frames() -> None:
+    async def test(bench: Bench) -> None:
+        done = (await bench.outcome(np.zeros, 5000)).done
+        assert done.payload.frames == []
+        assert load(done.payload).flags.writeable
+
+    with_bench(test)
+
+
+def test_a_large_result_stays_where_it_is() -> None:
+    async def test(bench: Bench) -> None:
+        finished = await bench.outcome(bytes, INLINE_LIMIT + 1)
+        assert finished.done.payload is None
+        assert len(finished.value) == INLINE_LIMIT + 1
+
+    with_bench(test)
+
+
+def test_in_process_results_are_live_and_arguments_are_private() -> None:
+    async def test(bench: Bench) -> None:
+        array = np.zeros(10_000)
+        task = bench.task(lambda a: a, array)
+        bench.executor.submit([(task, None)])
+        finished: Any = (await bench.count(1))[0]
+        assert finished.done.payload.is_live
+        assert load(finished.done.payload) is finished.value
+        finished.value[0] = 1
+        bench.executor.submit([(task, None)])
+        again: Any = (await bench.count(2))[1]
+        assert again.value[0] == 0
+
+    with_bench(test, live=True)
+
+
+def test_dependencies_are_put_in_place_whatever_form_they_have() -> None:
+    async def test(bench: Bench) -> None:
+        inputs = {
+            "live": Datum(1, 28),
+            "stored": Datum.pickled(dump(10), 28),
+            "along": dump(100),
+        }
+        finished = await bench.outcome(sum, [TaskRef(key) for key in inputs], inputs=inputs)
+        assert finished.value == 111
+
+    with_bench(test)
+
+
+def test_a_coroutine_function_is_run_to_its_end() -> None:
+    async def later(x: int) -> int:
+        await asyncio.sleep(0)
+        return x + 1
+
+    async def test(bench: Bench) -> None:
+        assert (await bench.outcome(later, 1)).value == 2
+
+    with_bench(test)
+
+
+def test_a_task_knows_its_key() -> None:
+    async def test(bench: Bench) -> None:
+        assert (await bench.outcome(context.current_key)).value == "key-1"
+        assert context.current_key() is None
+
+    with_bench(test)
+
+
+# --- errors
+
+
+def test_a_task_that_raises_errs_with_its_own_frames() -> None:
+    async def test(bench: Bench) -> None:
+        erred = await bench.outcome(raise_it, ValueError("bad"))
+        assert (erred.key, erred.run_id, erred.text) == ("key-1", 1, "ValueError: bad")
+        error = load_exception(erred.error)
+        assert error.__traceback__ is not None
+        assert error.__traceback__.tb_frame.f_code.co_name == "raise_it"
+
+    with_bench(test)
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError("no")], ids=repr
+)
+def test_whatever_would_end_a_thread_errs_the_task_and_the_thread_lives(error: BaseException) -> None:
+    async def test(bench: Bench) -> None:
+        shown = await bench.error(raise_it, error)
+        assert isinstance(shown, RemoteError)
+        assert shown.text == str(error)
+        assert type(shown.__cause__) is type(error)
+        bench.submit(operator.add, 1, 2)
+        assert (await bench.count(2))[1].value == 3  # type: ignore[union-attr]
+
+    with_bench(test)
+
+
+def test_sys_exit_errs_the_task() -> None:
+    async def test(bench: Bench) -> None:
+        assert str(await bench.error(sys.exit, 4)) == "SystemExit: 4"
+
+    with_bench(test)
+
+
+def test_reschedule_gives_the_task_back() -> None:
+    async def test(bench: Bench) -> None:
+        assert await bench.outcome(raise_it, Reschedule()) == TaskRescheduled("key-1", 1)
+
+    with_bench(test)
+
+
+INNER = [ValueError("inner"), SystemExit(3), RecursionError("deep"), KeyboardInterrupt()]
+
+
+@pytest.mark.parametrize("inner", INNER, ids=repr)
+def test_an_argument_that_cannot_be_unpickled_errs_the_task(inner: BaseException) -> None:
+    async def test(bench: Bench) -> None:
+        shown = await bench.error(repr, Misbehaving("load", inner))
+        assert isinstance(shown, (SerializationError, RemoteError))
+        assert type(shown.__cause__) is type(inner)
+
+    with_bench(test)
+
+
+@pytest.mark.parametrize("inner", [e for e in INNER if not isinstance(e, RecursionError)], ids=repr)
+def test_a_result_that_cannot_be_pickled_errs_the_task(inner: BaseException) -> None:
+    async def test(bench: Bench) -> None:
+        shown = await bench.error(lambda error: Misbehaving("dump", error), inner)
+        assert isinstance(shown, (SerializationError, RemoteError))
+        assert type(shown.__cause__) is type(inner)
+
+    with_bench(test)
+
+
+def test_a_result_that_cannot_be_pickled_names_the_culprit() -> None:
+    def make() -> Any:
+        return {"lock": threading.Lock()}
+
+    async def test(bench: Bench) -> None:
+        error = await bench.error(make)
+        assert isinstance(error, SerializationError)
+        assert error.path == "result['lock']"
+
+    with_bench(test)
+
+
+@pytest.mark.parametrize("when", ["dump", "load"])
+@pytest.mark.parametrize("inner", [ValueError("inner"), SystemExit(3)], ids=repr)
+def test_an_exception_that_cannot_travel_errs_the_task_with_a_stand_in(when: str, inner: BaseException) -> None:
+    class Hostile(Exception):
+        def __reduce__(self) -> Any:
+            return Misbehaving(when, inner).__reduce__()
+
+        def __str__(self) -> str:
+            return "hostile"
+
+    def work() -> None:
+        raise Hostile
+
+    async def test(bench: Bench) -> None:
+        error = await bench.error(work)
+        assert isinstance(error, RemoteError)
+        assert error.text == "hostile"
+        assert isinstance(error.__cause__, SerializationError)
+
+    with_bench(test)
+
+
+def test_a_function_that_cannot_be_unpickled_errs_the_task() -> None:
+    async def test(bench: Bench) -> None:
+        task = bench.task(operator.add, 1, 2)
+        bench.functions.forget([task.function])
+        bench.functions.define({task.function: Payload(b"\x80\x05\x8c\x07nowhere\x94\x8c\x01f\x94\x93.")})
+        bench.executor.submit([(task, None)])
+        error = load_exception((await bench.count(1))[0].error)  # type: ignore[union-attr]
+        assert isinstance(error, SerializationError)
+        assert isinstance(error.__cause__, ModuleNotFoundError)
+
+    with_bench(test)
+
+
+def test_a_dependency_that_cannot_be_unpickled_errs_the_task() -> None:
+    async def test(bench: Bench) -> None:
+        inputs = {"x": dump(Misbehaving("load", ValueError("inner")))}
+        error = await bench.error(abs, TaskRef("x"), inputs=inputs)
+        assert isinstance(error, SerializationError)
+        assert "result of x" in str(error)
+
+    with_bench(test)
+
+
+def test_even_a_failure_that_cannot_be_told_errs_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*args: Any) -> Any:
+        raise MemoryError
+
+    async def test(bench: Bench) -> None:
+        monkeypatch.setattr(bench.executor, "_erred", no_memory)
+        assert isinstance(await bench.error(raise_it, ValueError("bad")), MemoryError)
+
+    with_bench(test)
+
+
+# --- queue and threads
+
+
+def test_runs_start_by_priority_then_by_age() -> None:
+    async def test(bench: Bench) -> None:
+        bench.submit(wait_at_gate)
+        await asyncio.to_thread(gates.started.wait, DEADLINE)
+        tasks = [bench.task(operator.add, 0, 0, priority=priority) for priority in (5, 1, 5, 0)]
+        bench.executor.submit([(task, None) for task in tasks])
+        gates.open.set()
+        outcomes: Any = await bench.count(5)
+        assert [outcome.done.run_id for outcome in outcomes] == [1, 5, 3, 2, 4]
+
+    with_bench(test)
+
+
+def test_only_what_has_not_started_is_recalled() -> None:
+    async def test(bench: Bench) -> None:
+        running = bench.submit(wait_at_gate)
+        await asyncio.to_thread(gates.started.wait, DEADLINE)
+        queued = bench.submit(operator.add, 1, 2)
+        assert (bench.executor.executing, bench.executor.queued) == (1, 1)
+        assert bench.executor.recall([running, queued, 99]) == [queued]
+        assert bench.executor.queued == 0
+        gates.open.set()
+        outcomes: Any = await bench.count(1)
+        bench.submit(operator.add, 1, 2)
+        outcomes = await bench.count(2)
+        assert [outcome.done.run_id for outcome in outcomes] == [1, 3]
+
+    with_bench(test)
+
+
+def test_threads_work_side_by_side() -> None:
+    barrier = threading.Barrier(3)
+
+    async def test(bench: Bench) -> None:
+        importlib.import_module(__name__).barrier = barrier
+        for _ in range(3):
+            bench.submit(lambda: importlib.import_module(__name__).barrier.wait(DEADLINE))
+        outcomes: Any = await bench.count(3)
+        assert {outcome.done.thread for outcome in outcomes} == {0, 1, 2}
+
+    with_bench(test, nthreads=3)
+
+
+def test_the_loop_is_woken_once_for_all_outcomes_that_gather() -> None:
+    async def test(bench: Bench) -> None:
+        executor = bench.executor
+        wake_ups = 0
+        call_soon_threadsafe = executor._loop.call_soon_threadsafe
+
+        class CountingLoop:
+            def call_soon_threadsafe(self, function: Any) -> None:
+                nonlocal wake_ups
+                wake_ups += 1
+                call_soon_threadsafe(function)
+
+        executor._loop = CountingLoop()  # type: ignore[assignment]
+        done = threading.Event()
+        importlib.import_module(__name__).done = done
+        executor.submit([(bench.task(operator.add, 0, 0), None) for _ in range(1000)])
+        executor.submit([(bench.task(lambda: importlib.import_module(__name__).done.set()), None)])
+        assert done.wait(DEADLINE)  # the loop does not turn meanwhile
+        assert wake_ups == 1
+        await bench.count(1001)
+        assert len(bench.batches[0]) >= 1000
+        assert wake_ups == len(bench.batches) <= 2
+
+    with_bench(test)
+
+
+def test_the_flight_recorder_knows_what_each_thread_runs() -> None:
+    class Log:
+        def __init__(self) -> None:
+            self.events: list[tuple[str, int, int | None]] = []
+
+        def enter(self, thread: int, run_id: int) -> None:
+            self.events.append(("enter", thread, run_id))
+
+        def leave(self, thread: int) -> None:
+            self.events.append(("leave", thread, None))
+
+    log = Log()
+
+    async def test(bench: Bench) -> None:
+        bench.submit(raise_it, SystemExit())
+        bench.submit(operator.add, 1, 2)
+        await bench.count(2)
+        assert log.events == [("enter", 0, 1), ("leave", 0, None), ("enter", 0, 2), ("leave", 0, None)]
+
+    with_bench(test, recorder=log)
+
+
+def test_an_idle_thread_keeps_no_result_alive() -> None:
+    async def test(bench: Bench) -> None:
+        finished = await bench.outcome(Thing)
+        ref = weakref.ref(finished.value)
+        del finished
+        bench.batches.clear()
+        gc.collect()
+        assert ref() is None
+
+    with_bench(test)
+
+
+def test_a_closed_executor_delivers_nothing_more_and_its_threads_end() -> None:
+    async def test(bench: Bench) -> None:
+        bench.submit(wait_at_gate)
+        bench.submit(operator.add, 1, 2)
+        await asyncio.to_thread(gates.started.wait, DEADLINE)
+        bench.executor.close()
+        bench.executor.close()
+        assert not bench.executor.join(0)
+        gates.open.set()
+        assert await asyncio.to_thread(bench.executor.join, DEADLINE)
+        await asyncio.sleep(0)
+        assert bench.outcomes == []
+
+    with_bench(test)
+
+
+def test_all_threads_are_daemons_so_that_a_hung_task_keeps_nobody_from_leaving() -> None:
+    async def test(bench: Bench) -> None:
+        assert all(thread.daemon for thread in bench.executor._threads)
+
+    with_bench(test)
