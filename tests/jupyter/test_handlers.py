@@ -138,6 +138,8 @@ async def test_a_body_that_is_no_json_is_a_bad_request(api: Api) -> None:
         {"threads_per_worker": 0},
         {"adapt": {"minimum": 3, "maximum": 1}},
         {"kernel_name": "x"},
+        {"memory_limit": "abc"},
+        {"memory_limit": -1},
     ],
 )
 async def test_a_cluster_that_cannot_be_is_refused_at_once(

@@ -71,7 +71,7 @@ class ServerCluster:
         self._on_change = on_change
         self._on_expired = on_expired
         self._first = first
-        self._failure = ""
+        self._failure: Exception | None = None
         self._runs = False
         self._lease: asyncio.TimerHandle | None = None
         self._unsubscribe: Callable[[], None] | None = None
@@ -87,7 +87,7 @@ class ServerCluster:
         """Where it is in its life."""
         if self._close is not None:
             return Status.CLOSED if self._close.done() else Status.CLOSING
-        return Status.FAILED if self._failure else self.engine.status
+        return Status.FAILED if self._failure is not None else self.engine.status
 
     @property
     def usable(self) -> bool:
@@ -122,7 +122,7 @@ class ServerCluster:
             id=self.id,
             name=self.name,
             status=self.status,
-            message=self._failure or view.message,
+            message=view.message if self._failure is None else str(self._failure),
             owner=self.owner,
             dashboard_link=self._dashboard_link if self.status is Status.RUNNING else "",
             capacity=view.capacity if limit is None else min(view.capacity, limit),
@@ -140,12 +140,13 @@ class ServerCluster:
 
         Raises:
             ClusterError: it could not be started; says why.
+            ValueError, TypeError: because of this argument.
         """
         if self._start is None:
             raise ClusterError(f"cluster {self.name!r} was not started")
         await asyncio.wait([self._start])
-        if self._failure:
-            raise ClusterError(self._failure)
+        if self._failure is not None:
+            raise self._failure
         if not self.usable:
             raise ClusterClosedError(f"cluster {self.name!r} was shut down while it started")
 
@@ -182,13 +183,13 @@ class ServerCluster:
             await self.engine.start()
             if self._first is not None:
                 await self.engine.call(self._first)
-        except ClusterError as error:
-            self._fail(str(error))
+        except (ClusterError, ValueError, TypeError) as error:
+            self._fail(error)
         except Exception as error:
             # An engine may come from anybody: what it raises is shown to the user, and must not hang the
             # one who waits.
             logger.exception("The engine of cluster %s broke while it started", self.id)
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(ClusterError(f"{type(error).__name__}: {error}"))
         else:
             self._runs = True
             self._changed_owner()
@@ -204,15 +205,15 @@ class ServerCluster:
             self._unsubscribe()
         await self.engine.close(timeout)
 
-    def _fail(self, message: str) -> None:
-        self._failure = message
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
         self._on_change(self)
 
     def _on_view(self, view: ClusterView) -> None:
         if self._close is not None:
             return
-        if view.status is Status.FAILED and self._runs:
-            self._failure = self._failure or view.message or "the cluster's process ended unexpectedly"
+        if view.status is Status.FAILED and self._runs and self._failure is None:
+            self._failure = ClusterError(view.message or "the cluster's process ended unexpectedly")
         self._on_change(self)
         if view.status is Status.CLOSED:
             # A client of it shut it down: that is as good as here.

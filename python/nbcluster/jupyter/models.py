@@ -13,6 +13,7 @@ import msgspec
 from nbcluster.capacity import Figure
 from nbcluster.commands import Adapt, Scale
 from nbcluster.snapshot import LogLine
+from nbcluster.units import parse_bytes
 
 CLUSTER_ID = "[0-9a-f]{16}"
 """What the id of a cluster looks like: made by the server, never taken from outside."""
@@ -65,6 +66,14 @@ class NewCluster(Body, frozen=True):
     """Run in this kernel's interpreter instead of the server's."""
     path: str = ""
     """A notebook: workers run in its folder, as its kernel does."""
+
+    def __post_init__(self) -> None:
+        """Refuse at once what the engine would refuse when it starts."""
+        limit = self.memory_limit
+        if isinstance(limit, str) and limit != "auto" and not limit.endswith("%"):
+            parse_bytes(limit, "memory_limit")
+        elif isinstance(limit, (int, float)) and limit < 0:
+            raise ValueError(f"memory_limit={limit} is negative")
 
 
 class ChangeCluster(Body, frozen=True):
