@@ -353,7 +353,7 @@ class Cluster:
         return id(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        renderer = type(self).renderer
+        renderer = Cluster.renderer
         return {"text/plain": repr(self)} if renderer is None else renderer(self)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nbcluster.cluster.base import Cluster
-from nbcluster.cluster.notebook import attach_to_server
 from nbcluster.cluster.spec import make_spec
+from nbcluster.engines.attached import attach_to_server
 from nbcluster.engines.native import InProcessEngine
 
 

@@ -30,7 +30,6 @@ from nbcluster.scheduler.state import (
     SchedulerState,
     SchedWorker,
     State,
-    StoryEntry,
 )
 
 
@@ -49,7 +48,7 @@ class Machine:
         counts = task.prefix.counts
         counts[task.state] -= 1
         counts[state] += 1
-        self._state.story.append(StoryEntry(self.now, task.key, task.state, state, self.stimulus))
+        self._state.story.append((self.now, task.key, task.state, state, self.stimulus))
         task.state = state
 
     # --- towards running ---

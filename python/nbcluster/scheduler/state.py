@@ -247,14 +247,8 @@ class Scattering:
     targets: set[WorkerName] = field(default_factory=set)
 
 
-class StoryEntry(NamedTuple):
-    """One transition: what happened to a key, when, and at whose instigation."""
-
-    time: float
-    key: Key
-    start: State
-    finish: State
-    stimulus: str
+Transition = tuple[float, Key, State, State, str]
+"""What happened to a key: when, from which state to which, at whose instigation. A bare tuple, for speed."""
 
 
 class RunRecord(NamedTuple):
@@ -287,7 +281,7 @@ class SchedulerState:
         """Workers on their way out, with the keys that still have to be copied elsewhere."""
         self.inlined: deque[SchedTask] = deque()
         self.inlined_bytes = 0
-        self.story: deque[StoryEntry] = deque(maxlen=settings.story_length)
+        self.story: deque[Transition] = deque(maxlen=settings.story_length)
         self.stream: deque[RunRecord] = deque(maxlen=settings.stream_length)
         self.runs_done = 0
         self.orders = 0

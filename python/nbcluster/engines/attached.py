@@ -19,7 +19,8 @@ class AttachedEngine(RemoteEngine):
         super().__init__("")
         self.name = ""
         self.cluster_id = ""
-        self.dashboard_path = ""
+        self.dashboard_link = ""
+        """A path on the Jupyter server, as the browser sees it."""
         self._endpoint = endpoint
         self._cell = cell
         self._keywords = {name: value for name, value in keywords.items() if value is not None}
@@ -40,7 +41,7 @@ class AttachedEngine(RemoteEngine):
         self._on_close = attachment.close
         self.name = attachment.name
         self.cluster_id = attachment.cluster_id
-        self.dashboard_path = attachment.dashboard_link
+        self.dashboard_link = attachment.dashboard_link
         await super().start()
 
 

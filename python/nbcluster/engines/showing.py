@@ -1,0 +1,19 @@
+"""Fills the port through which a cluster shows itself: clusters know nothing of cards, nor cards of clusters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbcluster.cluster.base import Cluster
+from nbcluster.engines.attached import AttachedEngine
+
+
+def show(cluster: Cluster) -> dict[str, Any]:
+    """A cluster's card, as a MIME bundle."""
+    from nbcluster.widgets import ServerInfo, mimebundle
+
+    engine = cluster.engine
+    server = None
+    if isinstance(engine, AttachedEngine):
+        server = ServerInfo(engine.cluster_id, engine.dashboard_link)
+    return mimebundle(engine, repr(cluster), loop=cluster.loop, server=server)
