@@ -81,7 +81,7 @@ function Known(props: { readonly card: ICard }): ReactElement {
 
 function Live(props: {
   readonly cluster: IClusterView;
-  readonly error: string | null;
+  readonly error: Error | null;
 }): ReactElement {
   const { trans } = useEnvironment();
   const { pending } = useClusters();
@@ -141,7 +141,7 @@ function Live(props: {
         <Owner cluster={cluster} />
         <Actions cluster={cluster} which={['restart', 'shutDown']} />
       </header>
-      {error !== null && <FetchError text={error} />}
+      {error !== null && <FetchError error={error} />}
       <Tabs label={trans.__('Views of the cluster')} tabs={tabs} />
     </div>
   );
@@ -151,7 +151,7 @@ function Frozen(props: {
   readonly id: string;
   readonly cluster: IClusterView | null;
   readonly phase: 'ended' | 'error' | 'loading';
-  readonly error: string | null;
+  readonly error: Error | null;
 }): ReactElement {
   const { trans } = useEnvironment();
   const { id, cluster, phase, error } = props;
@@ -183,7 +183,7 @@ function Frozen(props: {
       {phase === 'loading' && (
         <Notice kind="info">{trans.__('Looking for the cluster…')}</Notice>
       )}
-      {error !== null && <FetchError text={error} />}
+      {error !== null && <FetchError error={error} />}
       {cluster && (
         <div className="nbc-Overview">
           <Figures cluster={cluster} />

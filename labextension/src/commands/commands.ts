@@ -15,6 +15,7 @@ import { refreshIcon } from '@jupyterlab/ui-components';
 import { CommandRegistry } from '@lumino/commands';
 import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
+import { errorText } from '../api/errors';
 import { ICapacity, IClusterView } from '../api/schema';
 import { clusterIcon } from '../icons';
 import { clientSnippet } from '../snippet';
@@ -151,12 +152,8 @@ export function addCommand(
       try {
         return (await options.execute(args)) as unknown;
       } catch (error) {
-        Notification.error(
-          error instanceof Error ? error.message : String(error),
-          {
-            autoClose: 10_000
-          }
-        );
+        const text = errorText(error, environment.trans);
+        Notification.error(text, { autoClose: 10_000 });
         return undefined;
       }
     }

@@ -8,6 +8,7 @@ import {
   useState
 } from 'react';
 
+import { errorText } from '../api/errors';
 import { IClusterView, ILogLine } from '../api/schema';
 import { formatCount, formatTime } from '../format';
 import { LogModel, search } from '../model/logs';
@@ -120,7 +121,7 @@ function LogView(props: {
       </div>
       {error !== null && (
         <Notice kind="error" testId={TestIds.error}>
-          {trans.__('The log cannot be read: %1', error)}
+          {trans.__('The log cannot be read: %1.', errorText(error, trans))}
         </Notice>
       )}
       <div

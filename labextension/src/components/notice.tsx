@@ -1,5 +1,6 @@
 import { ReactElement, ReactNode } from 'react';
 
+import { errorText } from '../api/errors';
 import { TestIds } from '../testids';
 import { useEnvironment } from './environment';
 
@@ -22,14 +23,14 @@ export function Notice(props: {
 }
 
 /** What went wrong while the clusters were fetched, with a way to try again. */
-export function FetchError(props: { readonly text: string }): ReactElement {
+export function FetchError(props: { readonly error: Error }): ReactElement {
   const { trans, clusters } = useEnvironment();
   return (
     <Notice kind="error" testId={TestIds.error}>
       <span>
         {trans.__(
-          'The Jupyter server does not tell about its clusters: %1',
-          props.text
+          'The clusters cannot be looked up: %1.',
+          errorText(props.error, trans)
         )}
       </span>
       <button

@@ -93,10 +93,14 @@ function Adapt(props: { readonly cluster: IClusterView }): ReactElement {
       : run(CommandIDs.adapt, { id: cluster.id, ...limitsOf(limits.value) }));
   };
   const sensible = isSensible(limits.value);
+  const problem = sensible
+    ? ''
+    : trans.__('The first number must not be above the second.');
   const shared = {
     min: 0,
     disabled: !isReady(cluster),
     invalid: !sensible,
+    title: problem,
     onBlur: limits.finish,
     onKeyDown: onEnter(limits.flush)
   };
@@ -137,16 +141,14 @@ function Adapt(props: { readonly cluster: IClusterView }): ReactElement {
           />
         </span>
       </div>
-      {!sensible ? (
-        <p className="nbc-Hint nbc-mod-bad" role="alert">
-          {trans.__('The first number must not be above the second.')}
+      {/* Takes no room: nothing may move away under a click that ends typing. */}
+      <span className="nbc-OnlyHeard" role="alert">
+        {problem}
+      </span>
+      {adaptive?.reason && (
+        <p className="nbc-Hint" data-testid={TestIds.adaptReason}>
+          {adaptive.reason}
         </p>
-      ) : (
-        adaptive?.reason && (
-          <p className="nbc-Hint" data-testid={TestIds.adaptReason}>
-            {adaptive.reason}
-          </p>
-        )
       )}
     </>
   );

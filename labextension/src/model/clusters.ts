@@ -24,7 +24,7 @@ export interface IClustersState {
   /** Oldest first. */
   readonly clusters: readonly IClusterView[];
   /** Why `clusters` is not up to date, or null when it is. */
-  readonly error: string | null;
+  readonly error: Error | null;
   readonly pending: ReadonlyMap<string, Operation>;
 }
 
@@ -235,7 +235,7 @@ export class ClustersModel implements IDisposable {
         this._set({ phase: 'absent', clusters: [], error: null });
         return;
       }
-      this._set({ phase: 'ready', error: message(error) });
+      this._set({ phase: 'ready', error: error as Error });
       throw error;
     }
   }
@@ -295,10 +295,6 @@ export class ClustersModel implements IDisposable {
 /** Milliseconds without news after which somebody who watches wants to ask. */
 const SILENCE_WHILE_ALIVE = 3 * 1000;
 const SILENCE_WHILE_EMPTY = 15 * 1000;
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
 
 export namespace ClustersModel {
   /** How to make a model. */

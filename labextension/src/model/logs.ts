@@ -20,7 +20,7 @@ export interface ILogState {
   readonly filter: ILogFilter;
   /** Whether the first answer for this filter is still awaited. */
   readonly loading: boolean;
-  readonly error: string | null;
+  readonly error: Error | null;
 }
 
 /**
@@ -87,8 +87,7 @@ export class LogModel implements IDisposable {
           more = answer.lines.length === PAGE;
         } // else somebody wants other lines by now
       } catch (error) {
-        const text = error instanceof Error ? error.message : String(error);
-        this._set({ loading: false, error: text });
+        this._set({ loading: false, error: error as Error });
         throw error;
       }
     }

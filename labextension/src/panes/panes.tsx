@@ -129,7 +129,7 @@ function Pane(props: {
       data-testid={testId}
       data-cluster-id={id}
     >
-      {error !== null && <FetchError text={error} />}
+      {error !== null && <FetchError error={error} />}
       {cluster
         ? children(cluster)
         : phase !== 'loading' &&

@@ -67,7 +67,7 @@ function Panel(): ReactElement {
           onClick={() => void run(CommandIDs.refresh)}
         />
       </header>
-      {error !== null && <FetchError text={error} />}
+      {error !== null && <FetchError error={error} />}
       {shown === 'loading' && (
         <p className="nbc-Hint">{trans.__('Looking for clusters…')}</p>
       )}

@@ -104,7 +104,7 @@ describe('ClustersModel', () => {
     await model.ready;
     server.failure = { status: 500, message: 'out of order' };
     await model.refresh();
-    expect(model.state.error).toBe('out of order');
+    expect(model.state.error?.message).toBe('out of order');
     expect(names()).toEqual(['first']);
     server.failure = null;
     await model.refresh();
