@@ -72,19 +72,8 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(home), name)
-    if home.startswith("nbcluster.cluster") or name == "Client":
-        _let_clusters_show_themselves()
     globals()[name] = value
     return value
-
-
-def _let_clusters_show_themselves() -> None:
-    from nbcluster.cluster.base import Cluster
-
-    if Cluster.renderer is None:
-        from nbcluster.engines.showing import show
-
-        Cluster.renderer = staticmethod(show)
 
 
 def __dir__() -> list[str]:

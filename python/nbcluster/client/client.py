@@ -581,12 +581,13 @@ class Client:
 
     def _data_item(self, value: Any, by_content: bool) -> DataItem:
         name = type(value).__name__
-        if self._session.connection.in_process and not by_content:
+        live = self._welcome.live and self._session.connection.in_process
+        if live and not by_content:
             key = f"{name}-{submission.unique_token()}"
             return DataItem(key, Payload.of_live(value), sizeof(value), name)
         payload = dump(value, "data", snapshot=True)
         token = submission.content_token(payload) if by_content else submission.unique_token()
-        if self._session.connection.in_process:
+        if live:
             payload = Payload.of_live(value)
         return DataItem(f"{name}-{token}", payload, sizeof(value), name)
 

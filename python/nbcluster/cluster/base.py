@@ -353,7 +353,7 @@ class Cluster:
         return id(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        renderer = Cluster.renderer
+        renderer = type(self).renderer
         return {"text/plain": repr(self)} if renderer is None else renderer(self)
 
 

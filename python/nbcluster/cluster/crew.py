@@ -39,6 +39,10 @@ class Crew(ABC):
         """Have workers of these names; they join when they are up."""
 
     @abstractmethod
+    def joined(self, name: WorkerName) -> None:
+        """A worker has registered with the scheduler."""
+
+    @abstractmethod
     async def dismiss(self, name: WorkerName) -> None:
         """Stop a worker, and have it no more. Idempotent."""
 

@@ -7,7 +7,8 @@ from typing import Any
 from nbcluster.cluster.base import Cluster
 from nbcluster.cluster.spec import make_spec
 from nbcluster.engines.attached import attach_to_server
-from nbcluster.engines.native import InProcessEngine
+from nbcluster.engines.in_process import InProcessEngine
+from nbcluster.engines.showing import show
 
 
 class LocalCluster(Cluster):
@@ -46,6 +47,8 @@ class LocalCluster(Cluster):
         ...     len(cluster.workers)
         2
     """
+
+    renderer = staticmethod(show)
 
     def __init__(
         self,

@@ -14,51 +14,20 @@ import logging
 import os
 import pickle
 import signal
-import struct
 import sys
 from typing import Any, BinaryIO
 
 import msgspec
 
+from nbcluster.cluster.handover import Failed, Ready, read_body, write_record
 from nbcluster.cluster.runtime import ClusterRuntime
 from nbcluster.cluster.spec import ClusterSpec, make_spec
 from nbcluster.comm.loop import new_event_loop
 from nbcluster.engines.registry import EngineSpec
-from nbcluster.types import Address
 
 logger = logging.getLogger("nbcluster.cluster")
 
-_LENGTH = struct.Struct("<I")
 _CLOSE_TIMEOUT = 8.0
-
-
-class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The cluster runs."""
-
-    address: Address
-    private_address: Address
-    token: bytes
-    dashboard_socket: str
-
-
-class Failed(msgspec.Struct, frozen=True, tag=True):
-    """It does not."""
-
-    kind: str
-    message: str
-
-
-def write_record(stream: BinaryIO, record: msgspec.Struct) -> None:
-    """Write a record, and say first how long it is."""
-    body = msgspec.msgpack.encode(record)
-    stream.write(_LENGTH.pack(len(body)) + body)
-    stream.flush()
-
-
-def read_body(stream: BinaryIO) -> bytes:
-    """Read the bytes of one record; empty if the other side is gone."""
-    head = stream.read(_LENGTH.size)
-    return stream.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
 
 
 def main() -> int:

@@ -99,7 +99,7 @@ class ClusterRuntime:
         self.token = self.directory.token
         self.tasks = TaskOwner(f"cluster {spec.name}")
         stack.push_async_callback(self.tasks.close)
-        self.logs = ClusterLogs(spec, self.directory.path)
+        self.logs = ClusterLogs(self.directory.path, spec.log_level)
         stack.push_async_callback(self.logs.close)
         self.server = SchedulerServer(Welcome(spec.id, spec.name, "", ""), self.token, self)
         await self._listen()
@@ -112,7 +112,9 @@ class ClusterRuntime:
         )
         await self.dashboard.start()
         stack.push_async_callback(self.dashboard.close)
-        self.server.welcome = Welcome(spec.id, spec.name, self.address, self.dashboard.link)
+        self.server.welcome = Welcome(
+            spec.id, spec.name, self.address, self.dashboard.link, live=spec.in_process
+        )
         self.observers = Observers(self.view, lambda: self.server.changes, self.tasks)
         self.adaptive = Adaptive(self)
         stack.push_async_callback(self.adaptive.close)
@@ -271,6 +273,12 @@ class ClusterRuntime:
     def supervised(self, name: WorkerName) -> bool:
         """True if ``worker_exited`` will be called for this worker."""
         return self.crew.supervised and name in self.crew.slots
+
+    def joined(self, name: WorkerName) -> None:
+        """A worker has registered."""
+        self.crew.joined(name)
+        self.logs.book.set_address(name, self.server.core.state.workers[name].address)
+        self.observers.poke()
 
     def retired(self, name: WorkerName) -> None:
         """Nothing would be lost any more: stop it."""

@@ -7,6 +7,7 @@ from typing import Any
 from nbcluster.cluster.base import Cluster
 from nbcluster.cluster.spec import make_spec
 from nbcluster.engines.native import ProcessEngine
+from nbcluster.engines.showing import show
 
 
 class SubprocessCluster(Cluster):
@@ -23,6 +24,8 @@ class SubprocessCluster(Cluster):
         ...     len(cluster.workers)
         2
     """
+
+    renderer = staticmethod(show)
 
     def __init__(
         self,

@@ -53,6 +53,9 @@ class ThreadCrew(Crew):
             local_directory=spec.local_directory or str(runtime.directory.path),
         )
 
+    def joined(self, name: WorkerName) -> None:
+        """Nothing depends on it here."""
+
     async def dismiss(self, name: WorkerName) -> None:
         """Stop a worker."""
         if name in self._names:

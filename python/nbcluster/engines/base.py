@@ -50,6 +50,11 @@ class Engine(ABC):
         """The latest view. Costs nothing; at most a second old while anybody is subscribed."""
 
     @property
+    def dashboard_socket(self) -> str:
+        """The Unix socket of its dashboard, for who shows it to others; ``""`` if there is none."""
+        return ""
+
+    @property
     def access(self) -> Access:
         """The best way in for a client of this process.
 

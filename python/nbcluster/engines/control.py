@@ -9,31 +9,40 @@ from typing import Any
 from nbcluster.comm.base import Connection
 from nbcluster.comm.transports import connect
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
+from nbcluster.engines.base import OnView
 from nbcluster.errors import ClusterClosedError
 from nbcluster.protocol.calls import Calls
 from nbcluster.protocol.messages import Answered, Call, CallFailed, Pushed, Stopping, ToClient, Welcome
-from nbcluster.snapshot import ClusterView
 from nbcluster.types import Address, Role
+
+OnEnd = Callable[[str, bool], None]
 
 
 class ControlLink:
     """One link with role ``control``. Made by :meth:`open`, on the loop that it then lives on."""
 
-    def __init__(self, connection: Connection, on_view: Callable[[ClusterView], None]) -> None:
+    def __init__(self, connection: Connection, on_view: OnView, on_end: OnEnd) -> None:
         self.closed_because = ""
         self._connection = connection
         self._on_view = on_view
+        self._on_end = on_end
         self._calls = Calls()
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
 
     @classmethod
-    async def open(
-        cls, address: Address, token: bytes, on_view: Callable[[ClusterView], None], timeout: float
-    ) -> ControlLink:
-        """Connect, and wait for the scheduler's greeting."""
+    async def open(cls, address: Address, token: bytes, on_view: OnView, on_end: OnEnd, timeout: float) -> ControlLink:
+        """Connect, and wait for the scheduler's greeting.
+
+        Args:
+            address: the cluster's.
+            token: the cluster's.
+            on_view: called with every view that the cluster pushes.
+            on_end: called once, with the reason, and whether the link was lost rather than closed.
+            timeout: seconds.
+        """
         connection = await connect(address, role=Role.CONTROL, token=token, incoming=ToClient, timeout=timeout)
-        link = cls(connection, on_view)
+        link = cls(connection, on_view, on_end)
         connection.start(link)
         await asyncio.wait_for(asyncio.shield(link._welcome), timeout)
         return link
@@ -91,9 +100,9 @@ class ControlLink:
 
     def lost(self, error: Exception | None) -> None:
         """The link has ended."""
-        self._end(f"its process is gone ({error or 'the link was closed'})")
+        self._end(f"its process is gone ({error or 'the link was closed'})", lost=error is not None)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, *, lost: bool = False) -> None:
         if self.closed_because:
             return
         self.closed_because = reason
@@ -102,3 +111,4 @@ class ControlLink:
         if not self._welcome.done():
             self._welcome.set_exception(gone)
         self._ended.set()
+        self._on_end(reason, lost)

@@ -1,4 +1,7 @@
-"""Our own engine, in its three places: this process, a process of its own, or somewhere that is running already."""
+"""Our own engine where it does not run in this process: in one that this one starts, or somewhere already.
+
+A Jupyter server imports this module: what runs a cluster stays out of it (``in_process`` has that).
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ import asyncio
 import contextlib
 import functools
 import io
+import signal
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import IO
 
 import msgspec
 
-from nbcluster.cluster.process import Failed, Ready, read_body, write_record
-from nbcluster.cluster.runtime import ClusterRuntime
+from nbcluster.cluster.handover import Failed, Ready, read_body, write_record
 from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.comm.credentials import find_token
+from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import AnyAnswer, AnyCommand, Close
 from nbcluster.engines.base import Access, Engine, OnView
 from nbcluster.engines.control import ControlLink
@@ -28,59 +32,13 @@ from nbcluster.types import Address, Status
 
 CONNECT_TIMEOUT = 30.0
 _VIEW_INTERVAL = 1.0
+_LAST_WORDS = 4000
+"""Characters of what a process said that are worth repeating when it ends."""
 
 
 def create(spec: EngineSpec) -> Engine:
     """An engine for whoever asks the registry: a cluster in a process of its own, which opens the keywords."""
     return ProcessEngine(spec)
-
-
-class InProcessEngine(Engine):
-    """Scheduler and supervisor on the running event loop of this process."""
-
-    def __init__(self, spec: ClusterSpec) -> None:
-        self._runtime = ClusterRuntime(spec)
-        self._last: ClusterView | None = None
-
-    @property
-    def address(self) -> Address:
-        """Where clients connect."""
-        return self._runtime.address
-
-    @property
-    def status(self) -> Status:
-        """Where it is in its life."""
-        return self._runtime.status
-
-    @property
-    def view(self) -> ClusterView:
-        """A fresh view; after the end, the last one."""
-        if self.status in (Status.STARTING, Status.RUNNING) and hasattr(self._runtime, "crew"):
-            return self._runtime.view()
-        return self._last or _blank(self._runtime.spec, self.status)
-
-    @property
-    def access(self) -> Access:
-        """The way in from this process."""
-        return Access(self._runtime.inproc_address, self._runtime.token)
-
-    async def start(self) -> None:
-        """Start everything here."""
-        await self._runtime.start()
-
-    async def call(self, command: AnyCommand) -> AnyAnswer:
-        """Carry out a command."""
-        return await self._runtime.call(command)
-
-    def subscribe(self, on_view: OnView, interval: float = 1.0) -> Callable[[], None]:
-        """Have views after changes."""
-        return self._runtime.observe(on_view, interval)
-
-    async def close(self, timeout: float = 10.0) -> None:
-        """End everything."""
-        if self.status == Status.RUNNING:
-            self._last = msgspec.structs.replace(self._runtime.view(), status=Status.CLOSED, workers=[])
-        await self._runtime.close()
 
 
 class RemoteEngine(Engine):
@@ -102,9 +60,11 @@ class RemoteEngine(Engine):
         self._token = token
         self._on_close = on_close
         self._status = Status.CREATED
-        self._view: ClusterView | None = None
+        self._message = ""
+        self._view = ClusterView(id="", name="", status=Status.CREATED)
         self._link: ControlLink | None = None
         self._observers: list[OnView] = []
+        self._tasks = TaskOwner("a cluster's engine")
 
     @property
     def address(self) -> Address:
@@ -114,17 +74,15 @@ class RemoteEngine(Engine):
     @property
     def status(self) -> Status:
         """Where it is in its life."""
-        if self._link is not None and self._link.closed_because:
-            return Status.CLOSED
         return self._status
 
     @property
     def view(self) -> ClusterView:
-        """The latest view that was pushed."""
-        view = self._view or ClusterView(id="", name="", status=self.status, address=self._address)
-        if self.status == Status.CLOSED:
-            return msgspec.structs.replace(view, status=Status.CLOSED, workers=[])
-        return view
+        """The latest view that was pushed; after the end it has no workers."""
+        message = self._message or self._view.message
+        ended = self._status in (Status.CLOSED, Status.FAILED)
+        workers = [] if ended else self._view.workers
+        return msgspec.structs.replace(self._view, status=self._status, message=message, workers=workers)
 
     @property
     def access(self) -> Access:
@@ -137,19 +95,45 @@ class RemoteEngine(Engine):
         self._status = Status.STARTING
         if self._token is None:
             self._token = find_token(self._address)
-        self._link = await ControlLink.open(self._address, self._token, self._viewed, CONNECT_TIMEOUT)
+        await self._connect(self._address, self._token)
+
+    async def _connect(self, address: Address, token: bytes) -> None:
+        self._link = await ControlLink.open(address, token, self._viewed, self._link_ended, CONNECT_TIMEOUT)
         await self._link.subscribe(_VIEW_INTERVAL)
         self._status = Status.RUNNING
+        self._tell()
 
     def _viewed(self, view: ClusterView) -> None:
         self._view = view
+        if self._status == Status.RUNNING:
+            self._tell()
+
+    def _tell(self) -> None:
+        view = self.view
         for observer in list(self._observers):
             observer(view)
+
+    def _link_ended(self, reason: str, lost: bool) -> None:
+        """Called once, whoever ended the link. Only a loss that nobody here asked for is a failure."""
+        if lost and self._status in (Status.STARTING, Status.RUNNING):
+            self._status = Status.FAILED
+            self._tasks.start(self._report_loss(reason), "report a loss")
+        elif self._status != Status.CLOSING:
+            self._status = Status.CLOSED
+            self._tell()
+
+    async def _report_loss(self, reason: str) -> None:
+        self._message = await self._explain_loss(reason)
+        self._tell()
+
+    async def _explain_loss(self, reason: str) -> str:
+        """Why the cluster is gone, for people."""
+        return f"the cluster is gone: {reason}"
 
     async def call(self, command: AnyCommand) -> AnyAnswer:
         """Have it carry out a command."""
         if self._link is None:
-            raise ClusterClosedError("the cluster is not connected")
+            raise ClusterClosedError(f"the cluster is {self._status}")
         return await self._link.call(command)
 
     def subscribe(self, on_view: OnView, interval: float = 1.0) -> Callable[[], None]:
@@ -159,44 +143,44 @@ class RemoteEngine(Engine):
 
     async def detach(self) -> None:
         """Let go of it; it goes on."""
-        link, self._link = self._link, None
         self._status = Status.CLOSED
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        link, self._link = self._link, None
         if link is not None:
             await link.close()
+        await self._tasks.close()
         if self._on_close is not None:
             await self._on_close()
 
     async def close(self, timeout: float = 10.0) -> None:
         """End it, wherever it runs."""
-        if self._link is not None and not self._link.closed_because:
-            with contextlib.suppress(ClusterClosedError, CommError):
-                await self._link.call(Close(reason="its owner closed it"))
-                await asyncio.wait_for(self._link.wait_ended(), timeout)
+        await self._ask_to_close(timeout)
         await self.detach()
 
+    async def _ask_to_close(self, timeout: float) -> None:
+        if self._link is not None and not self._link.closed_because:
+            with contextlib.suppress(ClusterClosedError, CommError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._ask(self._link), timeout)
 
-class ProcessEngine(Engine):
+    @staticmethod
+    async def _ask(link: ControlLink) -> None:
+        await link.call(Close(reason="its owner closed it"))
+        await link.wait_ended()
+
+
+class ProcessEngine(RemoteEngine):
     """Scheduler, supervisor and dashboard in a process of their own, which ends with this one."""
 
     def __init__(self, spec: ClusterSpec | EngineSpec) -> None:
+        super().__init__("")
         self._spec = spec
-        self._status = Status.CREATED
         self._process: subprocess.Popen[bytes] | None = None
-        self._remote: RemoteEngine | None = None
+        self._errors: IO[bytes] | None = None
         self._ready: Ready | None = None
-        self._pending: list[tuple[OnView, float]] = []
-
-    @property
-    def address(self) -> Address:
-        """Where clients connect; ``""`` before the start."""
-        return self._ready.address if self._ready is not None else ""
-
-    @property
-    def status(self) -> Status:
-        """Where it is in its life."""
-        if self._status == Status.RUNNING and self._remote is not None:
-            return self._remote.status
-        return self._status
+        requested = spec.n_workers if isinstance(spec, ClusterSpec) else 0
+        self._view = ClusterView(id=spec.id, name=spec.name, status=Status.CREATED, requested=requested)
 
     @property
     def pid(self) -> int:
@@ -209,13 +193,6 @@ class ProcessEngine(Engine):
         return "" if self._ready is None else self._ready.dashboard_socket
 
     @property
-    def view(self) -> ClusterView:
-        """The latest view."""
-        if self._remote is None:
-            return _blank(self._spec, self._status)
-        return msgspec.structs.replace(self._remote.view, status=self.status)
-
-    @property
     def access(self) -> Access:
         """The way in."""
         assert self._ready is not None
@@ -224,27 +201,27 @@ class ProcessEngine(Engine):
     async def start(self) -> None:
         """Start the process, and wait until its first workers are there."""
         self._status = Status.STARTING
+        self._message = "Starting the cluster's process"
+        self._tell()
         loop = asyncio.get_running_loop()
-        with tempfile.TemporaryFile() as errors:
-            try:
-                self._ready = await loop.run_in_executor(None, functools.partial(self._launch, errors))
-            except BaseException:
-                self._status = Status.FAILED
-                await loop.run_in_executor(None, self._end, 0.0)
-                raise
-        self._remote = RemoteEngine(self._ready.private_address, self._ready.token)
-        await self._remote.start()
-        for on_view, interval in self._pending:
-            self._remote.subscribe(on_view, interval)
-        self._status = Status.RUNNING
+        try:
+            self._ready = ready = await loop.run_in_executor(None, self._launch)
+            self._message = ""
+            self._address = ready.address
+            await self._connect(ready.private_address, ready.token)
+        except BaseException as error:
+            self._status, self._message = Status.FAILED, str(error)
+            await loop.run_in_executor(None, self._end, 0.0)
+            raise
 
-    def _launch(self, errors: Any) -> Ready:
+    def _launch(self) -> Ready:
         spec = self._spec
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it is read when the process ends, whenever that is)
         self._process = process = subprocess.Popen(
             [spec.executable, "-m", "nbcluster.cluster.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=self._errors,
             cwd=spec.cwd,
             env=spec.environment,
             start_new_session=True,
@@ -256,38 +233,38 @@ class ProcessEngine(Engine):
         body = read_body(process.stdout)
         process.stdout.close()
         if not body:
-            errors.seek(0)
-            said = errors.read().decode(errors="replace").strip()[-4000:]
             raise ClusterError(
-                f"{spec.executable} -m nbcluster.cluster.process ended with code {process.wait()} before the "
-                f"cluster was up; is nbcluster installed there? It said:\n{said or '(nothing)'}"
+                f"{spec.executable} -m nbcluster.cluster.process {describe_exit(process.wait())} before the "
+                f"cluster was up; is nbcluster installed there? {self._last_words()}"
             )
         answer = msgspec.msgpack.decode(body, type=Ready | Failed)
         if isinstance(answer, Failed):
             raise named_error(answer.kind, f"the cluster could not be started: {answer.message}")
         return answer
 
-    async def call(self, command: AnyCommand) -> AnyAnswer:
-        """Have it carry out a command."""
-        if self._remote is None:
-            raise ClusterClosedError(f"the cluster {self._spec.name!r} is {self._status}")
-        return await self._remote.call(command)
+    async def _explain_loss(self, reason: str) -> str:
+        assert self._process is not None
+        wait = functools.partial(self._process.wait, 2.0)
+        try:
+            code = await asyncio.get_running_loop().run_in_executor(None, wait)
+        except subprocess.TimeoutExpired:
+            return await super()._explain_loss(reason)
+        return f"the cluster's process {describe_exit(code)}. {self._last_words()}"
 
-    def subscribe(self, on_view: OnView, interval: float = 1.0) -> Callable[[], None]:
-        """Have views as they are pushed."""
-        if self._remote is not None:
-            return self._remote.subscribe(on_view, interval)
-        entry = (on_view, interval)
-        self._pending.append(entry)
-        return lambda: self._pending.remove(entry) if entry in self._pending else None
+    def _last_words(self) -> str:
+        assert self._errors is not None
+        end = self._errors.seek(0, io.SEEK_END)
+        self._errors.seek(max(0, end - _LAST_WORDS))
+        said = self._errors.read().decode(errors="replace").strip()
+        return f"It said:\n{said}" if said else "It said nothing."
 
     async def close(self, timeout: float = 10.0) -> None:
         """End the process and everything below it."""
         if self._status in (Status.CLOSING, Status.CLOSED):
             return
         self._status = Status.CLOSING
-        if self._remote is not None:
-            await self._remote.close(timeout)
+        await self._ask_to_close(timeout)
+        await self._let_go()
         await asyncio.get_running_loop().run_in_executor(None, self._end, timeout)
         self._status = Status.CLOSED
 
@@ -305,9 +282,15 @@ class ProcessEngine(Engine):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._errors is not None:
+            self._errors.close()
 
 
-def _blank(spec: ClusterSpec | EngineSpec, status: Status) -> ClusterView:
-    """What is known before anything runs."""
-    requested = spec.n_workers if isinstance(spec, ClusterSpec) else 0
-    return ClusterView(id=spec.id, name=spec.name, status=status, requested=requested)
+def describe_exit(code: int) -> str:
+    """How a process ended, without a subject: ``"was killed by SIGKILL"``."""
+    if code >= 0:
+        return f"ended with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbcluster.cluster.base import Cluster
-from nbcluster.engines.attached import AttachedEngine
+if TYPE_CHECKING:
+    from nbcluster.cluster.base import Cluster
 
 
 def show(cluster: Cluster) -> dict[str, Any]:
-    """A cluster's card, as a MIME bundle."""
+    """A cluster's card, as a MIME bundle. What makes it is imported by the first one."""
+    from nbcluster.engines.attached import AttachedEngine
     from nbcluster.widgets import ServerInfo, mimebundle
 
     engine = cluster.engine

@@ -231,6 +231,8 @@ class Welcome(Message):
     cluster_name: str
     address: Address
     dashboard_link: str
+    live: bool = False
+    """All workers live in the scheduler's process: a client that does too may send live objects."""
 
 
 class KeysDone(Message):

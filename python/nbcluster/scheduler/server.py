@@ -74,6 +74,9 @@ class Ports(Protocol):
     def supervised(self, name: WorkerName) -> bool:
         """True if ``worker_exited`` will be called for this worker."""
 
+    def joined(self, name: WorkerName) -> None:
+        """A worker has registered."""
+
     def retired(self, name: WorkerName) -> None:
         """This worker may be stopped: nothing will be lost."""
 
@@ -220,6 +223,7 @@ class SchedulerServer:
         self._workers[registration.name] = session
         logger.info("Worker %s joined from %s", registration.name, registration.address)
         self.handle(WorkerJoined(registration))
+        self._ports.joined(registration.name)
         self._announce_change()
 
     def worker_left(self, session: _WorkerSession, event: WorkerLeft) -> None:

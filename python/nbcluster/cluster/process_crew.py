@@ -1,0 +1,95 @@
+"""Workers in processes of their own, under a supervisor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nbcluster import capacity
+from nbcluster.cluster.crew import Crew, Slot
+from nbcluster.cluster.sizing import memory_per_worker
+from nbcluster.supervisor.forking import Zygote
+from nbcluster.supervisor.interpreter import Interpreter
+from nbcluster.supervisor.plain import PlainStarter
+from nbcluster.supervisor.process import Starter
+from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
+from nbcluster.types import RunId, WorkerName
+from nbcluster.worker.config import WorkerConfig
+
+if TYPE_CHECKING:
+    from nbcluster.cluster.runtime import ClusterRuntime
+
+
+class ProcessCrew(Crew):
+    """What a supervisor is told, by a cluster, and the other way round."""
+
+    supervised = True
+
+    def __init__(self, runtime: ClusterRuntime) -> None:
+        self._runtime = runtime
+        self._total_memory = int(capacity.memory().value)
+        self._supervisor = Supervisor(self._make_starter, self, runtime.logs.book)
+
+    def _make_starter(self) -> Starter:
+        spec = self._runtime.spec
+        interpreter = Interpreter(
+            executable=spec.executable, cwd=spec.cwd, environ=spec.environment, sys_path=spec.sys_path
+        )
+        return Zygote(interpreter) if sys.platform == "linux" else PlainStarter(interpreter)
+
+    async def start(self) -> None:
+        """Start the zygote."""
+        await self._supervisor.open()
+
+    def hire(self, names: Iterable[WorkerName]) -> None:
+        """Have workers of these names."""
+        self._supervisor.start(names)
+
+    def joined(self, name: WorkerName) -> None:
+        """A worker has registered with the scheduler."""
+        self._supervisor.joined(name)
+
+    async def dismiss(self, name: WorkerName) -> None:
+        """Stop a worker."""
+        await self._supervisor.stop(name)
+
+    async def restart(self) -> None:
+        """Replace all workers by new ones."""
+        await self._supervisor.restart()
+
+    @property
+    def slots(self) -> dict[WorkerName, Slot]:
+        """What the supervisor knows of each."""
+        return {name: Slot(*view) for name, view in self._supervisor.slots.items()}
+
+    async def close(self) -> None:
+        """Stop all workers and the zygote."""
+        await self._supervisor.close()
+
+    # --- the supervisor's port ---
+
+    def worker_spec(self, name: WorkerName) -> WorkerSpec:
+        """What to start: its share of the memory is that of this moment."""
+        runtime, spec = self._runtime, self._runtime.spec
+        config = WorkerConfig(
+            scheduler=runtime.private_address,
+            name=name,
+            listen=runtime.worker_address(name),
+            nthreads=spec.threads_per_worker,
+            memory_limit=self.worker_limit(name),
+            resources=spec.resources,
+            local_directory=spec.local_directory or str(runtime.directory.path),
+        )
+        return WorkerSpec(msgspec.msgpack.encode(config), runtime.token)
+
+    def worker_limit(self, name: WorkerName) -> int | None:
+        """An even split is made anew whenever the number of workers changes."""
+        workers = max(1, len(self._runtime.requested))
+        return memory_per_worker(self._runtime.spec.memory_limit, self._total_memory, workers)
+
+    def worker_exited(self, name: WorkerName, pid: int, cause: str, running: frozenset[RunId], log: str) -> None:
+        """A worker's process ended."""
+        self._runtime.worker_exited(name, pid, cause, running, log)
