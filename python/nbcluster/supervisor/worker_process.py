@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from nbcluster.supervisor import records
 from nbcluster.supervisor.descendants import MARK_VARIABLE
 
 _PR_SET_PDEATHSIG = 1
@@ -60,6 +61,7 @@ def set_up(name: str, mark: str) -> None:
         _prctl(_PR_SET_NAME, f"nbc {name}"[:15].encode())
         _be_first_when_memory_is_short()
     use_text_streams()
+    records.log_to_stderr()
     reseed()
 
 

@@ -1,0 +1,227 @@
+"""Watching how much memory workers use, and ending the one that breaks its limit before the machine suffers.
+
+    resident memory of the worker, every 0.1 to 0.2 s ──▶ below 70 %: fine
+                                                     └──▶ else: what the worker and all it started really use
+
+Resident memory is cheap to read and counts too much: pages that a worker shares with the zygote that it was
+forked from, and with the processes that read its results. So before anybody is ended, such pages are counted in
+equal parts with those who share them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import psutil
+
+from nbcluster.supervisor import descendants
+from nbcluster.types import WorkerName
+from nbcluster.units import format_bytes
+
+CLOSE = 0.7
+"""Share of the limit above which memory is counted exactly."""
+TERMINATE = 0.95
+"""Share of the limit at which a worker is asked to end; at the limit itself it is killed."""
+PATIENCE = 0.5
+"""Seconds that it has for ending when it was asked to."""
+FAST, SLOW = 0.1, 0.2
+"""Seconds between two looks, depending on whether any worker is above half of its limit."""
+_TREE_INTERVAL = 2.0
+"""Seconds between two searches for processes that tasks have started: a look at all processes is not free."""
+
+
+class Watched(Protocol):
+    """What a worker's process can be told."""
+
+    pid: int
+
+    def terminate(self) -> None:
+        """End, please."""
+
+    def kill(self) -> None:
+        """End."""
+
+
+class _Gauge:
+    """Reads the memory and the CPU time of one process, cheaply: two reads of open files."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._files = [os.open(f"/proc/{pid}/{name}", os.O_RDONLY) for name in ("statm", "stat")]
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._tick = 1.0 / os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> int:
+        return int(os.pread(self._files[0], 128, 0).split()[1]) * self._page
+
+    def cpu_seconds(self) -> float:
+        fields = os.pread(self._files[1], 1024, 0).rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * self._tick
+
+    def close(self) -> None:
+        for fd in self._files:
+            os.close(fd)
+
+
+class _PortableGauge:
+    """The same where there is no ``/proc``."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+
+    def resident(self) -> int:
+        try:
+            return int(self._process.memory_info().rss)
+        except psutil.Error as error:
+            raise ProcessLookupError(str(error)) from error
+
+    def cpu_seconds(self) -> float:
+        try:
+            times = self._process.cpu_times()
+        except psutil.Error as error:
+            raise ProcessLookupError(str(error)) from error
+        return float(times.user + times.system)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Entry:
+    def __init__(self, process: Watched, limit: Callable[[], int | None]) -> None:
+        self.process = process
+        self.limit = limit
+        self.gauge: _Gauge | _PortableGauge = (
+            _Gauge(process.pid) if sys.platform == "linux" else _PortableGauge(process.pid)
+        )
+        self.children: list[int] = []
+        self.memory = 0
+        self.cpu = 0.0
+        self.cpu_sample = (time.monotonic(), self.gauge.cpu_seconds())
+        self.breach = ""
+        self.asked_at: float | None = None
+
+
+class MemoryMonitor:
+    """Watches the workers of one cluster, on its event loop."""
+
+    def __init__(self) -> None:
+        self._entries: dict[WorkerName, _Entry] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_tree = 0.0
+
+    def watch(self, name: WorkerName, process: Watched, limit: Callable[[], int | None]) -> None:
+        """Watch a worker; ``limit`` is asked each time, for it changes when the cluster is scaled."""
+        try:
+            self._entries[name] = _Entry(process, limit)
+        except (OSError, psutil.Error):
+            return  # it has ended already, and whoever waits for that will know
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FAST, self._look)
+
+    def forget(self, name: WorkerName) -> str:
+        """Watch it no more. Returns why it was ended, if it was, as in "was killed at …"."""
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return ""
+        entry.gauge.close()
+        return entry.breach
+
+    def memory(self, name: WorkerName) -> int:
+        """Bytes that a worker uses, with all that its tasks started; 0 if it is not watched."""
+        entry = self._entries.get(name)
+        return 0 if entry is None else entry.memory
+
+    def cpu(self, name: WorkerName) -> float:
+        """How busy a worker is, in per cent of one core."""
+        entry = self._entries.get(name)
+        return 0.0 if entry is None else entry.cpu
+
+    def close(self) -> None:
+        """Watch nothing any more. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for name in list(self._entries):
+            self.forget(name)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if sys.platform == "linux" and now >= self._next_tree:
+            self._find_children(now)
+        fast = False
+        for entry in self._entries.values():
+            try:
+                fast |= self._check(entry, now)
+            except OSError:
+                continue  # it has just ended
+        if self._entries:
+            self._timer = asyncio.get_running_loop().call_later(FAST if fast else SLOW, self._look)
+        else:
+            self._timer = None
+
+    def _check(self, entry: _Entry, now: float) -> bool:
+        """Look at one worker; True if it should be looked at again soon."""
+        memory = entry.gauge.resident() + sum(_resident(pid) for pid in entry.children)
+        since, before = entry.cpu_sample
+        if now - since >= 1.0:
+            seconds = entry.gauge.cpu_seconds()
+            entry.cpu = 100.0 * (seconds - before) / (now - since)
+            entry.cpu_sample = (now, seconds)
+        limit = entry.limit()
+        if limit is None:
+            entry.memory = memory
+            return False
+        if memory > CLOSE * limit:
+            memory = sum(_used(pid) for pid in (entry.process.pid, *entry.children))
+        entry.memory = memory
+        if memory > TERMINATE * limit:
+            self._end(entry, memory, limit, now)
+        return memory > limit / 2
+
+    def _end(self, entry: _Entry, memory: int, limit: int, now: float) -> None:
+        if not entry.breach:
+            entry.breach = f"was killed at {format_bytes(memory)} of its limit of {format_bytes(limit)}"
+        if memory >= limit or (entry.asked_at is not None and now - entry.asked_at >= PATIENCE):
+            entry.process.kill()
+        elif entry.asked_at is None:
+            entry.asked_at = now
+            entry.process.terminate()
+
+    def _find_children(self, now: float) -> None:
+        table = descendants.look()
+        for entry in self._entries.values():
+            family = descendants.descendants(table, [entry.process.pid])
+            entry.children = sorted(family - {entry.process.pid})
+        some = any(entry.children for entry in self._entries.values())
+        self._next_tree = now + (_TREE_INTERVAL / 4 if some else _TREE_INTERVAL)
+
+
+def _resident(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0  # gone
+
+
+def _used(pid: int) -> int:
+    """Memory of its own, and a fair share of what it shares; files in memory can be dropped and do not count."""
+    if sys.platform != "linux":
+        try:
+            return int(psutil.Process(pid).memory_full_info().uss)
+        except psutil.Error:
+            return 0
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            lines = file.read().splitlines()[1:]
+    except OSError:
+        return _resident(pid)  # an old kernel, or it is not ours to look at
+    sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(b":") for line in lines)}
+    if b"Pss_Anon" not in sizes:
+        return 1024 * (sizes.get(b"Private_Clean", 0) + sizes.get(b"Private_Dirty", 0))
+    return 1024 * (sizes[b"Pss_Anon"] + sizes[b"Pss_Shmem"] + sizes.get(b"SwapPss", 0))
