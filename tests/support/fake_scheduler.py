@@ -100,6 +100,8 @@ async def fake_scheduler(address: str = "inproc://") -> AsyncIterator[FakeSchedu
         yield scheduler
     finally:
         await listener.close()
+        if scheduler.heard.batches:
+            await scheduler.link.close()
 
 
 @asynccontextmanager

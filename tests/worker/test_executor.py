@@ -101,9 +101,13 @@ def _closed_gates() -> None:
     gates.__init__()  # type: ignore[misc]
 
 
+def here() -> Any:
+    """This module, found by name: what travels by value takes copies of its globals along."""
+    return importlib.import_module(__name__)
+
+
 def wait_at_gate() -> None:
-    # by name: a test module travels by value if it is not importable, and its globals with it
-    importlib.import_module(__name__).gates.wait()
+    here().gates.wait()
 
 
 class Thing:
@@ -383,9 +387,9 @@ def test_threads_work_side_by_side() -> None:
     barrier = threading.Barrier(3)
 
     async def test(bench: Bench) -> None:
-        importlib.import_module(__name__).barrier = barrier
+        here().barrier = barrier
         for _ in range(3):
-            bench.submit(lambda: importlib.import_module(__name__).barrier.wait(DEADLINE))
+            bench.submit(lambda: here().barrier.wait(DEADLINE))
         outcomes: Any = await bench.count(3)
         assert {outcome.done.thread for outcome in outcomes} == {0, 1, 2}
 
@@ -406,9 +410,9 @@ def test_the_loop_is_woken_once_for_all_outcomes_that_gather() -> None:
 
         executor._loop = CountingLoop()  # type: ignore[assignment]
         done = threading.Event()
-        importlib.import_module(__name__).done = done
+        here().done = done
         executor.submit([(bench.task(operator.add, 0, 0), None) for _ in range(1000)])
-        executor.submit([(bench.task(lambda: importlib.import_module(__name__).done.set()), None)])
+        executor.submit([(bench.task(lambda: here().done.set()), None)])
         assert done.wait(DEADLINE)  # the loop does not turn meanwhile
         assert wake_ups == 1
         await bench.count(1001)

@@ -227,18 +227,20 @@ def test_what_a_task_prints_arrives_before_its_result(tmp_path: Path, capsys: py
         print("no newline", end="")
 
     async def main() -> None:
-        async with fake_scheduler(f"unix://{tmp_path}/s.sock") as scheduler:
-            async with worker_of(scheduler, tmp_path, capture_output=True):
-                await scheduler.result(scheduler.submit(speak, key="speak"))
-                outputs = scheduler.all(TaskOutput)
-                texts = {
-                    stream: "".join(output.text for output in outputs if output.stream == stream)
-                    for stream in ("stdout", "stderr")
-                }
-                assert texts == {"stdout": "one 2\nno newline", "stderr": "problem\n"}
-                assert {output.key for output in outputs} == {"speak"}
-                kinds = [type(message) for message in scheduler.heard.messages]
-                assert max(i for i, kind in enumerate(kinds) if kind is TaskOutput) < kinds.index(TasksDone)
+        async with (
+            fake_scheduler(f"unix://{tmp_path}/s.sock") as scheduler,
+            worker_of(scheduler, tmp_path, capture_output=True),
+        ):
+            await scheduler.result(scheduler.submit(speak, key="speak"))
+            outputs = scheduler.all(TaskOutput)
+            texts = {
+                stream: "".join(output.text for output in outputs if output.stream == stream)
+                for stream in ("stdout", "stderr")
+            }
+            assert texts == {"stdout": "one 2\nno newline", "stderr": "problem\n"}
+            assert {output.key for output in outputs} == {"speak"}
+            kinds = [type(message) for message in scheduler.heard.messages]
+            assert max(i for i, kind in enumerate(kinds) if kind is TaskOutput) < kinds.index(TasksDone)
 
     real = sys.stdout
     run("uvloop", main())
