@@ -3,8 +3,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+import pytest
 
 from nbcluster.supervisor.forking import Zygote
 from nbcluster.supervisor.logs import LogBook
@@ -12,9 +15,11 @@ from nbcluster.supervisor.policy import RestartPolicy, RestartSettings
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
 from nbcluster.types import Status, WorkerName
-from tests.supervisor.starters import FAKE_WORKER, STARTERS, TOKEN, is_running, run, surroundings
+from tests.supervisor.starters import FAKE_WORKER, TOKEN, is_running, run, surroundings
 from tests.support.eventually import soon
 from tests.support.fake_worker import configure
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="zygotes are for Linux")
 
 WAIT = "print('up'); time.sleep(600)"
 
@@ -40,7 +45,7 @@ class Port:
 @asynccontextmanager
 async def supervising(port: Port, settings: RestartSettings | None = None) -> AsyncIterator[tuple[Supervisor, LogBook]]:
     def make_starter() -> Starter:
-        return STARTERS[-1](surroundings(), FAKE_WORKER)
+        return Zygote(surroundings(), FAKE_WORKER)
 
     book = LogBook()
     supervisor = Supervisor(make_starter, port, book, RestartPolicy(settings))

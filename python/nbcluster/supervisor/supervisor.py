@@ -215,11 +215,15 @@ class Supervisor:
     def _wake_at(self, when: float) -> None:
         now = time.monotonic()
         if self._wake is not None:
-            if now < self._wake_time <= when:
+            if self._wake_time <= when:
                 return
             self._wake.cancel()
         self._wake_time = when
-        self._wake = asyncio.get_running_loop().call_later(when - now, self._decide, TimePassed())
+        self._wake = asyncio.get_running_loop().call_later(when - now, self._time_passed)
+
+    def _time_passed(self) -> None:
+        self._wake = None
+        self._decide(TimePassed())
 
     # --- one process ---
 
