@@ -179,6 +179,7 @@ class ProcessEngine(RemoteEngine):
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._ready: Ready | None = None
+        self._abandoned = False
         requested = spec.n_workers if isinstance(spec, ClusterSpec) else 0
         self._view = ClusterView(id=spec.id, name=spec.name, status=Status.CREATED, requested=requested)
 
@@ -210,6 +211,7 @@ class ProcessEngine(RemoteEngine):
             self._address = ready.address
             await self._connect(ready.private_address, ready.token)
         except BaseException as error:
+            self._abandoned = True
             self._status, self._message = Status.FAILED, str(error)
             await loop.run_in_executor(None, self._end, 0.0)
             raise
@@ -228,7 +230,9 @@ class ProcessEngine(RemoteEngine):
         )
         assert isinstance(process.stdin, io.BufferedWriter)
         assert isinstance(process.stdout, io.BufferedReader)
-        with contextlib.suppress(BrokenPipeError):  # then it has said why on stderr
+        if self._abandoned:
+            process.stdin.close()  # nobody wants it any more: it ends at once
+        with contextlib.suppress(BrokenPipeError, ValueError):  # then it has said why on stderr, or is not wanted
             write_record(process.stdin, spec)
         body = read_body(process.stdout)
         process.stdout.close()
