@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from nbcluster import snapshot
+from nbcluster.dashboard.pages import PAGES
 from nbcluster.jupyter import events, models
 from nbcluster.jupyter.models import AdaptBody, Capacity, ChangeCluster, LogsAnswer, NewCluster, ScaleBody
 from nbcluster.snapshot import ClusterView
@@ -53,6 +54,7 @@ def generate() -> str:
         _constant("SCHEMA_VERSION", snapshot.SCHEMA_VERSION, "The version of this schema."),
         _constant("CLUSTER_ID", models.CLUSTER_ID, "A pattern: what the id of a cluster looks like."),
         _constant("EVENT_ID", events.EVENT_ID, "Names the Jupyter events that tell about clusters."),
+        _pages(),
     ]
     for name, schema in components.items():
         record = _record(name)
@@ -74,11 +76,19 @@ def _constant(name: str, value: object, doc: str) -> str:
     return f"{_comment(doc)}export const {name} = {_literal(value)};\n"
 
 
+def _pages() -> str:
+    lines = [f"  {_property(page.path.lstrip('/'))}: {_literal(page.title)}" for page in PAGES]
+    doc = _comment("The dashboard's pages: the last part of their addresses, and their titles.")
+    return f"{doc}export const DASHBOARD_PAGES = {{\n" + ",\n".join(lines) + "\n} as const;\n"
+
+
+def _property(name: str) -> str:
+    return name if name.isidentifier() else _literal(name)
+
+
 def _union(enum: type[Enum]) -> str:
     values = [f"  | {_literal(member.value)}" for member in enum]
-    return (
-        f"{_comment(inspect.getdoc(enum) or '')}export type {enum.__name__} =\n" + "\n".join(values) + ";\n"
-    )
+    return f"{_comment(inspect.getdoc(enum) or '')}export type {enum.__name__} =\n" + "\n".join(values) + ";\n"
 
 
 def _interface(record: type, schema: Schema, all_present: bool) -> str:

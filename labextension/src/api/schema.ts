@@ -10,6 +10,17 @@ export const CLUSTER_ID = '[0-9a-f]{16}';
 /** Names the Jupyter events that tell about clusters. */
 export const EVENT_ID = 'urn:nbcluster:events:cluster:v1';
 
+/**
+ * The dashboard's pages: the last part of their addresses, and their titles.
+ */
+export const DASHBOARD_PAGES = {
+  status: 'Status',
+  'individual-task-stream': 'Task stream',
+  'individual-progress': 'Progress',
+  'individual-workers-memory': 'Bytes per worker',
+  'individual-nprocessing': 'Tasks processing per worker'
+} as const;
+
 /** A whole cluster at one moment. */
 export interface IClusterView {
   readonly id: string;

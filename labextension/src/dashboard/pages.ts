@@ -1,10 +1,13 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { TranslationBundle } from '@jupyterlab/translation';
 
-/** The pages of the dashboard, by the last part of their address. */
-export const PAGES = ['status'] as const;
+import { DASHBOARD_PAGES } from '../api/schema';
 
-export type Page = (typeof PAGES)[number];
+/** A page of the dashboard, by the last part of its address. */
+export type Page = keyof typeof DASHBOARD_PAGES;
+
+/** The pages of the dashboard, in their order. */
+export const PAGES = Object.keys(DASHBOARD_PAGES) as readonly Page[];
 
 /** Whether something names a page of the dashboard. */
 export function isPage(value: unknown): value is Page {
@@ -12,10 +15,7 @@ export function isPage(value: unknown): value is Page {
 }
 
 export function pageTitle(page: Page, trans: TranslationBundle): string {
-  const titles: Readonly<Record<Page, string>> = {
-    status: trans.__('Status')
-  };
-  return titles[page];
+  return trans.__(DASHBOARD_PAGES[page]);
 }
 
 /**
