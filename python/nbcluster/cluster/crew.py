@@ -18,6 +18,8 @@ class Slot(NamedTuple):
     last_exit: str = ""
     memory: int = 0
     cpu: float = 0.0
+    memory_limit: int | None = None
+    """At this moment: an even split changes with the number of workers."""
 
 
 class Crew(ABC):

@@ -63,7 +63,7 @@ class ProcessCrew(Crew):
     @property
     def slots(self) -> dict[WorkerName, Slot]:
         """What the supervisor knows of each."""
-        return {name: Slot(*view) for name, view in self._supervisor.slots.items()}
+        return {name: Slot(*view, self.worker_limit(name)) for name, view in self._supervisor.slots.items()}
 
     async def close(self) -> None:
         """Stop all workers and the zygote."""

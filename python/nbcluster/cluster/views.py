@@ -49,6 +49,7 @@ def worker_views(runtime: ClusterRuntime) -> list[WorkerView]:
                 view,
                 memory=slot.memory or view.memory,
                 cpu=slot.cpu or view.cpu,
+                memory_limit=slot.memory_limit,
                 restarts=slot.restarts,
                 last_exit=slot.last_exit,
             )
@@ -61,6 +62,7 @@ def worker_views(runtime: ClusterRuntime) -> list[WorkerView]:
                 status=status,
                 pid=slot.pid,
                 nthreads=runtime.spec.threads_per_worker,
+                memory_limit=slot.memory_limit,
                 restarts=slot.restarts,
                 last_exit=slot.last_exit,
             )
