@@ -25,6 +25,7 @@ from nbcluster.cluster.crew import Crew
 from nbcluster.cluster.logbook import ClusterLogs
 from nbcluster.cluster.observers import Observers, OnView
 from nbcluster.cluster.process_crew import ProcessCrew
+from nbcluster.cluster.scaling import Load
 from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.cluster.thread_crew import ThreadCrew
 from nbcluster.cluster.views import make_view
@@ -112,9 +113,7 @@ class ClusterRuntime:
         )
         await self.dashboard.start()
         stack.push_async_callback(self.dashboard.close)
-        self.server.welcome = Welcome(
-            spec.id, spec.name, self.address, self.dashboard.link, live=spec.in_process
-        )
+        self.server.welcome = Welcome(spec.id, spec.name, self.address, self.dashboard.link, live=spec.in_process)
         self.observers = Observers(self.view, lambda: self.server.changes, self.tasks)
         self.adaptive = Adaptive(self)
         stack.push_async_callback(self.adaptive.close)
@@ -291,6 +290,23 @@ class ClusterRuntime:
         self.observers.poke()
 
     # --- views ---
+
+    def load(self) -> Load:
+        """How it is doing, for adapting."""
+        tasks = self.server.task_counts
+        workers = self.server.worker_views
+        limits = [worker.memory_limit for worker in workers]
+        return Load(
+            workers=len(self.requested),
+            threads=self.spec.threads_per_worker,
+            occupancy=self.server.occupancy,
+            running=tasks.processing,
+            waiting=tasks.queued,
+            done=tasks.done,
+            kept=tasks.memory,
+            stored=sum(worker.stored for worker in workers),
+            memory=None if None in limits else sum(limit or 0 for limit in limits),
+        )
 
     def view(self) -> ClusterView:
         """The cluster as it is now."""
