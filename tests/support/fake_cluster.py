@@ -1,16 +1,14 @@
-"""A cluster that is nothing but its control links: it answers calls with whatever views, runs and lines it was given.
-
-`python -m tests.support.fake_cluster` shows a lively one's dashboard, for looking at.
-"""
+"""A cluster that is nothing but its control links: it answers calls with the views, runs and lines it was given."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
+from nbcluster.comm.base import Connection, Listener
+from nbcluster.comm.transports import listen
 from nbcluster.commands import (
     AnyAnswer,
     AnyCommand,
@@ -22,8 +20,6 @@ from nbcluster.commands import (
     TaskStream,
     View,
 )
-from nbcluster.comm.base import Connection, Listener
-from nbcluster.comm.transports import listen
 from nbcluster.protocol.messages import Answered, Call, CallFailed, Pushed, Welcome
 from nbcluster.snapshot import ClusterView, LogLine, TaskRecord, WorkerView
 from nbcluster.types import Address, Role, Status
@@ -66,8 +62,6 @@ class FakeCluster:
         self.lines: list[LogLine] = []
         self.calls: list[AnyCommand] = []
         self.address = address
-        self.called = asyncio.Event()
-        """Set by each call; clear it to wait for the next."""
         self._links: set[_Link] = set()
         self._listener: Listener | None = None
 
@@ -109,18 +103,6 @@ class FakeCluster:
         for record in records:
             self.records.append(replace(record, number=len(self.records) + 1))
 
-    async def wait_for(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
-        """Wait until something is true that changes with calls and links."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        while not condition():
-            if asyncio.get_running_loop().time() > deadline:
-                raise AssertionError(f"not within {timeout:g} s; calls so far: {self.calls}")
-            self.called.clear()
-            try:
-                await asyncio.wait_for(self.called.wait(), 0.05)
-            except asyncio.TimeoutError:
-                pass
-
     def _connected(self, connection: Connection) -> None:
         link = _Link(self, connection)
         self._links.add(link)
@@ -130,12 +112,10 @@ class FakeCluster:
     def left(self, link: _Link) -> None:
         """A manager's link ended."""
         self._links.discard(link)
-        self.called.set()
 
     def answer(self, link: _Link, command: AnyCommand) -> AnyAnswer:
         """Carry out a command, or raise."""
         self.calls.append(command)
-        self.called.set()
         if isinstance(command, Subscribe):
             link.subscribed = True
             return View(cluster=self.view)
@@ -144,9 +124,7 @@ class FakeCluster:
         if isinstance(command, GetTaskStream):
             return TaskStream(records=[r for r in self.records if r.number > command.after][-command.limit :])
         if isinstance(command, GetLogs):
-            wanted = [
-                line for line in self.lines if command.worker is None or line.worker == command.worker
-            ]
+            wanted = [line for line in self.lines if command.worker is None or line.worker == command.worker]
             return Logs(lines=wanted[-command.limit :])
         raise ValueError(f"a fake cluster does not know {command}")
 

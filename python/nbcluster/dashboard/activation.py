@@ -168,13 +168,13 @@ class DashboardActivator:
 
     async def _run(self) -> tuple[int, str]:
         """Run the process until it ends. Returns its exit code and what it said last."""
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 (asyncio's own would want to hear of all children's ends)
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=[listening.fileno() for listening in self._sockets],
-            cwd=self._directory,  # an empty one: files beside a notebook must not stand in for modules
+            cwd=self._directory,  # ours alone: a file beside a notebook must not stand in for a module
             env=_environment(),
             start_new_session=True,  # Ctrl-C is for the user's program
         )

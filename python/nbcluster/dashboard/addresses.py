@@ -43,8 +43,8 @@ class Endpoint:
 def parse(address: DashboardAddress) -> list[Endpoint]:
     """Read a ``dashboard_address``.
 
-    ``None`` is no endpoint at all; ``":8787"`` and ``8787`` are on the loopback interface, and so is any address without
-    a host; ``""`` and ``":0"`` take any free port; ``"a:1,b:2"`` and a list are several endpoints.
+    ``None`` is no endpoint at all; ``":8787"`` and ``8787`` are on the loopback interface, and so is any address
+    without a host; ``""`` and ``":0"`` take any free port; ``"a:1,b:2"`` and a list are several endpoints.
 
     Raises:
         ValueError, TypeError: it is no such thing; says what is allowed.

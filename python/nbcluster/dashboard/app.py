@@ -84,9 +84,7 @@ class DashboardApplication(BokehTornado):
         """Where pages find BokehJS: beside themselves."""
         return Resources(mode="server", root_url="", path_versioner=StaticHandler.append_version)
 
-    def find_handler(
-        self, request: httputil.HTTPServerRequest, **options: Any
-    ) -> httputil.HTTPMessageDelegate:
+    def find_handler(self, request: httputil.HTTPServerRequest, **options: Any) -> Any:
         """Route a request that may come in; called by the HTTP server for each one."""
         connection = _socket(request)
         refusal = self._gate.refusal(connection, request.headers.get("Host", ""))

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nbcluster import errors
-from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.comm.base import Connection
+from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.errors import ClusterError, CommClosedError, TimeoutError
 from nbcluster.protocol.messages import Answered, Call, CallFailed, Pushed
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from nbcluster.commands import AnyAnswer, GetLogs, GetTaskStream, GetView, Logs, Subscribe, TaskStream, View
 from nbcluster.dashboard.cluster_link import ClusterLink, OpenLink
@@ -38,9 +39,7 @@ class Feed:
         interval: seconds between updates.
     """
 
-    def __init__(
-        self, link: ClusterLink, open_link: OpenLink, source: Source, interval: float = INTERVAL
-    ) -> None:
+    def __init__(self, link: ClusterLink, open_link: OpenLink, source: Source, interval: float = INTERVAL) -> None:
         self.source = source
         self._link = link
         self._open_link = open_link
@@ -143,11 +142,12 @@ def _report(task: asyncio.Task[None]) -> None:
         asyncio.get_running_loop().call_exception_handler(context)
 
 
-async def _next(views: asyncio.Queue[AnyAnswer], ended: asyncio.Future[bool]) -> AnyAnswer:
+async def _next(views: asyncio.Queue[AnyAnswer], ended: asyncio.Future[Any]) -> AnyAnswer:
     """The latest view; older ones that wait are skipped."""
     waiting = asyncio.ensure_future(views.get())
+    either: list[asyncio.Future[Any]] = [waiting, ended]
     try:
-        await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
             raise CommError("the link to the cluster ended")
         answer = waiting.result()

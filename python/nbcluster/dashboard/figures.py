@@ -32,9 +32,7 @@ def counts(view: ClusterView) -> dict[str, Any]:
         "tasks": sum(tasks[state] for state in STATES),
         "unrunnable": view.tasks.no_worker,
         **tasks,
-        "prefixes": [
-            {"name": display(prefix.name), **msgspec.to_builtins(prefix.counts)} for prefix in view.prefixes
-        ],
+        "prefixes": [{"name": display(prefix.name), **msgspec.to_builtins(prefix.counts)} for prefix in view.prefixes],
     }
 
 

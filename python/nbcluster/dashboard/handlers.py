@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.embed.util import RenderItem
 from bokeh.server.views.doc_handler import DocHandler
-from bokeh.server.views.session_handler import SessionHandler
 from bokeh.server.views.static_handler import StaticHandler
 from bokeh.server.views.ws import WSHandler
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler
@@ -22,6 +20,10 @@ from nbcluster.dashboard.text import clock, display, format_bytes, format_count
 from nbcluster.types import WorkerName
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from bokeh.server.session import ServerSession
+
     from nbcluster.dashboard.app import DashboardApplication
 
 HERE = Path(__file__).parent
@@ -48,13 +50,15 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+QUIET = ("INFO", "STDOUT")
+"""Lines of these need no mention of their level."""
 MOST_LINES = 1000
 
 
 class Guarded(RequestHandler):
     """Sends the headers that keep a browser from doing what we never ask for."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD")
+    SUPPORTED_METHODS: tuple[str, ...] = ("GET", "HEAD")
 
     @property
     def dashboard(self) -> DashboardApplication:
@@ -66,18 +70,20 @@ class Guarded(RequestHandler):
         for name, value in HEADERS.items():
             self.set_header(name, value)
 
-    def head(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
-        """The same as ``get``; tornado leaves out the body."""
-        return cast("Awaitable[None] | None", self.get(*args, **kwargs))
-
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say what went wrong in plain text."""
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(f"{status_code}: {self._reason}\n")
 
-    def up(self, levels: int = 0) -> str:
-        """The relative way from this page to the dashboard's root."""
-        return "../" * levels
+
+class Answer(Guarded):
+    """Something that is made up on the spot."""
+
+    async def head(self, *args: str, **kwargs: str) -> None:
+        """The same as ``get``; tornado leaves out the body."""
+        answer = self.get(*args, **kwargs)
+        if answer is not None:
+            await answer
 
 
 class Refused(Guarded):
@@ -104,7 +110,7 @@ class Absent(Guarded):
         raise HTTPError(404)
 
 
-class Root(Guarded):
+class Root(Answer):
     """``/`` leads to the first page."""
 
     def get(self) -> None:
@@ -120,7 +126,7 @@ class Root(Guarded):
         self.redirect(page + query)
 
 
-class PageHandler(Guarded, DocHandler):  # type: ignore[misc]  # Bokeh's handlers are not typed
+class PageHandler(Answer, DocHandler):
     """A page of plots: opens a session, and tells the page's script how to reach it."""
 
     async def get(self, *args: str, **kwargs: str) -> None:
@@ -130,7 +136,7 @@ class PageHandler(Guarded, DocHandler):  # type: ignore[misc]  # Bokeh's handler
             return
         page = self._page()
         theme = asked_theme(self.request.arguments)
-        session = await SessionHandler.get_session(self)
+        session = await cast("Awaitable[ServerSession]", self.get_session())
         roots = RenderItem(token=session.token, roots=session.document.roots).to_json()["root_ids"]
         view = self.dashboard.feed.source.view or await self.dashboard.feed.view()
         self.set_header("Cache-Control", "no-store")
@@ -154,7 +160,7 @@ class PageHandler(Guarded, DocHandler):  # type: ignore[misc]  # Bokeh's handler
         return next(page for page in PAGES if page.path == path)
 
 
-class LiveHandler(WSHandler):  # type: ignore[misc]  # Bokeh's handlers are not typed
+class LiveHandler(WSHandler):
     """The websocket that plots are updated through."""
 
     def check_origin(self, origin: str) -> bool:
@@ -162,23 +168,15 @@ class LiveHandler(WSHandler):  # type: ignore[misc]  # Bokeh's handlers are not 
         return same_origin(origin, self.request.headers.get("Host", ""), self.request.protocol)
 
 
-class BokehFiles(Guarded, StaticHandler):  # type: ignore[misc]  # Bokeh's handlers are not typed
+class BokehFiles(Guarded, StaticHandler):
     """BokehJS, from the installed package."""
-
-    def head(self, path: str) -> Awaitable[None]:
-        """Tornado's own."""
-        return StaticFileHandler.head(self, path)
 
 
 class OurFiles(Guarded, StaticFileHandler):
     """Our scripts and styles."""
 
-    def head(self, path: str) -> Awaitable[None]:  # type: ignore[override]
-        """Tornado's own."""
-        return StaticFileHandler.head(self, path)
 
-
-class Health(Guarded):
+class Health(Answer):
     """Whether the dashboard works."""
 
     def get(self) -> None:
@@ -187,7 +185,7 @@ class Health(Guarded):
         self.write("ok")
 
 
-class IndividualPlots(Guarded):
+class IndividualPlots(Answer):
     """Which plots can be embedded one by one."""
 
     def get(self) -> None:
@@ -195,7 +193,7 @@ class IndividualPlots(Guarded):
         self.write(individual_plots())
 
 
-class Counts(Guarded):
+class Counts(Answer):
     """The cluster in figures: for pages whose websocket is blocked, and for scripts."""
 
     async def get(self) -> None:
@@ -204,7 +202,7 @@ class Counts(Guarded):
         self.write(figures.counts(await self.dashboard.feed.view()))
 
 
-class Metrics(Guarded):
+class Metrics(Answer):
     """The same figures as Prometheus reads them."""
 
     async def get(self) -> None:
@@ -213,7 +211,7 @@ class Metrics(Guarded):
         self.write(figures.metrics(await self.dashboard.feed.view()))
 
 
-class WorkersPage(Guarded):
+class WorkersPage(Answer):
     """All workers in a table."""
 
     async def get(self) -> None:
@@ -254,7 +252,15 @@ class LogsPage(WorkersPage):
             raise HTTPError(404, reason="There is no such worker now")
         lines = await feed.logs(worker=names.get(wanted), level=level or None, limit=MOST_LINES)
         self.render_info(
-            "logs.html", "Logs", view=view, lines=lines, level=level, worker=wanted, levels=LEVELS, names=names
+            "logs.html",
+            "Logs",
+            view=view,
+            lines=lines,
+            level=level,
+            worker=wanted,
+            levels=LEVELS,
+            quiet=QUIET,
+            names=names,
         )
 
 

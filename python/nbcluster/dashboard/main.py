@@ -84,7 +84,8 @@ async def serve(settings: DashboardSettings) -> str:
 def main() -> None:
     """Run; what it logs goes to standard error, and so into the cluster's log."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("tornado.access").setLevel(logging.ERROR)  # a page not found is the visitor's affair
+    for noise in ("tornado.access", "bokeh"):  # pages not found and visitors who leave are no news
+        logging.getLogger(noise).setLevel(logging.ERROR)
     settings = read(sys.stdin.buffer)
     loop = new_event_loop()
     asyncio.set_event_loop(loop)

@@ -15,7 +15,7 @@ from nbcluster.snapshot import PrefixView, TaskCounts
 
 MOST_ROWS = 8
 
-PARTS = ("in memory", "released", "failed", "running", "waiting")
+PARTS = ("in memory", "released", "failed", "processing", "waiting")
 """From left to right. "Released" tasks finished and their results are no longer wanted."""
 
 ALPHAS = (1.0, 0.62, 1.0, 0.34, 0.0)
@@ -80,9 +80,9 @@ class PrefixProgress:
         columns: Columns = {name: [] for name in names}
         for y, one in enumerate(shown):
             done = 0
-            for name, count, alpha in zip(PARTS, one.parts, ALPHAS):
+            for name, count, alpha in zip(PARTS, one.parts, ALPHAS, strict=True):
                 if count:
-                    took = f"{format_duration(one.mean_duration)} on average" if one.mean_duration else "–"
+                    took = f"{format_duration(one.mean_duration)} on average" if one.mean_duration else ""
                     columns["y"].append(y)
                     columns["left"].append(done / one.total)
                     columns["right"].append((done + count) / one.total)

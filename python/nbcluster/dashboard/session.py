@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
@@ -33,7 +34,7 @@ class Session:
     """The plots of one document, from the visit until its websocket has been gone for a while."""
 
     def __init__(self, document: Document, page: Page, feed: Feed) -> None:
-        context = document.session_context
+        context: Any = document.session_context
         arguments = context.request.arguments if context is not None and context.request else {}
         theme = asked_theme(arguments)
         self._document = document

@@ -45,6 +45,8 @@ class Source:
         """Show this view from now on."""
         self.view = view
         self._progress.update(view.prefixes)
+        for prefix in view.prefixes:  # in the scheduler's order, not in that of completion
+            self._hues[prefix.name]
         self._stream.set_threads((worker.name, worker.nthreads) for worker in view.workers)
 
     def add_records(self, records: Sequence[TaskRecord]) -> None:
@@ -62,9 +64,7 @@ class Source:
     def memory(self) -> Bars:
         """Bytes per worker: results, the rest of the process, the limit."""
         workers = self._workers()
-        columns: Columns = {
-            name: [] for name in ("y", "stored", "memory", "limit", "near", "worker", "of", "results")
-        }
+        columns: Columns = {name: [] for name in ("y", "stored", "memory", "limit", "near", "worker", "of", "results")}
         for y, worker in enumerate(workers):
             limit = worker.memory_limit
             memory = max(worker.memory, worker.stored)
@@ -98,7 +98,7 @@ class Source:
             "y": list(range(len(workers))),
             "executing": executing,
             "processing": [worker.processing for worker in workers],
-            "waiting": [worker.processing - running for worker, running in zip(workers, executing)],
+            "waiting": [worker.processing - running for worker, running in zip(workers, executing, strict=True)],
             "worker": [_title(worker) for worker in workers],
             "done": [format_count(worker.done) for worker in workers],
         }

@@ -148,7 +148,7 @@ class StreamWindow:
             middle = self._milliseconds((block.start + block.stop) / 2)
             columns["cross"].append(middle if block.failed else float("nan"))
             columns["task"].append(
-                display(block.key) if block.count == 1 else f"{display(block.prefix)} × {block.count}"
+                display(block.key) if block.count == 1 else f"{display(block.prefix)}, {block.count} runs"
             )
             mean = format_duration(block.busy / block.count)
             took = mean if block.count == 1 else f"{mean} each"

@@ -39,6 +39,14 @@ def format_bytes(n: float) -> str:
     return f"{_three_digits(n)} {_UNITS[unit]}" if unit else f"{n:.0f} B"
 
 
+def byte_ticks(end: float, most: int = 4) -> dict[float, str]:
+    """At most so many round figures from 0 to ``end``, a power of two apart, and how they are written."""
+    step = 1
+    while end / step >= most:
+        step *= 2
+    return {float(tick): format_bytes(tick) for tick in range(0, int(end) + 1, step)}
+
+
 def format_duration(seconds: float) -> str:
     """``format_duration(0.0015)`` is ``"1.5 ms"``; minutes and hours from 100 s on, e.g. ``"2 min 5 s"``."""
     if seconds < 0.0009995:

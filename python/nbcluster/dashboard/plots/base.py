@@ -1,7 +1,7 @@
 """What all plots share: a figure in the page's colours, rows with names, tooltips that only ever hold plain text.
 
-A figure has a note for the page around it in its ``tags``: whether it is empty (the page then says what will appear), the
-caption that stands beside its title, and the cluster's state in one line.
+A figure has a note for the page around it in its ``tags``: whether it is empty (the page then says what will appear),
+the caption that stands beside its title, and the cluster's state in one line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from bokeh.core.properties import value
 from bokeh.core.property.vectorization import Field
-from bokeh.models import Axis, ColumnDataSource, FixedTicker, GlyphRenderer, HoverTool, Range1d
+from bokeh.models import Axis, ColumnDataSource, FixedTicker, HoverTool, Range1d
+from bokeh.models.renderers import DataRenderer
 from bokeh.plotting import figure
 from bokeh.transform import linear_cmap
 
@@ -36,7 +37,11 @@ class Plot(ABC):
     """Pairs of CSS class and meaning."""
 
     def __init__(self, theme: Theme, **options: Any) -> None:
-        self.figure = new_figure(theme, name=self.slug, **options)
+        self.values = Range1d(start=0, end=1)
+        """The stretch of the value axis, or of time, that is shown."""
+        self.lanes = Range1d(start=0.5, end=-0.5)
+        """The rows that are shown: downwards from 0."""
+        self.figure = new_figure(theme, name=self.slug, x_range=self.values, y_range=self.lanes, **options)
         self._rows: tuple[tuple[str, ...], int] | None = None
 
     @abstractmethod
@@ -54,16 +59,15 @@ class Plot(ABC):
         if self._rows == (rows := (tuple(labels), least)):
             return
         self._rows = rows
-        self.figure.y_range.update(start=max(len(labels), least) - 0.5, end=-0.5)
+        self.lanes.update(start=max(len(labels), least) - 0.5, end=-0.5)
         step = -(-len(labels) // MOST_LABELS) or 1
         named = {y: label for y, label in enumerate(labels) if label and y % step == 0}
         update_axes(self.figure.yaxis, ticker=FixedTicker(ticks=list(named)), major_label_overrides=named)
 
     def show_values(self, start: float, end: float) -> None:
         """Show this stretch of the value axis."""
-        values = self.figure.x_range
-        if (values.start, values.end) != (start, end):
-            values.update(start=start, end=end)
+        if (self.values.start, self.values.end) != (start, end):
+            self.values.update(start=start, end=end)
 
 
 def new_figure(theme: Theme, *, tools: str = "", **options: Any) -> figure:
@@ -72,7 +76,6 @@ def new_figure(theme: Theme, *, tools: str = "", **options: Any) -> figure:
         tools=tools,
         toolbar_location=None,
         sizing_mode="stretch_both",
-        y_range=Range1d(0.5, -0.5),
         min_border=4,
         outline_line_color=None,
         background_fill_color=theme.panel,
@@ -100,7 +103,7 @@ def update_axes(axes: Iterable[Axis], **properties: Any) -> None:
 
 
 def place_toolbar(plot: figure) -> None:
-    """Show the few tools there are, and only while the pointer is over the plot."""
+    """Show the few tools there are, and only while the pointer is over the plot; the page lifts them to the title."""
     plot.toolbar_location = "above"
     plot.toolbar.update(logo=None, autohide=True)
 
@@ -121,9 +124,9 @@ def set_data(source: ColumnDataSource, columns: Columns) -> None:
         source.data = columns
 
 
-def add_tooltip(plot: figure, renderers: list[GlyphRenderer], *rows: tuple[str, str]) -> None:
+def add_tooltip(plot: figure, renderer: DataRenderer, *rows: tuple[str, str]) -> None:
     """Show these rows beside the pointer.
 
     They are pairs of label and column, never an HTML template: BokehJS puts such values into the page as text.
     """
-    plot.add_tools(HoverTool(renderers=renderers, tooltips=list(rows), visible=False))
+    plot.add_tools(HoverTool(renderers=[renderer], tooltips=list(rows), show_arrow=False, visible=False))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter, Range1d
+from typing import Any
+
+from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter
 
 from nbcluster.dashboard.plots.base import Plot, add_tooltip, set_data, text_style, update_axes
 from nbcluster.dashboard.source import Source
@@ -18,13 +20,13 @@ class Processing(Plot):
 
     slug = "nprocessing"
     title = "Tasks processing per worker"
-    empty = "No workers yet – their tasks will appear here."
+    empty = "No workers yet. Their tasks will appear here."
     legend = (("accent", "running"), ("accent-soft", "next on this worker"))
 
     def __init__(self, theme: Theme) -> None:
-        super().__init__(theme, x_range=Range1d(0, LEAST_TASKS))
+        super().__init__(theme)
         self._bars = ColumnDataSource({name: [] for name in COLUMNS})
-        common = {"y": "y", "height": 0.66, "line_color": None, "source": self._bars}
+        common: dict[str, Any] = {"y": "y", "height": 0.66, "line_color": None, "source": self._bars}
         tasks = self.figure.hbar(left=0, right="processing", fill_color=theme.accent_soft, **common)
         self.figure.hbar(left=0, right="executing", fill_color=theme.accent, **common)
         self.figure.text(
@@ -37,7 +39,7 @@ class Processing(Plot):
             **text_style(theme, text_font_size="11px"),
         )
         rows = ("worker", "@worker"), ("running", "@executing"), ("next", "@waiting"), ("done", "@done")
-        add_tooltip(self.figure, [tasks], *rows)
+        add_tooltip(self.figure, tasks, *rows)
         update_axes(
             self.figure.xaxis,
             ticker=BasicTicker(min_interval=1, desired_num_ticks=5, num_minor_ticks=0),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bokeh.models import ColumnDataSource, Range1d
+from typing import Any
+
+from bokeh.models import ColumnDataSource
 
 from nbcluster.dashboard.plots.base import Plot, add_tooltip, hue_colour, set_data, text_style
 from nbcluster.dashboard.source import Source
@@ -20,17 +22,17 @@ class Progress(Plot):
 
     slug = "progress"
     title = "Progress"
-    empty = "No tasks yet – their progress will appear here, a bar for each function."
+    empty = "No tasks yet. Their progress will appear here, a bar for each function."
     legend = (
         ("solid", "in memory"),
         ("soft", "released"),
-        ("faint", "running"),
+        ("faint", "processing"),
         ("track", "waiting"),
         ("failed", "failed"),
     )
 
     def __init__(self, theme: Theme) -> None:
-        super().__init__(theme, x_range=Range1d(0, 1))
+        super().__init__(theme)
         self.figure.axis.visible = False
         self.figure.grid.visible = False
         self._names = ColumnDataSource({"text_y": [], "bar_y": [], "name": [], "count": []})
@@ -49,11 +51,11 @@ class Progress(Plot):
             hatch_scale=6,
             source=self._parts,
         )
-        written = {"y": "text_y", "text_baseline": "middle", "source": self._names}
+        written: dict[str, Any] = {"y": "text_y", "text_baseline": "middle", "source": self._names}
         self.figure.text(x=0, text="name", **written, **text_style(theme))
         counts = text_style(theme, text_color=theme.muted, text_align="right")
         self.figure.text(x=1, text="count", **written, **counts)
-        add_tooltip(self.figure, [parts], ("function", "@task"), ("tasks", "@state"), ("time", "@took"))
+        add_tooltip(self.figure, parts, ("function", "@task"), ("tasks", "@state"), ("time", "@took"))
 
     def update(self, source: Source) -> None:
         """Show the present rounds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bokeh.events import Event, RangesUpdate, Reset
-from bokeh.models import ColumnDataSource, DatetimeTickFormatter, Range1d
+from bokeh.models import ColumnDataSource, DatetimeTickFormatter
 
 from nbcluster.dashboard.plots.base import Plot, add_tooltip, hue_colour, place_toolbar, update_axes
 from nbcluster.dashboard.source import Source
@@ -19,12 +19,10 @@ class TaskStream(Plot):
 
     slug = "task-stream"
     title = "Task stream"
-    empty = "No tasks yet – they will appear here as they run, a row for each worker thread."
+    empty = "No tasks yet. They will appear here as they run, a row for each worker thread."
 
     def __init__(self, theme: Theme) -> None:
-        super().__init__(
-            theme, x_axis_type="datetime", x_range=Range1d(0, 1), tools="xpan,xwheel_zoom,reset"
-        )
+        super().__init__(theme, x_axis_type="datetime", tools="xpan,xwheel_zoom,reset")
         self._cursor: tuple[int, int] | None = None
         self._span = (0.0, 1.0)
         self._follows = True
@@ -44,7 +42,7 @@ class TaskStream(Plot):
             x="cross", y="y", marker="x", size=7, line_color=theme.panel, line_width=1.5, source=self._runs
         )
         rows = ("task", "@task"), ("took", "@took"), ("worker", "@worker"), ("result", "@result")
-        add_tooltip(self.figure, [runs], *rows)
+        add_tooltip(self.figure, runs, *rows)
         place_toolbar(self.figure)
         update_axes(self.figure.xaxis, formatter=_clock_ticks())
         self.figure.on_event(RangesUpdate, self._moved)
@@ -57,7 +55,7 @@ class TaskStream(Plot):
         if news.replace:
             self._runs.data = news.columns
         elif news.columns["y"]:
-            self._runs.stream(news.columns, rollover=news.limit)
+            self._runs.stream({**news.columns}, rollover=news.limit)
         self.name_rows(news.rows)
         self.tell_page(news.empty, news.caption, source.summary())
         if self._span != news.span:
@@ -70,7 +68,7 @@ class TaskStream(Plot):
         end = max(end, start + SHORTEST)
         margin = (end - start) * 0.01
         start, end = start - margin, end + margin
-        self.figure.x_range.update(start=start, end=end, reset_start=start, reset_end=end)
+        self.values.update(start=start, end=end, reset_start=start, reset_end=end)
 
     def _moved(self, event: Event) -> None:
         """Somebody looks closer at something: leave them alone."""
