@@ -454,12 +454,13 @@ class Client:
             if ready is not None:
                 return finish(ready)
         seconds = _seconds(timeout)
-        try:
-            return self._sync(self._collect, (state,), True, then=finish, timeout=seconds)
-        except TimeoutError:
-            if state.status != PENDING:
-                raise
-            raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}") from None
+        if not self.asynchronous and not self._loop_thread.is_current:
+            if not state.wait_in_thread(seconds):
+                raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}")
+            ready = _payloads_at_hand((state,))
+            if ready is not None:
+                return finish(ready)
+        return self._sync(self._collect, (state,), True, then=finish, timeout=seconds)
 
     async def _await_result(self, future: Future) -> Any:
         state = future._state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import Final
@@ -16,6 +17,9 @@ PENDING: Final = "pending"
 FINISHED: Final = "finished"
 ERROR: Final = "error"
 CANCELLED: Final = "cancelled"
+
+_hanging_up = threading.Lock()
+"""Two threads must not hang up their latches at the same time."""
 
 Waiter = Callable[["FutureState"], object]
 
@@ -33,6 +37,7 @@ class FutureState:
         "context",
         "failure",
         "key",
+        "latches",
         "msg",
         "nbytes",
         "payload",
@@ -55,6 +60,8 @@ class FutureState:
         self.reason = ""
         self.msg = ""
         self.waiters: list[Waiter] | None = None
+        self.latches: list[threading.Lock] | None = None
+        """What threads wait at; see ``wait_in_thread``."""
 
     # --- on the loop ---
 
@@ -64,7 +71,7 @@ class FutureState:
         self.nbytes = nbytes
         self.payload = payload
         self.status = FINISHED
-        if self.waiters is not None:
+        if self.waiters is not None or self.latches is not None:
             self._wake()
 
     def fail(self, failure: Failure, blamed: Key) -> None:
@@ -92,6 +99,10 @@ class FutureState:
         waiters, self.waiters = self.waiters, None
         for waiter in waiters or ():
             waiter(self)
+        # Last: the status is set before the latches are taken, and a thread looks at it after hanging up its own.
+        latches, self.latches = self.latches, None
+        for latch in latches or ():
+            latch.release()
 
     def when_done(self, waiter: Waiter) -> None:
         """Call ``waiter`` once, when the state is not pending (any more)."""
@@ -108,6 +119,19 @@ class FutureState:
             self.waiters.remove(waiter)
 
     # --- anywhere ---
+
+    def wait_in_thread(self, timeout: float | None) -> bool:
+        """Block this thread, not the loop, until it is not pending; False if that took longer than ``timeout``.
+
+        The shortest way from a result to who waits for it: no coroutine, no turn of the loop.
+        """
+        latch = threading.Lock()
+        latch.acquire()
+        with _hanging_up:
+            self.latches = [*(self.latches or ()), latch]
+        if self.status != PENDING:
+            return True
+        return latch.acquire(timeout=-1 if timeout is None else timeout)
 
     def exception(self) -> BaseException | None:
         """Why there is no result: a new exception object at each call, or None."""
