@@ -10,7 +10,7 @@ import logging
 import sys
 
 FORMAT = "%(name)s - %(levelname)s - %(message)s"
-_MARK = "\x1e"
+_MARK = "\x01"
 _LEVELS = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
 
 

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nbcluster.supervisor.memory import MemoryMonitor, _resident, _used
+from tests.support.eventually import soon
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+MIB = 1 << 20
+
+
+class Hoarder:
+    """A process of so many bytes; ends when it is told to, and records how."""
+
+    def __init__(self, size: int, listens: bool = True) -> None:
+        script = f"import sys; x = bytearray({size}); print('up', flush=True); sys.stdin.read()"
+        self._process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"up\n"
+        self.pid = self._process.pid
+        self.told: list[str] = []
+        self._listens = listens
+
+    def terminate(self) -> None:
+        self.told.append("terminate")
+        if self._listens:
+            self._end()
+
+    def kill(self) -> None:
+        self.told.append("kill")
+        self._end()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def __enter__(self) -> Hoarder:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._end()
+
+
+def test_memory_and_cpu_are_measured() -> None:
+    async def main() -> None:
+        with Hoarder(100 * MIB) as process:
+            monitor = MemoryMonitor()
+            monitor.watch(0, process, lambda: None)
+            await soon(lambda: monitor.memory(0) > 100 * MIB)
+            assert monitor.memory(0) < 200 * MIB
+            assert 0 <= monitor.cpu(0) < 100
+            assert monitor.forget(0) == ""
+            assert monitor.memory(0) == 0
+            monitor.close()
+
+    asyncio.run(main())
+
+
+def test_close_to_its_limit_a_worker_is_asked_to_end_and_then_killed() -> None:
+    async def main() -> None:
+        with Hoarder(200 * MIB, listens=False) as process:
+            limit = int(_used(process.pid) / 0.97)
+            monitor = MemoryMonitor()
+            monitor.watch(0, process, lambda: limit)
+            await soon(lambda: process.told == ["terminate", "kill"])
+            assert "was killed at 20" in monitor.forget(0)
+            monitor.close()
+
+    asyncio.run(main())
+
+
+def test_beyond_its_limit_a_worker_is_killed_at_once() -> None:
+    async def main() -> None:
+        with Hoarder(200 * MIB) as process:
+            monitor = MemoryMonitor()
+            monitor.watch(0, process, lambda: 100 * MIB)
+            await soon(lambda: process.told)
+            assert process.told == ["kill"]
+            monitor.close()
+
+    asyncio.run(main())
+
+
+def test_a_limit_may_change_while_a_worker_runs() -> None:
+    async def main() -> None:
+        with Hoarder(200 * MIB) as process:
+            limit: int | None = None
+            monitor = MemoryMonitor()
+            monitor.watch(0, process, lambda: limit)
+            await soon(lambda: monitor.memory(0))
+            assert process.told == []
+            limit = 100 * MIB
+            await soon(lambda: process.told)
+            monitor.close()
+
+    asyncio.run(main())
+
+
+def test_shared_memory_is_counted_in_parts() -> None:
+    """A segment that two processes have mapped is half of each; resident memory counts it twice."""
+    fd = os.memfd_create("test")
+    os.ftruncate(fd, 200 * MIB)
+    segment = mmap.mmap(fd, 200 * MIB)
+    for page in range(0, len(segment), mmap.PAGESIZE):
+        segment[page] = 1
+    before = _used(os.getpid())
+    script = (
+        f"import mmap, sys; m = mmap.mmap({fd}, {200 * MIB}); n = sum(m[::4096]); print(n, flush=True);sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd]
+    )
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert _resident(other.pid) > 200 * MIB
+        assert 90 * MIB < _used(other.pid) < 150 * MIB
+        assert before - _used(os.getpid()) > 80 * MIB
+    finally:
+        other.kill()
+        other.communicate()
+        segment.close()
+        os.close(fd)
+
+
+def test_a_process_that_is_gone_is_not_watched() -> None:
+    async def main() -> None:
+        with Hoarder(MIB) as process:
+            process.kill()
+            monitor = MemoryMonitor()
+            monitor.watch(0, process, lambda: 1)
+            assert monitor.memory(0) == 0
+            monitor.close()
+
+    asyncio.run(main())
