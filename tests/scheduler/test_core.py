@@ -157,6 +157,9 @@ class Cluster(RuleBasedStateMachine):
         elif kind == "want":
             self.handle(FromClient(client, [m.WantKeys(keys)]))
         else:
+            self.wants[client].difference_update(keys)
+            for key in keys:
+                self.known[client].pop(key, None)
             self.handle(FromClient(client, [m.CancelKeys(keys, "cancelled", "test", kind == "force")]))
 
     @precondition(lambda self: self.wants)

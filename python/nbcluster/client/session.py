@@ -132,9 +132,16 @@ class Session:
         self._wake()
 
     def cancel(self, message: CancelKeys) -> None:
-        """Cancel keys: here at once, and on the cluster."""
-        self.post(message)
-        self.on_loop(self._keys_cancelled, KeysCancelled(message.keys, message.reason, message.msg))
+        """Cancel keys: here at once, and on the cluster. Who wants one of them from now on gets a new state."""
+        with self._lock:
+            self._check_open()
+            refs = [self._states.pop(key, None) for key in message.keys]
+            self._outgoing.append(message)
+            self._wake()
+        for ref in refs:
+            state = None if ref is None else ref()
+            if state is not None:
+                self.on_loop(state.cancel, message.reason, message.msg)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -321,7 +321,11 @@ class Machine:
                         self._outbox.forget_function(worker, function)
 
     def cancel(self, roots: list[SchedTask], client: SchedClient, reason: str, msg: str, force: bool) -> None:
-        """Cancel tasks and what depends on them, as far as this client (``force``: anybody) wants them."""
+        """Cancel tasks and what depends on them, as far as this client (``force``: anybody) wants them.
+
+        The client has cancelled its futures for the ``roots`` itself, and may have new ones by the time it could be
+        told: so it is told of what depends on them only.
+        """
         seen: set[SchedTask] = set()
         stack = list(roots)
         while stack:
@@ -329,10 +333,12 @@ class Machine:
             if task not in seen:
                 seen.add(task)
                 stack.extend(task.dependents or ())
+        known = set(roots)
         cancelled: dict[SchedClient, list[str]] = {}
         for task in seen:
             for other in task.who_wants if force else task.who_wants & client.only:
-                cancelled.setdefault(other, []).append(task.key)
+                if other is not client or task not in known:
+                    cancelled.setdefault(other, []).append(task.key)
                 self.unwant(task, other)
         for other, keys in cancelled.items():
             self._outbox.to_client(other, KeysCancelled(keys, reason, msg))
