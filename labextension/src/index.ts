@@ -4,12 +4,14 @@ import { cardPlugin } from './plugins/card';
 import { commandsPlugin } from './plugins/commands';
 import { environmentPlugin } from './plugins/environment';
 import { panesPlugin } from './plugins/panes';
+import { runningPlugin } from './plugins/running';
 import { sidebarPlugin } from './plugins/sidebar';
 
 const plugins: readonly JupyterFrontEndPlugin<unknown>[] = [
   environmentPlugin,
   commandsPlugin,
   sidebarPlugin,
+  runningPlugin,
   panesPlugin,
   cardPlugin
 ];

@@ -123,14 +123,16 @@ function addLife(stage: IStage): void {
   });
   addClusterCommand(stage, CommandIDs.shutDown, {
     label: trans.__('Shut Down Cluster…'),
-    execute: async ({ id, name }) => {
-      const sure = await confirm(
-        trans.__('Shut down “%1”?', name),
-        trans.__(
-          'Its workers end, and with them all results that were not fetched.'
-        ),
-        trans.__('Shut down')
-      );
+    execute: async ({ id, name }, args) => {
+      const sure =
+        args.sure === true ||
+        (await confirm(
+          trans.__('Shut down “%1”?', name),
+          trans.__(
+            'Its workers end, and with them all results that were not fetched.'
+          ),
+          trans.__('Shut down')
+        ));
       if (sure) {
         await clusters.shutDown(id);
       }

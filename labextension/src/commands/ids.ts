@@ -22,7 +22,7 @@ export const CommandIDs = {
   rename: 'nbcluster:rename',
   /** Start all workers afresh, after a question. */
   restart: 'nbcluster:restart',
-  /** Shut down, after a question. */
+  /** Shut down, after a question unless `sure`. */
   shutDown: 'nbcluster:shut-down',
   /** Put code that connects to the cluster into the active notebook. */
   insertCode: 'nbcluster:insert-code',

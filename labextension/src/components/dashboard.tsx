@@ -25,7 +25,7 @@ export function Dashboard(props: {
   /** Whether it can be moved to a pane of its own: it is in none yet. */
   readonly dockable: boolean;
 }): ReactElement {
-  const { trans, theme, baseUrl } = useEnvironment();
+  const { trans, theme, baseUrl, commands } = useEnvironment();
   const run = useRun();
   const { cluster, page, onPage, dockable } = props;
   const { id, name } = cluster;
@@ -61,7 +61,7 @@ export function Dashboard(props: {
             setVisit(visit + 1);
           }}
         />
-        {dockable && (
+        {dockable && commands.hasCommand(CommandIDs.openDashboard) && (
           <IconButton
             icon={dashboardIcon}
             label={trans.__('Open in a pane of its own')}

@@ -23,15 +23,18 @@ export const panesPlugin: JupyterFrontEndPlugin<void> = {
   id: 'nbcluster:panes',
   description: 'Shows dashboards and logs of clusters in the main area.',
   autoStart: true,
-  requires: [IEnvironment, ILabShell],
-  optional: [ILayoutRestorer, INotebookTracker],
+  requires: [IEnvironment],
+  optional: [ILabShell, ILayoutRestorer, INotebookTracker],
   activate: (
     app: JupyterFrontEnd,
     environment: IEnvironment,
-    shell: ILabShell,
+    shell: ILabShell | null,
     restorer: ILayoutRestorer | null,
     notebooks: INotebookTracker | null
   ) => {
+    if (!shell) {
+      return;
+    }
     const stage: IStage = { app, environment, notebooks };
     const { trans } = environment;
     addPanes(stage, shell, restorer, {
