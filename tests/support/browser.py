@@ -87,6 +87,11 @@ class LabPage:
         self.start_all()
         self.wait_until_run(timeout)
 
+    def restart_kernel(self) -> None:
+        """Restart the notebook's kernel and wait until it is idle."""
+        self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+        self.wait_for_kernel()
+
     def command(self, name: str, **arguments: Any) -> Any:
         """Execute a command of JupyterLab and return its result."""
         return self.page.evaluate(

@@ -157,7 +157,7 @@ class Client:
         defaults.remove(self)
         await self._session.close("the client was closed")
         if self._owns_cluster:
-            await self.cluster._close()
+            await self.cluster._detach()
 
     def close(self, timeout: float | str | None = None) -> Any:
         """Release all futures and disconnect; a cluster that this client made is closed too. Idempotent."""
@@ -183,7 +183,8 @@ class Client:
         if self.cluster is None:
             await self._session.call(Close(reason="a client asked for it"))
         else:
-            self._owns_cluster = True
+            self._owns_cluster = False
+            await self.cluster._close()
         await self._close()
 
     def __enter__(self) -> Client:

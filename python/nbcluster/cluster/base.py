@@ -74,6 +74,12 @@ class Cluster:
         _open.discard(self)
         await self._engine.close(timeout)
 
+    async def _detach(self) -> None:
+        """Let go: what a Jupyter server keeps goes on, everything else ends."""
+        self._closed = True
+        _open.discard(self)
+        await self._engine.detach()
+
     def close(self, timeout: float | str | None = None) -> Any:
         """End the cluster and everything that belongs to it. Idempotent."""
         seconds = 10.0 if timeout is None else parse_seconds(timeout, "timeout")
@@ -368,6 +374,6 @@ def _close_all() -> None:
     for cluster in list(_open):
         if not cluster.asynchronous and cluster._loop_thread.running:
             try:
-                cluster.close(timeout=10)
+                cluster._loop_thread.sync(cluster._detach, timeout=10)
             except (RuntimeError, TimeoutError):
                 continue  # the interpreter goes down; the zygote ends what is left

@@ -34,6 +34,9 @@ class Access(NamedTuple):
 class Engine(ABC):
     """A cluster that can be started, asked and closed."""
 
+    shared: bool = False
+    """True if others keep it: to let go of it does not end it."""
+
     @property
     @abstractmethod
     def address(self) -> Address:
@@ -87,6 +90,14 @@ class Engine(ABC):
         Returns:
             The way to stop it.
         """
+
+    async def detach(self) -> None:
+        """Let go of it: end it, unless it belongs to somebody else and goes on without us."""
+        await self.close()
+
+    async def leave(self, timeout: float = 10.0) -> None:
+        """Let go of it: it ends, unless others keep it. Idempotent."""
+        await self.close(timeout)
 
     @abstractmethod
     async def close(self, timeout: float = 10.0) -> None:

@@ -21,7 +21,7 @@ from nbcluster.cluster.handover import Failed, Ready, read_body, write_record
 from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.comm.credentials import find_token
 from nbcluster.comm.tasks import TaskOwner
-from nbcluster.commands import AnyAnswer, AnyCommand, Close
+from nbcluster.commands import AnyAnswer, AnyCommand, Close, View
 from nbcluster.engines.base import Access, Engine, OnView
 from nbcluster.engines.control import ControlLink
 from nbcluster.engines.registry import EngineSpec
@@ -49,6 +49,8 @@ class RemoteEngine(Engine):
         token: its token; by default looked up among this user's clusters.
         on_close: called at the end, whoever ends it.
     """
+
+    shared = True
 
     def __init__(
         self,
@@ -141,7 +143,7 @@ class RemoteEngine(Engine):
         self._observers.append(on_view)
         return lambda: self._observers.remove(on_view) if on_view in self._observers else None
 
-    async def detach(self) -> None:
+    async def leave(self, timeout: float = 10.0) -> None:
         """Let go of it; it goes on."""
         self._status = Status.CLOSED
         await self._let_go()
@@ -157,7 +159,7 @@ class RemoteEngine(Engine):
     async def close(self, timeout: float = 10.0) -> None:
         """End it, wherever it runs."""
         await self._ask_to_close(timeout)
-        await self.detach()
+        await self.leave()
 
     async def _ask_to_close(self, timeout: float) -> None:
         if self._link is not None and not self._link.closed_because:
@@ -172,6 +174,8 @@ class RemoteEngine(Engine):
 
 class ProcessEngine(RemoteEngine):
     """Scheduler, supervisor and dashboard in a process of their own, which ends with this one."""
+
+    shared = False
 
     def __init__(self, spec: ClusterSpec | EngineSpec) -> None:
         super().__init__("")
@@ -261,6 +265,10 @@ class ProcessEngine(RemoteEngine):
         self._errors.seek(max(0, end - _LAST_WORDS))
         said = self._errors.read().decode(errors="replace").strip()
         return f"It said:\n{said}" if said else "It said nothing."
+
+    async def leave(self, timeout: float = 10.0) -> None:
+        """End it: nobody else keeps it."""
+        await self.close(timeout)
 
     async def close(self, timeout: float = 10.0) -> None:
         """End the process and everything below it."""
