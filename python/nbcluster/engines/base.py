@@ -95,10 +95,6 @@ class Engine(ABC):
         """Let go of it: end it, unless it belongs to somebody else and goes on without us."""
         await self.close()
 
-    async def leave(self, timeout: float = 10.0) -> None:
-        """Let go of it: it ends, unless others keep it. Idempotent."""
-        await self.close(timeout)
-
     @abstractmethod
     async def close(self, timeout: float = 10.0) -> None:
         """End everything that belongs to it. Idempotent; never raises for what is already gone."""

@@ -143,7 +143,7 @@ class RemoteEngine(Engine):
         self._observers.append(on_view)
         return lambda: self._observers.remove(on_view) if on_view in self._observers else None
 
-    async def leave(self, timeout: float = 10.0) -> None:
+    async def detach(self) -> None:
         """Let go of it; it goes on."""
         self._status = Status.CLOSED
         await self._let_go()
@@ -159,7 +159,7 @@ class RemoteEngine(Engine):
     async def close(self, timeout: float = 10.0) -> None:
         """End it, wherever it runs."""
         await self._ask_to_close(timeout)
-        await self.leave()
+        await self.detach()
 
     async def _ask_to_close(self, timeout: float) -> None:
         if self._link is not None and not self._link.closed_because:
@@ -266,9 +266,9 @@ class ProcessEngine(RemoteEngine):
         said = self._errors.read().decode(errors="replace").strip()
         return f"It said:\n{said}" if said else "It said nothing."
 
-    async def leave(self, timeout: float = 10.0) -> None:
+    async def detach(self) -> None:
         """End it: nobody else keeps it."""
-        await self.close(timeout)
+        await self.close()
 
     async def close(self, timeout: float = 10.0) -> None:
         """End the process and everything below it."""
