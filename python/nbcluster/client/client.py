@@ -144,7 +144,7 @@ class Client:
             await self._session.subscribe(1.0)
         except BaseException:
             if target.owned:
-                await target.cluster._close()
+                await target.cluster._detach()
             raise
         self.status = "running"
         if self._set_as_default:

@@ -108,11 +108,11 @@ class Cluster:
 
     def __del__(self) -> None:
         if getattr(self, "_started", False) and not self._closed and self.status == Status.RUNNING:
-            warnings.warn(f"unclosed cluster {self!r}", ResourceWarning, source=self, stacklevel=1)
-            loop_thread = self._loop_thread
+            engine, loop_thread = self._engine, self._loop_thread
+            if not engine.shared:
+                warnings.warn(f"unclosed cluster {self!r}", ResourceWarning, source=self, stacklevel=1)
             if not self.asynchronous and loop_thread.running:
-                engine = self._engine
-                loop_thread.call_soon(lambda: asyncio.ensure_future(engine.close()))
+                loop_thread.call_soon(lambda: asyncio.ensure_future(engine.detach()))
 
     # --- what it is ---
 
