@@ -16,13 +16,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="co
     """A request to a cluster; its answer's type is named in each docstring."""
 
 
-class Scale(Command):
+class Scale(Command, frozen=True):
     """Have ``n`` workers, and stop adapting. Answer: ``View``."""
 
     n: int
 
 
-class Adapt(Command):
+class Adapt(Command, frozen=True):
     """Choose the number of workers by the work there is, within limits. Answer: ``View``.
 
     ``maximum=None`` means no limit but the machine's capacity; times are seconds.
@@ -35,31 +35,31 @@ class Adapt(Command):
     wait_count: int = 3
 
 
-class StopAdapting(Command):
+class StopAdapting(Command, frozen=True):
     """Keep the workers there are. Answer: ``View``."""
 
 
-class Restart(Command):
+class Restart(Command, frozen=True):
     """Forget all tasks and start all workers afresh. Answer: ``View``."""
 
 
-class Close(Command):
+class Close(Command, frozen=True):
     """Shut the cluster down. Answer: ``None``, before the connection ends."""
 
     reason: str = ""
 
 
-class SetOwner(Command):
+class SetOwner(Command, frozen=True):
     """Tell the cluster on whose behalf it runs, for its views. Answer: ``View``."""
 
     owner: OwnerView
 
 
-class GetView(Command):
+class GetView(Command, frozen=True):
     """Answer: ``View``."""
 
 
-class GetLogs(Command):
+class GetLogs(Command, frozen=True):
     """Answer: ``Logs``. ``after``: the number of the last line already seen; ``worker``: of this one only."""
 
     after: int = 0
@@ -68,14 +68,14 @@ class GetLogs(Command):
     level: str | None = None
 
 
-class GetTaskStream(Command):
+class GetTaskStream(Command, frozen=True):
     """Answer: ``TaskStream``. ``after`` is the number of the last record already seen."""
 
     after: int = 0
     limit: int = 10_000
 
 
-class Subscribe(Command):
+class Subscribe(Command, frozen=True):
     """Have a ``View`` pushed after changes, at most every ``interval`` seconds. Answer: ``View``."""
 
     interval: float = 1.0

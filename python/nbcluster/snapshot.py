@@ -17,7 +17,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """A frozen record that travels as a JSON object (REST, cards) or a msgpack map (control links)."""
 
 
-class WorkerView(View):
+class WorkerView(View, frozen=True):
     """One worker."""
 
     name: WorkerName
@@ -42,7 +42,7 @@ class WorkerView(View):
     """How its process ended the last time, e.g. ``"killed by SIGKILL"``."""
 
 
-class TaskCounts(View):
+class TaskCounts(View, frozen=True):
     """How many tasks are in which state right now; ``done`` counts completions since the cluster started."""
 
     released: int = 0
@@ -55,7 +55,7 @@ class TaskCounts(View):
     done: int = 0
 
 
-class PrefixView(View):
+class PrefixView(View, frozen=True):
     """The tasks that share a function name."""
 
     name: str
@@ -63,7 +63,7 @@ class PrefixView(View):
     mean_duration: float | None = None
 
 
-class AdaptiveView(View):
+class AdaptiveView(View, frozen=True):
     """The limits of automatic scaling and its last decision."""
 
     minimum: int
@@ -72,7 +72,7 @@ class AdaptiveView(View):
     reason: str = ""
 
 
-class OwnerView(View):
+class OwnerView(View, frozen=True):
     """On whose behalf a server keeps the cluster."""
 
     kind: str
@@ -87,7 +87,7 @@ class OwnerView(View):
     """When the owner is gone: the moment (seconds since the epoch) at which the cluster will be shut down."""
 
 
-class ClusterView(View):
+class ClusterView(View, frozen=True):
     """A whole cluster at one moment."""
 
     id: str
@@ -117,7 +117,7 @@ class ClusterView(View):
     version: int = SCHEMA_VERSION
 
 
-class LogLine(View):
+class LogLine(View, frozen=True):
     """One line that a component of the cluster wrote."""
 
     time: float
@@ -131,7 +131,7 @@ class LogLine(View):
     """Counts up within one cluster; ask for lines *after* a number to follow the log."""
 
 
-class TaskRecord(View):
+class TaskRecord(View, frozen=True):
     """One completed run of one task, for the task stream."""
 
     key: Key

@@ -79,6 +79,7 @@ class Cluster(RuleBasedStateMachine):
         self.now += 0.001
         for command in self.core.handle(event, self.now):
             if isinstance(command, ToWorker):
+                assert isinstance(command.name, int)
                 self.workers[command.name].inbox.extend(command.messages)
             elif isinstance(command, ToClient):
                 for message in command.messages:

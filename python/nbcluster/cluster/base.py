@@ -21,6 +21,7 @@ from nbcluster.types import Address, Status, WorkerName
 from nbcluster.units import format_bytes, parse_bytes, parse_seconds
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Cluster")
 
 _open: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
@@ -92,7 +93,7 @@ class Cluster:
                 self._loop_thread.stop()
         return None
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self: C) -> C:
         if self.asynchronous:
             raise TypeError("this cluster is asynchronous; use 'async with', not 'with'")
         return self
@@ -100,8 +101,9 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    async def __aenter__(self) -> Cluster:
-        return await self
+    async def __aenter__(self: C) -> C:
+        await self
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._close()

@@ -136,7 +136,10 @@ class RemoteEngine(Engine):
         """Have it carry out a command."""
         if self._link is None:
             raise ClusterClosedError(f"the cluster is {self._status}")
-        return await self._link.call(command)
+        answer = await self._link.call(command)
+        if isinstance(answer, View):
+            self._viewed(answer.cluster)
+        return answer
 
     def subscribe(self, on_view: OnView, interval: float = 1.0) -> Callable[[], None]:
         """Have views as they are pushed: once a second at most."""

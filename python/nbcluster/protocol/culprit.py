@@ -64,9 +64,7 @@ def _parts(value: Any, path: str) -> Iterator[Part]:
     if isinstance(value, types.MethodType):
         return iter([(f"{path}.__self__", value.__self__), (f"{path}.__func__", value.__func__)])
     if isinstance(value, functools.partial):
-        return iter(
-            [(f"{path}.func", value.func), (f"{path}.args", value.args), (f"{path}.keywords", value.keywords)]
-        )
+        return iter([(f"{path}.func", value.func), (f"{path}.args", value.args), (f"{path}.keywords", value.keywords)])
     if isinstance(value, type):
         return ((f"{path}.{name}", member) for name, member in vars(value).items())
     if type(value) is dict:

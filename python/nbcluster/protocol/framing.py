@@ -21,6 +21,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import struct
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ _FULL = 1024 * 1024
 
 _LAZY = 256 * 1024
 """From this size on memory is mapped, not allocated: pages come into being as they are written."""
+
+_HUGE = 4 * 1024 * 1024
+"""From this size on memory is asked for in huge pages."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,7 @@ class Encoder:
             raise SerializationError(f"a {type(item).__qualname__} is nothing that a message can hold")
         buffer = item.buffer
         if buffer is None:
-            raise SerializationError(
-                f"a live {type(item.live).__qualname__} cannot leave its process: pickle it first"
-            )
+            raise SerializationError(f"a live {type(item.live).__qualname__} cannot leave its process: pickle it first")
         size = item.nbytes
         if size < INLINE:
             return buffer
@@ -330,8 +332,14 @@ def _allocate(size: int) -> memoryview:
     if size < _LAZY:
         return memoryview(bytearray(size))
     try:
-        if hasattr(mmap, "MAP_ANONYMOUS"):
-            return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-        return memoryview(mmap.mmap(-1, size))
+        if not hasattr(mmap, "MAP_ANONYMOUS"):
+            return memoryview(mmap.mmap(-1, size))
+        # Not shared, as mmap's default is: a child forked later must not see what is written here.
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE") and size >= _HUGE:
+            # Most of the price of a large frame is page faults; this halves it. Kernels without it say EINVAL.
+            with contextlib.suppress(OSError):
+                memory.madvise(mmap.MADV_HUGEPAGE)
     except OSError as error:
-        raise ProtocolError(f"a buffer of {size} bytes is announced, for which there is no memory") from error
+        raise ProtocolError(f"{size} bytes are announced, for which there is no memory") from error
+    return memoryview(memory)

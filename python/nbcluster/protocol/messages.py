@@ -1,5 +1,6 @@
-"""Every message that crosses a link, as a frozen typed record. Decoding validates; nothing here is ever
-pickled code.
+"""Every message that crosses a link, as a frozen typed record.
+
+Decoding validates; nothing here is ever pickled code.
 
 A link is FIFO and joins two parties; a message belongs to exactly one direction of one kind of link:
 
@@ -34,7 +35,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-class TaskOptions(Record):
+class TaskOptions(Record, frozen=True):
     """How the tasks of one ``submit`` or ``map`` call are to be run."""
 
     workers: list[str] | None = None
@@ -46,7 +47,7 @@ class TaskOptions(Record):
     """Higher runs first."""
 
 
-class Dependency(Record):
+class Dependency(Record, frozen=True):
     """A result that a task needs: here it is, or these workers hold it."""
 
     key: Key
@@ -55,7 +56,7 @@ class Dependency(Record):
     nbytes: int
 
 
-class ComputeTask(Record):
+class ComputeTask(Record, frozen=True):
     """One run of one task. ``data`` and ``frames`` are the pickled ``(args, kwargs)``."""
 
     key: Key
@@ -68,7 +69,7 @@ class ComputeTask(Record):
     frames: list[Frame] = []
 
 
-class TaskDone(Record):
+class TaskDone(Record, frozen=True):
     """A run that succeeded. The worker holds the result; ``payload`` is there if it is small."""
 
     key: Key
@@ -81,14 +82,14 @@ class TaskDone(Record):
     payload: Payload | None = None
 
 
-class StoredData(Record):
+class StoredData(Record, frozen=True):
     """Data that a worker holds without having computed it."""
 
     key: Key
     nbytes: int
 
 
-class DataItem(Record):
+class DataItem(Record, frozen=True):
     """A piece of data on its way: scattered by a client, or fetched by a peer."""
 
     key: Key
@@ -97,14 +98,14 @@ class DataItem(Record):
     type_name: str = ""
 
 
-class MissingData(Record):
+class MissingData(Record, frozen=True):
     """``holder`` was said to hold ``key``, and does not answer or does not have it."""
 
     key: Key
     holder: Address
 
 
-class KeyDone(Record):
+class KeyDone(Record, frozen=True):
     """A result is there; ``payload`` rides along if it is small."""
 
     key: Key
@@ -113,13 +114,13 @@ class KeyDone(Record):
     payload: Payload | None = None
 
 
-class Raised(Record, tag=True):
+class Raised(Record, frozen=True, tag=True):
     """Why a task erred: it raised. The pickled exception with its traceback."""
 
     payload: Payload
 
 
-class Killed(Record, tag=True):
+class Killed(Record, frozen=True, tag=True):
     """Why a task erred without raising: its workers died."""
 
     attempts: int
@@ -128,7 +129,7 @@ class Killed(Record, tag=True):
     log: str
 
 
-class Lost(Record, tag=True):
+class Lost(Record, frozen=True, tag=True):
     """Why a task erred without raising: its data died with the last holder and cannot be recomputed."""
 
     worker: Address
@@ -137,7 +138,7 @@ class Lost(Record, tag=True):
 Failure = Raised | Killed | Lost
 
 
-class Location(Record):
+class Location(Record, frozen=True):
     """Where a result is: here, or with these workers."""
 
     key: Key
@@ -149,7 +150,7 @@ class Location(Record):
 # --- client to scheduler ---------------------------------------------------------------------------------------------
 
 
-class SubmitTasks(Message):
+class SubmitTasks(Message, frozen=True):
     """Tasks of one function. ``arguments[i]`` is the pickled ``(args, kwargs)`` of ``keys[i]``.
 
     A key that the scheduler already knows is not run again. ``dependencies`` and ``frames`` are sparse: by
@@ -166,19 +167,19 @@ class SubmitTasks(Message):
     frames: dict[int, list[Frame]] = {}
 
 
-class WantKeys(Message):
+class WantKeys(Message, frozen=True):
     """The client made futures for keys that others submitted."""
 
     keys: list[Key]
 
 
-class ReleaseKeys(Message):
+class ReleaseKeys(Message, frozen=True):
     """The client's last futures for these keys are gone."""
 
     keys: list[Key]
 
 
-class CancelKeys(Message):
+class CancelKeys(Message, frozen=True):
     """Cancel these tasks, and their dependents, for everybody who lets them go (``force``: for everybody)."""
 
     keys: list[Key]
@@ -187,13 +188,13 @@ class CancelKeys(Message):
     force: bool = False
 
 
-class RetryKeys(Message):
+class RetryKeys(Message, frozen=True):
     """Run erred tasks again."""
 
     keys: list[Key]
 
 
-class Scatter(Message):
+class Scatter(Message, frozen=True):
     """Data for the workers to hold. ``broadcast`` puts it on every one of them."""
 
     items: list[DataItem]
@@ -201,20 +202,20 @@ class Scatter(Message):
     broadcast: bool = False
 
 
-class Locate(Message):
+class Locate(Message, frozen=True):
     """Where are these results? Answered at once by ``Located``, for those that are in memory."""
 
     request: int
     keys: list[Key]
 
 
-class ReportMissing(Message):
+class ReportMissing(Message, frozen=True):
     """The client could not fetch these; the scheduler looks elsewhere or recomputes."""
 
     missing: list[MissingData]
 
 
-class Call(Message):
+class Call(Message, frozen=True):
     """A command to the cluster; answered by ``Answered`` or ``CallFailed`` with the same id."""
 
     id: int
@@ -224,7 +225,7 @@ class Call(Message):
 # --- scheduler to client ---------------------------------------------------------------------------------------------
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """The first message on every accepted client or control link."""
 
     cluster_id: str
@@ -235,13 +236,13 @@ class Welcome(Message):
     """All workers live in the scheduler's process: a client that does too may send live objects."""
 
 
-class KeysDone(Message):
+class KeysDone(Message, frozen=True):
     """Results are in memory."""
 
     items: list[KeyDone]
 
 
-class KeyErred(Message):
+class KeyErred(Message, frozen=True):
     """A task failed. ``blamed`` is the key that failed first: itself, or something it depends on."""
 
     key: Key
@@ -249,13 +250,13 @@ class KeyErred(Message):
     blamed: Key
 
 
-class KeysPending(Message):
+class KeysPending(Message, frozen=True):
     """Results that were there are gone; they are being recomputed."""
 
     keys: list[Key]
 
 
-class KeysCancelled(Message):
+class KeysCancelled(Message, frozen=True):
     """These tasks will never finish."""
 
     keys: list[Key]
@@ -263,14 +264,14 @@ class KeysCancelled(Message):
     msg: str
 
 
-class Located(Message):
+class Located(Message, frozen=True):
     """The answer to ``Locate``; a key that is not in memory is not in it."""
 
     request: int
     items: list[Location]
 
 
-class TaskOutput(Message):
+class TaskOutput(Message, frozen=True):
     """Text that a task printed. Worker to scheduler, and on to the clients that hold its key."""
 
     key: Key
@@ -279,14 +280,14 @@ class TaskOutput(Message):
     text: str
 
 
-class Answered(Message):
+class Answered(Message, frozen=True):
     """The answer to a ``Call``."""
 
     id: int
     answer: AnyAnswer
 
 
-class CallFailed(Message):
+class CallFailed(Message, frozen=True):
     """A ``Call`` was refused: ``kind`` is the name of an exception in ``errors`` or a built-in one."""
 
     id: int
@@ -294,13 +295,13 @@ class CallFailed(Message):
     message: str
 
 
-class Pushed(Message):
+class Pushed(Message, frozen=True):
     """What a subscription yields."""
 
     answer: AnyAnswer
 
 
-class Stopping(Message):
+class Stopping(Message, frozen=True):
     """The scheduler closes the link on purpose; not to be taken for a crash. Also to workers."""
 
     reason: str
@@ -309,7 +310,7 @@ class Stopping(Message):
 # --- worker to scheduler ---------------------------------------------------------------------------------------------
 
 
-class RegisterWorker(Message):
+class RegisterWorker(Message, frozen=True):
     """The first message of every worker."""
 
     name: WorkerName
@@ -321,13 +322,13 @@ class RegisterWorker(Message):
     resources: dict[str, float] = {}
 
 
-class TasksDone(Message):
+class TasksDone(Message, frozen=True):
     """Runs that succeeded, in the order in which they ended."""
 
     items: list[TaskDone]
 
 
-class TaskErred(Message):
+class TaskErred(Message, frozen=True):
     """A run that raised. ``error`` is the pickled exception with its traceback."""
 
     key: Key
@@ -340,14 +341,14 @@ class TaskErred(Message):
     stop: float
 
 
-class TaskRescheduled(Message):
+class TaskRescheduled(Message, frozen=True):
     """The task raised ``Reschedule``."""
 
     key: Key
     run_id: RunId
 
 
-class TaskReturned(Message):
+class TaskReturned(Message, frozen=True):
     """The worker gives a task back unrun, because data it needs could not be fetched."""
 
     key: Key
@@ -355,26 +356,26 @@ class TaskReturned(Message):
     missing: list[MissingData]
 
 
-class TasksRecalled(Message):
+class TasksRecalled(Message, frozen=True):
     """The answer to ``RecallTasks``: these had not started and are the scheduler's again."""
 
     run_ids: list[RunId]
     request: int
 
 
-class DataAdded(Message):
+class DataAdded(Message, frozen=True):
     """The worker now holds these too: scattered to it, or fetched from a peer."""
 
     items: list[StoredData]
 
 
-class ReplicasFailed(Message):
+class ReplicasFailed(Message, frozen=True):
     """What ``AcquireReplicas`` asked for could not be fetched."""
 
     missing: list[MissingData]
 
 
-class WorkerMetrics(Message):
+class WorkerMetrics(Message, frozen=True):
     """What the worker measures of itself, about once a second and only when changed."""
 
     memory: int
@@ -386,44 +387,44 @@ class WorkerMetrics(Message):
 # --- scheduler to worker ---------------------------------------------------------------------------------------------
 
 
-class Compute(Message):
+class Compute(Message, frozen=True):
     """Tasks to run, in priority order, after those it already has."""
 
     tasks: list[ComputeTask]
 
 
-class DefineFunctions(Message):
+class DefineFunctions(Message, frozen=True):
     """Functions by id; sent once to each worker, before the first task that names them."""
 
     functions: dict[FunctionId, Payload]
 
 
-class ForgetFunctions(Message):
+class ForgetFunctions(Message, frozen=True):
     """No task of these functions is left; drop them."""
 
     functions: list[FunctionId]
 
 
-class RecallTasks(Message):
+class RecallTasks(Message, frozen=True):
     """Give back those of these runs that have not started."""
 
     run_ids: list[RunId]
     request: int
 
 
-class FreeKeys(Message):
+class FreeKeys(Message, frozen=True):
     """Forget these: data, queued runs; the result of a run under way is dropped when it ends."""
 
     keys: list[Key]
 
 
-class PutData(Message):
+class PutData(Message, frozen=True):
     """Hold this data; answered by ``DataAdded``."""
 
     items: list[DataItem]
 
 
-class AcquireReplicas(Message):
+class AcquireReplicas(Message, frozen=True):
     """Fetch copies from peers; answered by ``DataAdded`` or ``ReplicasFailed``."""
 
     items: list[Location]
@@ -432,14 +433,14 @@ class AcquireReplicas(Message):
 # --- peer links ------------------------------------------------------------------------------------------------------
 
 
-class GetData(Message):
+class GetData(Message, frozen=True):
     """Send me these."""
 
     request: int
     keys: list[Key]
 
 
-class Data(Message):
+class Data(Message, frozen=True):
     """The answer to ``GetData``; ``missing`` are the keys that this worker does not hold."""
 
     request: int
@@ -447,9 +448,7 @@ class Data(Message):
     missing: list[Key]
 
 
-ClientMessage = (
-    SubmitTasks | WantKeys | ReleaseKeys | CancelKeys | RetryKeys | Scatter | Locate | ReportMissing | Call
-)
+ClientMessage = SubmitTasks | WantKeys | ReleaseKeys | CancelKeys | RetryKeys | Scatter | Locate | ReportMissing | Call
 """What a client (or, of these, only ``Call``: a control link) may send to the scheduler."""
 
 ToClient = (
@@ -481,16 +480,7 @@ WorkerMessage = (
 )
 """What a worker may send to the scheduler."""
 
-ToWorker = (
-    DefineFunctions
-    | ForgetFunctions
-    | Compute
-    | RecallTasks
-    | FreeKeys
-    | PutData
-    | AcquireReplicas
-    | Stopping
-)
+ToWorker = DefineFunctions | ForgetFunctions | Compute | RecallTasks | FreeKeys | PutData | AcquireReplicas | Stopping
 """What the scheduler may send to a worker."""
 
 PeerRequest = GetData

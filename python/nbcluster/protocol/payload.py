@@ -30,14 +30,11 @@ class Frame:
         return self.buffer.nbytes if isinstance(self.buffer, memoryview) else len(self.buffer)
 
     def __repr__(self) -> str:
-        return (
-            f"<Frame live {type(self.live).__name__}>" if self.buffer is None else f"<Frame {self.nbytes} B>"
-        )
+        return f"<Frame live {type(self.live).__name__}>" if self.buffer is None else f"<Frame {self.nbytes} B>"
 
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """A pickled object: ``data`` is the pickle, ``frames`` are its protocol-5 out-of-band buffers, in
-    order."""
+    """A pickled object: ``data`` is the pickle, ``frames`` its protocol-5 out-of-band buffers, in order."""
 
     data: bytes
     frames: list[Frame] = []

@@ -59,11 +59,7 @@ def _sizeof_elements(value: Collection[Any], depth: int) -> int:
 
 def _sizeof_mapping(value: dict[Any, Any], depth: int) -> int:
     n = len(value)
-    return (
-        sys.getsizeof(value)
-        + _sizeof_sample(value.keys(), n, depth)
-        + _sizeof_sample(value.values(), n, depth)
-    )
+    return sys.getsizeof(value) + _sizeof_sample(value.keys(), n, depth) + _sizeof_sample(value.values(), n, depth)
 
 
 def _sizeof_sample(elements: Any, n: int, depth: int) -> int:

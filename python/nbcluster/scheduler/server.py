@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
@@ -25,6 +27,8 @@ from nbcluster.protocol.messages import (
     Call,
     CallFailed,
     ClientMessage,
+    KeysDone,
+    Located,
     Message,
     Pushed,
     RegisterWorker,
@@ -32,6 +36,7 @@ from nbcluster.protocol.messages import (
     Welcome,
     WorkerMessage,
 )
+from nbcluster.protocol.payload import Payload
 from nbcluster.scheduler import figures
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import (
@@ -258,6 +263,20 @@ class SchedulerServer:
             session.send([Answered(call.id, answer)])
 
 
+def without_live_objects(message: Message) -> Message:
+    """What a party in another process is told: where a live object is, instead of the object."""
+    if isinstance(message, KeysDone):
+        return KeysDone([msgspec.structs.replace(item, payload=_portable(item.payload)) for item in message.items])
+    if isinstance(message, Located):
+        items = [msgspec.structs.replace(item, payload=_portable(item.payload)) for item in message.items]
+        return Located(message.request, items)
+    return message
+
+
+def _portable(payload: Payload | None) -> Payload | None:
+    return None if payload is None or payload.is_live else payload
+
+
 class _Session:
     """One accepted link."""
 
@@ -267,6 +286,8 @@ class _Session:
 
     def send(self, messages: list[Message]) -> None:
         """Send, unless the link has just ended: then ``lost`` says so."""
+        if self.server.welcome.live and not self.connection.in_process:
+            messages = [without_live_objects(message) for message in messages]
         try:
             self.connection.send(*messages)
         except CommClosedError:
