@@ -1,10 +1,11 @@
 """Addresses as text, and what they mean. Nothing here is lenient: a wrong address is named, not repaired.
 
-    tcp://127.0.0.1:8786     tls://[::1]:8786     unix:///run/user/1000/nbcluster/3f2a/s.sock     inproc://71-1
+tcp://127.0.0.1:8786     tls://[::1]:8786     unix:///run/user/1000/nbcluster/3f2a/s.sock     inproc://71-1
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,16 @@ class TcpAddress:
     host: str
     port: int
     encrypted: bool = False
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if only this machine can connect there."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -2,64 +2,21 @@
 
     transport ── Gate (handshake, deadline) ──▶ StreamConnection, which takes the transport over
 
-What strangers can do to a listener is bounded by its :class:`Admission`: so many may wait, for so long. When more come
-than may wait, the one that has waited longest is dropped: an honest peer is through in a millisecond, so a flood of
-silent connections pushes out itself. Who fails learns of it late, and holds one of those places until then; nobody else
-is slowed down.
+It reads no more than the next record of the handshake, into a buffer of just that size: at most 75 bytes, and nothing is
+decoded. Who is not through by the deadline is dropped; who fails is told so after a while, and only then dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, cast
 
+from nbcluster.comm.admission import Admission
 from nbcluster.comm.stream import StreamConnection
 from nbcluster.errors import CommClosedError, HandshakeError
 from nbcluster.protocol.handshake import ConnectorHandshake, ListenerHandshake
 from nbcluster.types import Role
-
-
-@dataclass(frozen=True)
-class HandshakePolicy:
-    """How patient a listener is with strangers."""
-
-    deadline: float = 5.0
-    """Seconds in which a handshake must be done."""
-    waiting: int = 256
-    """How many may be at it at a time."""
-    penalty: float = 1.0
-    """Seconds after which a failed one is told so."""
-
-
-DEFAULT_POLICY = HandshakePolicy()
-
-
-class Admission:
-    """Those who are at a listener's gate, oldest first."""
-
-    def __init__(self, policy: HandshakePolicy) -> None:
-        self.policy = policy
-        self._waiting: dict[Gate, None] = {}
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def enter(self, gate: Gate) -> None:
-        """Let one more wait, if need be in the place of the one that has waited longest."""
-        if len(self._waiting) >= self.policy.waiting:
-            next(iter(self._waiting)).abort()
-        self._waiting[gate] = None
-
-    def leave(self, gate: Gate) -> None:
-        """Called when a gate is passed or closed."""
-        self._waiting.pop(gate, None)
-
-    def clear(self) -> None:
-        """Send all of them away."""
-        for gate in list(self._waiting):
-            gate.abort()
 
 
 class MakeLink(Protocol):
@@ -77,8 +34,7 @@ class Gate(asyncio.BufferedProtocol):
         make_link: what to do with the transport when it has succeeded.
         on_open: takes the link.
         on_failure: told, at most once and instead of ``on_open``, why there will be none.
-        deadline: seconds for all of it.
-        admission: the listener's; None for a connector.
+        admission: the listener's; None for a connector, whose patience is its caller's business.
         check_peer: raises ``HandshakeError`` if the transport's other end may not even try.
     """
 
@@ -89,7 +45,6 @@ class Gate(asyncio.BufferedProtocol):
         *,
         on_open: Callable[[StreamConnection], None],
         on_failure: Callable[[Exception], None],
-        deadline: float,
         admission: Admission | None = None,
         check_peer: Callable[[asyncio.BaseTransport], None] | None = None,
     ) -> None:
@@ -102,9 +57,8 @@ class Gate(asyncio.BufferedProtocol):
         self._record = bytearray(handshake.wanted)
         self._filled = 0
         self._link: StreamConnection | None = None
-        self._over = False
+        self._refused = self._decided = False
         self._transport: asyncio.Transport | None = None
-        self._deadline = deadline
         self._timer: asyncio.TimerHandle | None = None
         self._penalty: asyncio.TimerHandle | None = None
 
@@ -113,10 +67,10 @@ class Gate(asyncio.BufferedProtocol):
         self._transport = stream = cast(asyncio.Transport, transport)  # uvloop's are not registered as such
         if self._admission is not None:
             self._admission.enter(self)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(
-            self._deadline, self._fail, HandshakeError(f"no handshake in {self._deadline:g} s")
-        )
+            deadline = self._admission.policy.deadline
+            self._timer = asyncio.get_running_loop().call_later(
+                deadline, self._fail, HandshakeError(f"no handshake in {deadline:g} s")
+            )
         try:
             if self._check_peer is not None:
                 self._check_peer(transport)
@@ -139,7 +93,7 @@ class Gate(asyncio.BufferedProtocol):
             self._link.buffer_updated(nbytes)
             return
         self._filled += nbytes
-        if self._filled < len(self._record) or self._over:
+        if self._filled < len(self._record) or self._refused:
             return
         assert self._transport is not None
         try:
@@ -178,7 +132,7 @@ class Gate(asyncio.BufferedProtocol):
         if not refusal or self._admission is None or self._transport is None:
             self._fail(error)
             return
-        self._over = True
+        self._refused = True
         self._transport.pause_reading()
         loop = asyncio.get_running_loop()
         self._penalty = loop.call_later(self._admission.policy.penalty, self._tell, refusal, error)
@@ -190,16 +144,16 @@ class Gate(asyncio.BufferedProtocol):
         self._fail(error, abort=False)
 
     def _fail(self, error: Exception, *, abort: bool = True) -> None:
-        if self._link is not None or self._timer is None:
+        if self._decided:
             return
         self._leave()
-        self._over = True
         if abort and self._transport is not None:
             self._transport.abort()
         self._on_failure(error)
 
     def _leave(self) -> None:
-        """No timer, no place at the gate: it is decided."""
+        """It is decided: no timer, no place at the gate."""
+        self._decided = True
         for timer in (self._timer, self._penalty):
             if timer is not None:
                 timer.cancel()

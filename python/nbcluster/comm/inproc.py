@@ -54,8 +54,7 @@ class InprocConnection(Connection):
         self._out: list[Message] = []
         self._flush_due = False
         self._sent = self._taken = 0
-        self._closed = False
-        self._over = False
+        self._closed = self._deaf = self._over = False
         self._error: Exception | None = None
         self._gone = asyncio.Event()
         self._drained: list[asyncio.Event] = []
@@ -151,8 +150,14 @@ class InprocConnection(Connection):
             self._early += messages
             return
         self._taken += len(messages)
-        if not self._closed or self._over:
+        if self._deaf:
+            return
+        try:
             self._receiver.received(messages)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": f"{self!r} is dropped", "exception": error})
+            self._error = error
+            self.abort()
 
     def _tell_when_taken(self, taken: asyncio.Event) -> None:
         """The other end waits until all that it sent before is taken."""
@@ -173,10 +178,12 @@ class InprocConnection(Connection):
         if not self._closed:
             self._flush()
             self._leave(None)
+        self._deaf = True
         await self._gone.wait()
 
     def abort(self) -> None:
         """Close at once; what is pending is lost. Idempotent."""
+        self._deaf = True
         if not self._closed:
             self._out = []
             self._leave(CommClosedError(f"{self.local_address} dropped the link"))
@@ -190,18 +197,20 @@ class InprocConnection(Connection):
         if self._over:
             return
         self._closed = self._over = True
-        self._error = error
+        self._error = self._error or error
         self._gone.set()
         for taken in self._drained:
             taken.set()
         if self._delivering and self._receiver is not None:
-            self._receiver.lost(error)
+            self._receiver.lost(self._error)
 
 
 class InprocListener(Listener):
     """A name in this process that connectors find."""
 
-    def __init__(self, name: str, *, token: bytes, roles: Collection[Role], on_connection: OnConnection) -> None:
+    def __init__(
+        self, name: str, *, token: bytes, roles: Collection[Role], on_connection: OnConnection
+    ) -> None:
         self._name = name
         self.address = str(InprocAddress(name))
         self._token = token
@@ -221,7 +230,9 @@ class InprocListener(Listener):
             raise HandshakeError(f"what listens there does not talk to a {role}")
         if not hmac.compare_digest(token, self._token):
             raise HandshakeError("the token was refused")
-        connector, listener = InprocConnection.pair(role, asyncio.get_running_loop(), self._loop, self.address)
+        connector, listener = InprocConnection.pair(
+            role, asyncio.get_running_loop(), self._loop, self.address
+        )
         try:
             self._loop.call_soon_threadsafe(self._set_ups.run, self._on_connection, listener)
         except RuntimeError as error:

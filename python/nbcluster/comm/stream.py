@@ -14,24 +14,17 @@ How a link ends
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any
 
 from nbcluster.comm.base import Connection, Receiver
+from nbcluster.comm.outlet import Outlet
 from nbcluster.errors import CommClosedError, ProtocolError
 from nbcluster.protocol.framing import DEFAULT_LIMITS, GOODBYE, Decoder, Encoder, Limits
 from nbcluster.protocol.messages import Message
-from nbcluster.protocol.payload import Buffer
 from nbcluster.types import Address, Role
 
 LINGER = 2.0
 """Seconds that a closing link waits for a peer that takes nothing."""
-
-HIGH_WATER = 1 << 20
-"""Pending bytes above which ``drain`` waits."""
-
-_JOIN = 64 * 1024
-"""Below this many bytes one copy is cheaper than a system call per buffer."""
 
 
 class StreamConnection(asyncio.BufferedProtocol, Connection):
@@ -68,14 +61,11 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         self._early: list[Any] = []
         self._flush_due = False
         self._closed = False
+        self._deaf = False
         self._error: Exception | None = None
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._outlet = Outlet(transport)
         self._gone = asyncio.Event()
         self._linger: asyncio.TimerHandle | None = None
-        # Elsewhere `writelines` joins its buffers, which would copy them all.
-        self._gathers = sys.version_info >= (3, 12) or type(transport).__module__.startswith("uvloop")
-        transport.set_write_buffer_limits(high=HIGH_WATER)
         self._reading = transport.is_closing()
         if not self._reading:
             transport.pause_reading()
@@ -98,36 +88,15 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
     def _flush(self) -> None:
         self._flush_due = False
         buffers = self._encoder.take()
-        if not buffers or self._transport.is_closing():
-            return
-        if len(buffers) == 1:
-            self._transport.write(buffers[0])
-        elif self._gathers:
-            self._transport.writelines(buffers)
-        else:
-            self._write_each(buffers)
-
-    def _write_each(self, buffers: list[Buffer]) -> None:
-        small: list[Buffer] = []
-        size = 0
-        for buffer in buffers:
-            if len(buffer) >= _JOIN or size >= _JOIN:
-                self._transport.write(b"".join(small))
-                small, size = [], 0
-            if len(buffer) >= _JOIN:
-                self._transport.write(buffer)
-            else:
-                small.append(buffer)
-                size += len(buffer)
-        if small:
-            self._transport.write(b"".join(small))
+        if buffers:
+            self._outlet.write(buffers)
 
     @property
     def pending_bytes(self) -> int:
         """Bytes that this side still holds."""
         if self._gone.is_set():
             return 0
-        return self._encoder.pending_bytes + self._transport.get_write_buffer_size()
+        return self._encoder.pending_bytes + self._outlet.pending_bytes
 
     async def drain(self) -> None:
         """Wait until little is pending.
@@ -136,17 +105,17 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
             CommClosedError: the link is closed, or was lost while waiting.
         """
         self._flush()
-        await self._writable.wait()
+        await self._outlet.drained.wait()
         if self._closed:
             raise CommClosedError(f"the link to {self.peer_address} is closed")
 
     def pause_writing(self) -> None:
         """Called by the transport when much is pending."""
-        self._writable.clear()
+        self._outlet.pause()
 
     def resume_writing(self) -> None:
         """Called by the transport when little is pending again."""
-        self._writable.set()
+        self._outlet.resume()
 
     # --- receiving -------------------------------------------------------------------------------
 
@@ -160,9 +129,9 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
     def _start_delivery(self) -> None:
         assert self._receiver is not None
         self._delivering = True
-        if self._early and not self._closed:
-            self._receiver.received(self._early)
-        self._early = []
+        early, self._early = self._early, []
+        if early:
+            self._deliver(early)
         if self._gone.is_set():
             self._receiver.lost(self._error)
         else:
@@ -184,15 +153,24 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         except ProtocolError as error:
             self._fail(error)
             return
-        if messages and not self._closed:
-            # Before `start`, a transport that had bytes of its own may still deliver them.
-            if self._delivering and self._receiver is not None:
-                self._receiver.received(messages)
-            else:
-                self._early += messages
+        if messages:
+            self._deliver(messages)
         if self._decoder.said_goodbye:
             self._say_goodbye()
-            self._transport.close()
+            self._outlet.close()
+
+    def _deliver(self, messages: list[Any]) -> None:
+        if self._deaf:
+            return
+        if not self._delivering or self._receiver is None:
+            # Reading is paused, but some transports have read ahead.
+            self._early += messages
+            return
+        try:
+            self._receiver.received(messages)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": f"{self!r} is dropped", "exception": error})
+            self._fail(error)
 
     def eof_received(self) -> None:
         """Called by the transport: the peer closed, died or was cut off."""
@@ -210,6 +188,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
     async def close(self) -> None:
         """Flush, close and wait until closed. Idempotent."""
         if self._linger is None and not self._gone.is_set():
+            self._deaf = True
             self._say_goodbye()
             self._read_on()
             self._linger = self._loop.call_later(LINGER, self._check_progress, self.pending_bytes)
@@ -217,14 +196,15 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
 
     def abort(self) -> None:
         """Close at once; what is pending is lost. Idempotent."""
-        self._closed = True
-        self._transport.abort()
+        self._deaf = self._closed = True
+        if not self._gone.is_set():
+            self._transport.abort()
 
     def _say_goodbye(self) -> None:
         if not self._closed:
             self._flush()
             self._closed = True
-            self._transport.write(GOODBYE)
+            self._outlet.write([GOODBYE])
 
     def _check_progress(self, pending_before: int) -> None:
         pending = self.pending_bytes
@@ -245,7 +225,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
             self._error.__cause__ = exc
         self._closed = True
         self._gone.set()
-        self._writable.set()
+        self._outlet.drained.set()
         if self._linger is not None:
             self._linger.cancel()
         if self._delivering and self._receiver is not None:

@@ -1,14 +1,18 @@
-"""``tcp://`` and ``tls://``: how to dial and how to listen. What travels is the business of ``gate`` and ``stream``."""
+"""``tcp://`` and ``tls://``: how to dial and how to listen. What travels is for ``gate`` and ``stream``."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+import sys
+from collections.abc import Awaitable, Callable
 
 from nbcluster.comm.addresses import TcpAddress
+from nbcluster.comm.tls import TlsServer
 from nbcluster.types import Address
+
+BACKLOG = 1024
 
 
 async def dial(
@@ -25,27 +29,41 @@ async def dial(
     return transport
 
 
-async def serve(
-    address: TcpAddress,
-    factory: Callable[[], asyncio.BaseProtocol],
-    context: ssl.SSLContext | None,
-    tls_deadline: float,
-) -> tuple[asyncio.AbstractServer, TcpAddress]:
-    """Listen, and tell where: with the port filled in."""
+async def bind(address: TcpAddress) -> socket.socket:
+    """Take an address, without listening yet."""
     loop = asyncio.get_running_loop()
-    if address.encrypted:
-        server = await loop.create_server(
-            factory,
-            address.host,
-            address.port,
-            ssl=context,
-            ssl_handshake_timeout=tls_deadline,
-            backlog=1024,
-        )
-    else:
-        server = await loop.create_server(factory, address.host, address.port, backlog=1024)
-    port = server.sockets[0].getsockname()[1]
-    return server, TcpAddress(address.host, port, address.encrypted)
+    found = await loop.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    # One host may have several addresses. A free port is free on one of them, so one is what we take.
+    family, kind, protocol, _, where = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform != "win32":  # there it would let anybody else take the port too
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind(where)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen at {address}: {error.strerror}") from error
+    return sock
+
+
+async def serve(
+    sock: socket.socket, factory: Callable[[], asyncio.BaseProtocol], tls: TlsServer | None
+) -> Callable[[], Awaitable[None]]:
+    """Listen on a bound socket; returns what ends it."""
+    if tls is not None:
+        sock.listen(BACKLOG)
+        tls.start(sock, factory)
+        return tls.close
+    server = await asyncio.get_running_loop().create_server(factory, sock=sock, backlog=BACKLOG)
+
+
+    async def stop() -> None:
+        server.close()
+
+    return stop
 
 
 def prepare(transport: asyncio.BaseTransport) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import ssl as tls
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from nbcluster.comm import inproc, tcp, unix
 from nbcluster.comm.addresses import AnyAddress, InprocAddress, TcpAddress, UnixAddress, parse
 from nbcluster.comm.base import Connection, Listener, OnConnection
-from nbcluster.comm.gate import DEFAULT_POLICY, Admission, Gate, HandshakePolicy
+from nbcluster.comm.admission import DEFAULT_POLICY, Admission, HandshakePolicy
+from nbcluster.comm.gate import Gate
 from nbcluster.comm.setups import SetUps
 from nbcluster.comm.stream import StreamConnection
+from nbcluster.comm.tls import TlsServer
 from nbcluster.errors import CommError, HandshakeError
 from nbcluster.protocol.framing import DEFAULT_LIMITS, Limits
 from nbcluster.protocol.handshake import ConnectorHandshake, ListenerHandshake
@@ -33,6 +34,7 @@ async def connect(
     token: bytes,
     incoming: Any,
     timeout: float,
+    retry: bool = True,
     ssl: tls.SSLContext | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Connection:
@@ -44,7 +46,8 @@ async def connect(
         token: the cluster's token.
         incoming: what the other side may send: a ``Message`` class, or a union of them.
         timeout: seconds after which to give up.
-        ssl: needed for ``tls://``, and for nothing else.
+        retry: False if it listened before its address was known: when nobody does, it is gone.
+        ssl: needed for ``tls://``, refused for ``tcp://``, of no effect elsewhere.
         limits: what a frame may be.
 
     Returns:
@@ -63,13 +66,13 @@ async def connect(
     while True:
         remaining = max(give_up - loop.time(), 0.001)
         try:
-            return await asyncio.wait_for(_dial(parsed, role, token, incoming, remaining, ssl, limits), remaining)
+            return await asyncio.wait_for(_dial(parsed, role, token, incoming, ssl, limits), remaining)
         except HandshakeError as error:
             raise HandshakeError(f"cannot connect to {parsed}: {error}") from error
         except tls.SSLError as error:
             raise HandshakeError(f"cannot connect to {parsed}: TLS failed: {error}") from error
         except (OSError, asyncio.TimeoutError) as error:
-            if loop.time() + pause >= give_up:
+            if isinstance(error, PermissionError) or not retry or loop.time() + pause >= give_up:
                 raise CommError(_nobody(parsed, timeout, error), address=address) from error
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
@@ -85,8 +88,12 @@ def _nobody(address: AnyAddress, timeout: float, error: Exception) -> str:
 
 
 def _check_context(address: AnyAddress, context: tls.SSLContext | None) -> None:
-    if isinstance(address, TcpAddress) and address.encrypted and context is None:
+    if not isinstance(address, TcpAddress):
+        return
+    if address.encrypted and context is None:
         raise ValueError(f"{address} needs TLS credentials: pass a Security object with a certificate")
+    if context is not None and not address.encrypted:
+        raise ValueError(f"TLS credentials are given, but {address} would not be encrypted: use tls://")
 
 
 async def _dial(
@@ -94,7 +101,6 @@ async def _dial(
     role: Role,
     token: bytes,
     incoming: Any,
-    deadline: float,
     context: tls.SSLContext | None,
     limits: Limits,
 ) -> Connection:
@@ -113,28 +119,23 @@ async def _dial(
         else:
             opened.set_result(link)
 
-    def make_gate() -> Gate:
-        return Gate(
-            ConnectorHandshake(role, token),
-            _LinkMaker(address, incoming, limits),
-            on_open=succeed,
-            on_failure=fail,
-            deadline=deadline,
-            check_peer=unix.check_peer if isinstance(address, UnixAddress) else None,
-        )
-
+    gate = Gate(
+        ConnectorHandshake(role, token),
+        _LinkMaker(address, incoming, limits),
+        on_open=succeed,
+        on_failure=fail,
+        check_peer=unix.check_peer if isinstance(address, UnixAddress) else None,
+    )
     transport: asyncio.Transport | None = None
     try:
         if isinstance(address, UnixAddress):
-            transport = await unix.dial(address, make_gate)
+            transport = await unix.dial(address, lambda: gate)
         else:
-            transport = await tcp.dial(address, make_gate, context)
+            transport = await tcp.dial(address, lambda: gate, context)
         return await opened
     except BaseException:
-        with contextlib.suppress(asyncio.CancelledError):
-            if opened.done() and opened.exception() is None:
-                opened.result().abort()
-        opened.cancel()
+        if not opened.cancel() and not opened.cancelled():
+            opened.exception()  # seen, though the failure to dial is what counts
         if transport is not None:
             transport.abort()
         raise
@@ -150,6 +151,7 @@ class _LinkMaker:
 
     def __call__(self, transport: asyncio.Transport, role: Role) -> StreamConnection:
         if isinstance(self._address, UnixAddress):
+            unix.prepare(transport)
             local, peer = unix.ends(transport, self._address.path)
         else:
             assert isinstance(self._address, TcpAddress)
@@ -183,7 +185,7 @@ async def listen(
         incoming: who may connect, and what each role may send.
         on_connection: called with each new link. It must call ``start`` on it; what it awaits is set-up, and is
             cancelled when the listener closes.
-        ssl: needed for ``tls://``, and for nothing else.
+        ssl: needed for ``tls://``, refused for ``tcp://``, of no effect elsewhere.
         limits: what a frame may be.
         policy: how patient to be with strangers.
 
@@ -220,16 +222,18 @@ class _StreamListener(Listener):
         self._limits = limits
         self._admission = Admission(policy)
         self._set_ups = SetUps()
-        self._server: asyncio.AbstractServer | None = None
+        self._stop: Callable[[], Awaitable[None]] | None = None
 
     async def open(self, context: tls.SSLContext | None) -> None:
         """Begin to accept."""
         if isinstance(self._where, UnixAddress):
-            self._server = await unix.serve(self._where, self._make_gate)
+            self._stop = await unix.serve(self._where, self._make_gate)
         else:
-            self._server, self._where = await tcp.serve(
-                self._where, self._make_gate, context, self._admission.policy.deadline
-            )
+            sock = await tcp.bind(self._where)
+            port = sock.getsockname()[1]
+            self._where = TcpAddress(self._where.host, port, self._where.encrypted)
+            tls_server = TlsServer(context, self._admission) if context is not None else None
+            self._stop = await tcp.serve(sock, self._make_gate, tls_server)
         self.address = str(self._where)
 
     def _make_gate(self) -> Gate:
@@ -238,7 +242,6 @@ class _StreamListener(Listener):
             self._make_link,
             on_open=self._opened,
             on_failure=self._failed,
-            deadline=self._admission.policy.deadline,
             admission=self._admission,
             check_peer=unix.check_peer if isinstance(self._where, UnixAddress) else None,
         )
@@ -254,11 +257,9 @@ class _StreamListener(Listener):
 
     async def close(self) -> None:
         """Stop accepting; links that exist stay. Idempotent."""
-        if self._server is None:
+        if self._stop is None:
             return
-        self._server.close()
-        self._server = None
-        if isinstance(self._where, UnixAddress):
-            unix.remove(self._where)
+        stop, self._stop = self._stop, None
+        await stop()
         self._admission.clear()
         await self._set_ups.cancel()
