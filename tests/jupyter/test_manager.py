@@ -471,6 +471,21 @@ def test_a_new_cluster_runs_where_it_is_asked_to() -> None:
     run(setup, test())
 
 
+def test_the_socket_of_a_dashboard_is_known_while_there_is_one() -> None:
+    setup = Setup()
+
+    async def test() -> None:
+        assert setup.manager.dashboard_socket("0" * 16) is None
+        cluster = await setup.manager.new(NewCluster())
+        assert setup.manager.dashboard_socket(cluster.id) is None
+        await cluster.started()
+        assert setup.manager.dashboard_socket(cluster.id) == f"/run/{cluster.id}.sock"
+        setup.engines[0].die("gone")
+        assert setup.manager.dashboard_socket(cluster.id) is None
+
+    run(setup, test())
+
+
 def test_busy_clusters_are_known() -> None:
     setup = Setup()
 

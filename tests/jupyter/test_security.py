@@ -55,7 +55,8 @@ def our_routes(app: NbclusterExtension) -> list[Route]:
     """Every method of every handler that answers below our prefixes, with a path that leads there."""
     routes = list(_routes(app.serverapp.web_app, app.serverapp.base_url))  # type: ignore[union-attr]
     paths = {path for _, path in routes}
-    assert any(path.endswith("/logs") for path in paths)
+    for end in ("/logs", "/capacity", f"/dashboard/{CLUSTER}/status"):
+        assert any(path.endswith(end) for path in paths), end
     assert len(routes) > 15
     return routes
 
@@ -67,7 +68,7 @@ def _routes(web_app: Any, base: str) -> Iterator[Route]:
             if not pattern.startswith(f"{base}nbcluster"):
                 continue
             path = _path_to(rule.matcher.regex, base)
-            for method in RequestHandler.SUPPORTED_METHODS:
+            for method in rule.target.SUPPORTED_METHODS:
                 function = getattr(rule.target, method.lower())
                 if function is not RequestHandler._unimplemented_method and method != "OPTIONS":
                     yield method, path

@@ -69,6 +69,10 @@ class FakeEngine(Engine):
         return self._view.address
 
     @property
+    def dashboard_socket(self) -> str:
+        return f"/run/{self.spec.id}.sock" if self.status is Status.RUNNING else ""
+
+    @property
     def status(self) -> Status:
         return self._view.status
 
@@ -156,9 +160,7 @@ class FakeEngine(Engine):
 
     def _have(self, n: int, **changes: Any) -> None:
         workers = [
-            WorkerView(
-                name=i, address=f"unix://{i}", status=Status.RUNNING, nthreads=self._view.threads_per_worker
-            )
+            WorkerView(name=i, address=f"unix://{i}", status=Status.RUNNING, nthreads=self._view.threads_per_worker)
             for i in range(n)
         ]
         self.change(workers=workers, requested=n, **changes)

@@ -23,6 +23,7 @@ from nbcluster.jupyter.events import EVENT_ID, EVENT_SCHEMA, KERNEL_ACTIONS, Act
 from nbcluster.jupyter.handlers import routes
 from nbcluster.jupyter.kernels import Kernels
 from nbcluster.jupyter.manager import ClusterManager
+from nbcluster.jupyter.proxy import proxy_handlers
 from nbcluster.snapshot import ClusterView
 
 
@@ -55,7 +56,7 @@ class NbclusterExtension(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Add the routes."""
-        self.handlers.extend(routes(self.manager))
+        self.handlers.extend([*routes(self.manager), *proxy_handlers(self.manager.dashboard_socket)])
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Called as soon as the server's loop runs."""

@@ -141,6 +141,11 @@ class ClusterManager(LoggingConfigurable):
         """The ids of those that have work to do."""
         return [cluster.id for cluster in self._clusters.values() if cluster.busy]
 
+    def dashboard_socket(self, cluster_id: str) -> str | None:
+        """Where a cluster's dashboard listens; None if there is no such cluster, or no dashboard."""
+        cluster = self._clusters.get(cluster_id)
+        return (cluster.engine.dashboard_socket or None) if cluster is not None and cluster.usable else None
+
     # --- making and ending ------------------------------------------------------------------------
 
     async def new(self, request: NewCluster) -> ServerCluster:

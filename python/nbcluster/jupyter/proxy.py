@@ -104,6 +104,7 @@ class DashboardProxy(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     # --- requests ---
 
+    @ws_authenticated
     def get(  # type: ignore[override]  # the answer may be none, as anywhere else in Tornado
         self, cluster_id: str, path: str | None
     ) -> Awaitable[None] | None:
@@ -112,6 +113,7 @@ class DashboardProxy(WebSocketMixin, WebSocketHandler, JupyterHandler):
             return self._join(cluster_id, path)
         return self._fetch(cluster_id, path)
 
+    @web.authenticated
     def head(self, cluster_id: str, path: str | None) -> Awaitable[None] | None:
         """The same as ``get``, without a body."""
         return self._fetch(cluster_id, path)
