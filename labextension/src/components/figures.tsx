@@ -60,12 +60,13 @@ function Figure(props: {
 }): ReactElement {
   const { trans } = useEnvironment();
   const { label, testId, value, text, of, share } = props;
+  const whole = of ? trans.__('of %1', of) : '';
   return (
-    <div className="nbc-Figure">
+    <div className="nbc-Figure" title={`${label}: ${text} ${whole}`}>
       <dt>{label}</dt>
       <dd data-testid={testId} data-value={value}>
         {text}
-        {of && <small> {trans.__('of %1', of)}</small>}
+        {whole && <small> {whole}</small>}
       </dd>
       {share !== undefined && <Meter share={share} />}
     </div>

@@ -9,8 +9,9 @@ import { useEnvironment } from './environment';
 /** How far the work is: a bar with a part for each group of tasks, and the numbers. */
 export function Tasks(props: { readonly cluster: IClusterView }): ReactElement {
   const { trans } = useEnvironment();
-  const { tasks } = props.cluster;
-  const { total, finished, failed, running, waiting } = progress(tasks);
+  const { cluster } = props;
+  const { tasks } = cluster;
+  const { total, finished, failed, running, waiting } = progress(cluster);
   const groups = [
     { name: 'finished', count: finished, text: trans.__('finished') },
     { name: 'failed', count: failed, text: trans.__('failed') },

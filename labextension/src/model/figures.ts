@@ -1,4 +1,4 @@
-import { IClusterView, ITaskCounts, Status } from '../api/schema';
+import { IClusterView, Status } from '../api/schema';
 
 /** What a cluster's workers have and use, added up. */
 export interface IFigures {
@@ -40,14 +40,18 @@ export interface IProgress {
   readonly waiting: number;
 }
 
-/** Group the states of tasks. */
-export function progress(tasks: ITaskCounts): IProgress {
-  const waiting = tasks.waiting + tasks.queued + tasks.no_worker;
+/** Group the states of a cluster's tasks. */
+export function progress({ tasks, workers }: IClusterView): IProgress {
+  // Workers get a little work ahead of need: what they have is not yet running.
+  const executing = workers.reduce((sum, worker) => sum + worker.executing, 0);
+  const running = Math.min(tasks.processing, executing);
+  const waiting =
+    tasks.waiting + tasks.queued + tasks.no_worker + tasks.processing - running;
   return {
-    total: waiting + tasks.processing + tasks.memory + tasks.erred,
+    total: waiting + running + tasks.memory + tasks.erred,
     finished: tasks.memory,
     failed: tasks.erred,
-    running: tasks.processing,
+    running,
     waiting
   };
 }

@@ -32,23 +32,33 @@ describe('figures', () => {
 });
 
 describe('progress', () => {
+  const counts = tasks({
+    released: 100,
+    waiting: 1,
+    queued: 2,
+    no_worker: 4,
+    processing: 8,
+    memory: 16,
+    erred: 32,
+    done: 1000
+  });
+
   it('counts what somebody still wants', () => {
-    const counts = tasks({
-      released: 100,
-      waiting: 1,
-      queued: 2,
-      no_worker: 4,
-      processing: 8,
-      memory: 16,
-      erred: 32,
-      done: 1000
-    });
-    expect(progress(counts)).toEqual({
+    const workers = [worker({ executing: 2 }), worker({ executing: 3 })];
+    expect(progress(cluster({ tasks: counts, workers }))).toEqual({
       total: 63,
       finished: 16,
       failed: 32,
-      running: 8,
-      waiting: 7
+      running: 5,
+      waiting: 10
+    });
+  });
+
+  it('does not count more running tasks than there are', () => {
+    const workers = [worker({ executing: 99 })];
+    expect(progress(cluster({ tasks: counts, workers }))).toMatchObject({
+      total: 63,
+      running: 8
     });
   });
 });
