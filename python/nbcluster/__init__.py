@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Reschedule,
         TimeoutError,
     )
+    from nbcluster.widgets.progress import progress
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ _HOMES = {
     "as_completed": "nbcluster.client.as_completed",
     "default_client": "nbcluster.client.defaults",
     "futures_of": "nbcluster.client.as_completed",
+    "progress": "nbcluster.widgets.progress",
     "wait": "nbcluster.client.waiting",
 }
 
@@ -63,6 +65,7 @@ __all__ = [
     "as_completed",
     "default_client",
     "futures_of",
+    "progress",
     "wait",
 ]
 

@@ -67,7 +67,7 @@ def title(view: ClusterView, doing: str, now: float) -> str:
 def message(view: ClusterView) -> str:
     """What the cluster itself has to say, or nothing."""
     if not view.message:
-        over = "No longer running. Run the cell again to have a cluster again."
+        over = "Not connected to a cluster any more. Run the cell again to have one."
         return notice("info", over, "nbcluster-ended") if view.status is Status.CLOSED else ""
     kind = {Status.FAILED: "error", Status.BROKEN: "warning"}.get(view.status, "info")
     return notice(kind, view.message, "nbcluster-message")
