@@ -24,6 +24,22 @@ def test_a_run_is_on_record_from_its_begin_to_its_end() -> None:
     recorder.close()
 
 
+def test_a_run_that_has_just_ended_is_suspected_only_if_none_was_under_way() -> None:
+    recorder = FlightRecorder.create()
+    assert recorder.suspects() == []
+    recorder.enter(0, 5)
+    recorder.leave(0)
+    assert recorder.suspects() == [5]
+    recorder.enter(1, 6)
+    assert recorder.suspects() == [6]
+    recorder.enter(0, 7)
+    recorder.leave(1)
+    assert recorder.suspects() == [7]
+    recorder.leave(0)
+    assert recorder.suspects() == [7, 6]
+    recorder.close()
+
+
 def test_a_thread_beyond_the_last_slot_is_refused() -> None:
     recorder = FlightRecorder.create()
     with pytest.raises(IndexError):
@@ -44,9 +60,7 @@ def test_the_record_survives_the_death_of_its_writer() -> None:
         recorder.enter(0, 7)
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(recorder.fd)], pass_fds=[recorder.fd]
-    )
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(recorder.fd)], pass_fds=[recorder.fd])
     assert done.returncode == -signal.SIGKILL
     assert recorder.running() == [7, 6]
     recorder.close()

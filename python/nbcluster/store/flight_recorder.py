@@ -4,10 +4,12 @@ When a worker dies, the tasks that it was running are to blame, and no others. T
 those were: it is dead. So it notes them where its supervisor can read them afterwards, a few words of memory
 that both have mapped:
 
-    slot       0        1        2    …
-    word   run_id+1     0     run_id+1         0: this thread runs nothing
+    thread     0                1                …
+    words      now   latest     now   latest          now: run_id+1, or 0 if it runs nothing
 
 One process writes, each thread its own slot, one aligned word at a time; so nothing is ever half-written.
+The latest run stays on record after its end: a task may have sent its process a signal, and been over by the time
+the process died of it, before its end was reported.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from nbcluster.types import RunId
 WORKER_FD = 3
 """Where a worker that was started by a supervisor finds its record."""
 
-_WORD = 8
+_SLOT = 16
 
 
 class FlightRecorder:
@@ -46,7 +48,7 @@ class FlightRecorder:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._map = mmap.mmap(fd, self.SLOTS * _WORD)
+        self._map = mmap.mmap(fd, self.SLOTS * _SLOT)
         self._words = memoryview(self._map).cast("Q")
 
     @classmethod
@@ -57,7 +59,7 @@ class FlightRecorder:
         else:
             fd, path = tempfile.mkstemp(prefix=name)
             os.unlink(path)
-        os.ftruncate(fd, cls.SLOTS * _WORD)
+        os.ftruncate(fd, cls.SLOTS * _SLOT)
         return cls(fd)
 
     @classmethod
@@ -67,15 +69,23 @@ class FlightRecorder:
 
     def enter(self, thread: int, run_id: RunId) -> None:
         """Note that a thread begins a run."""
-        self._words[thread] = run_id + 1
+        words, slot = self._words, 2 * thread
+        words[slot + 1] = words[slot] = run_id + 1
 
     def leave(self, thread: int) -> None:
         """Note that a thread has ended its run."""
-        self._words[thread] = 0
+        self._words[2 * thread] = 0
 
     def running(self) -> list[RunId]:
         """The runs under way, or those under way when the worker died."""
-        return [word - 1 for word in self._words.tolist() if word]
+        return [word - 1 for word in self._words[::2].tolist() if word]
+
+    def suspects(self) -> list[RunId]:
+        """The runs that a dead worker may have died of: those under way, or else those that had just ended.
+
+        Of the latter, those whose end was reported before are none, and whoever asks knows which these are.
+        """
+        return self.running() or [word - 1 for word in self._words[1::2].tolist() if word]
 
     def clear(self) -> None:
         """Forget everything."""

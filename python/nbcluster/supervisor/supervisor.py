@@ -249,14 +249,14 @@ class Supervisor:
         name = slot.name
         breach = self._memory.forget(name)
         self._book.drain(name)
-        running = frozenset(process.recorder.running())
+        suspects = frozenset(process.recorder.suspects())
         process.recorder.close()
         slot.process = None
         cause = slot.last_exit = breach or _cause(status)
         crashed = slot.crashed
         if crashed and not self._closing:
             logger.warning("Worker %s (pid %d) %s", name, process.pid, cause)
-        self._port.worker_exited(name, process.pid, cause, running, self._book.tail(name))
+        self._port.worker_exited(name, process.pid, cause, suspects, self._book.tail(name))
         self._decide(WorkerExited(name, crashed))
 
     async def _ready_starter(self) -> Starter:
