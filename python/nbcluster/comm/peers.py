@@ -100,6 +100,7 @@ class PeerPool:
                 token=self._token,
                 incoming=PeerReply,
                 timeout=self._connect_timeout,
+                retry=False,
                 ssl=self._ssl,
             )
         except CommError as error:
