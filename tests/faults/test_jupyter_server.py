@@ -5,13 +5,13 @@ Real servers, real kernels, real clusters; the kernel's cells are sent without a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -45,16 +45,42 @@ def hold():
 
 
 @pytest.fixture
-def mark() -> Mark:
-    return Mark()
+def doomed() -> Iterator[tuple[Lab, Mark]]:
+    """A server that does not survive the test."""
+    mark = Mark()
+    with server(mark) as lab:
+        yield lab, mark
+
+
+@pytest.fixture(scope="module")
+def _one_server() -> Iterator[tuple[Lab, Mark]]:
+    mark = Mark()
+    with server(mark) as lab:
+        yield lab, mark
 
 
 @pytest.fixture
-def lab(mark: Mark, tmp_path: Path) -> Iterator[Lab]:
-    arguments = ("--ClusterManager.lease=600",)
-    with running_lab(environment=mark.environment, arguments=arguments) as running:
-        eventually(lambda: list(running.runtime_dir.glob("nbcluster-*")))
-        yield running
+def lab(_one_server: tuple[Lab, Mark]) -> Iterator[Lab]:
+    """A server that several tests share; each leaves it as it was."""
+    lab, _ = _one_server
+    yield lab
+    for session in call(lab, "GET", "api/sessions"):
+        call(lab, "DELETE", f"api/sessions/{session['id']}")
+    for view in clusters(lab):
+        call(lab, "DELETE", f"nbcluster/api/v1/clusters/{view['id']}")
+
+
+@pytest.fixture
+def mark(_one_server: tuple[Lab, Mark]) -> Mark:
+    """The processes of the shared server."""
+    return _one_server[1]
+
+
+@contextlib.contextmanager
+def server(mark: Mark) -> Iterator[Lab]:
+    with running_lab(environment=mark.environment) as lab:
+        eventually(lambda: list(lab.runtime_dir.glob("nbcluster-*")))
+        yield lab
 
 
 def no_kernels(mark: Mark) -> dict[int, str]:
@@ -68,7 +94,8 @@ def working(lab: Lab, state: str) -> Callable[[], object]:
 
 
 @pytest.mark.parametrize("state", BUSY)
-def test_when_the_server_is_killed_nothing_of_ours_is_left(lab: Lab, mark: Mark, state: str) -> None:
+def test_when_the_server_is_killed_nothing_of_ours_is_left(doomed: tuple[Lab, Mark], state: str) -> None:
+    lab, mark = doomed
     with LabNotebook(lab) as notebook:
         submit = "futures = client.map(lambda i: hold(), range(2))" if BUSY[state] else ""
         notebook.run(f"{CLIENT}{BUSY[state]}{submit}")
@@ -82,7 +109,8 @@ def test_when_the_server_is_killed_nothing_of_ours_is_left(lab: Lab, mark: Mark,
         print(f"{state}: nothing left after {time.monotonic() - killed:.2f} s")
 
 
-def test_when_the_server_is_stopped_nothing_of_ours_is_left(lab: Lab, mark: Mark) -> None:
+def test_when_the_server_is_stopped_nothing_of_ours_is_left(doomed: tuple[Lab, Mark]) -> None:
+    lab, mark = doomed
     with LabNotebook(lab) as notebook:
         notebook.run(f"{CLIENT}{BUSY['grandchildren']}futures = client.map(lambda i: hold(), range(2))")
         eventually(working(lab, "grandchildren"))

@@ -110,16 +110,34 @@ async def test_a_preflight_tells_nothing(stranger: Stranger) -> None:
     assert response.body == b""
 
 
-async def test_a_logged_in_browser_must_prove_that_the_request_is_its_own(
-    stranger: Stranger, our_routes: list[Route], app: NbclusterExtension, engines: list[FakeEngine]
-) -> None:
+async def _log_in(stranger: Stranger, app: NbclusterExtension) -> tuple[str, str]:
+    """The cookies of a browser that is logged in, and its XSRF token."""
     token = app.serverapp.identity_provider.token  # type: ignore[union-attr]
     cookies: SimpleCookie = SimpleCookie()
     for path in (f"/api/status?token={token}", "/login"):
         for cookie in (await stranger("GET", path)).headers.get_list("Set-Cookie"):
             cookies.load(cookie)
     jar = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
-    xsrf = cookies["_xsrf"].value
+    return jar, cookies["_xsrf"].value
+
+
+async def test_pages_of_other_sites_and_rebound_names_get_nothing(
+    stranger: Stranger, our_routes: list[Route], app: NbclusterExtension, engines: list[FakeEngine]
+) -> None:
+    jar, xsrf = await _log_in(stranger, app)
+    good = {"Cookie": jar, "X-XSRFToken": xsrf}
+    assert (await stranger("GET", "/nbcluster/api/v1/clusters", **good)).code == 200
+    for method, path in our_routes:
+        for bad in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}):
+            response = await stranger(method, path, **good, **bad)
+            assert response.code in (403, 404), (method, path, bad, response.code)
+    assert engines == []
+
+
+async def test_a_logged_in_browser_must_prove_that_the_request_is_its_own(
+    stranger: Stranger, our_routes: list[Route], app: NbclusterExtension, engines: list[FakeEngine]
+) -> None:
+    jar, xsrf = await _log_in(stranger, app)
     writing = [(method, path) for method, path in our_routes if method not in ("GET", "HEAD")]
     assert len(writing) > 8
     for method, path in writing:
