@@ -32,6 +32,7 @@ from nbcluster.errors import TimeoutError, WorkerStartTimeoutError
 from nbcluster.protocol.messages import CancelKeys, DataItem, RetryKeys, Scatter, ToClient, WantKeys
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import dump, load, set_future_factory, sizeof
+from nbcluster.protocol.typenames import type_name
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Key, Role, Status
 from nbcluster.units import format_bytes, parse_seconds
@@ -537,7 +538,7 @@ class Client:
         """Put data on the workers once, to be used by many tasks.
 
         Args:
-            data: a list, tuple, set or dict scatters its elements; anything else is one piece.
+            data: a list, tuple, set, range or dict scatters its elements; anything else is one piece.
             workers: names or addresses of the workers to hold it.
             broadcast: put it on every worker.
             hash: name it by its content, so that equal data is held once. False: a new name each time.
@@ -553,6 +554,10 @@ class Client:
         """
         names = submission.options(workers=workers).workers
         seconds = parse_seconds(timeout, "timeout")
+        if isinstance(data, (Iterator, Queue)):
+            raise TypeError(f"scatter() does not take iterators or queues ({data!r}); give a list of the elements")
+        if isinstance(data, range):
+            data = list(data)
         many = isinstance(data, (list, tuple, set, frozenset, dict))
         values = list(data.values() if isinstance(data, dict) else data) if many else [data]
         items = [self._data_item(value, hash) for value in values]
@@ -582,16 +587,16 @@ class Client:
         return self._sync(arrive, then=finish)
 
     def _data_item(self, value: Any, by_content: bool) -> DataItem:
-        name = type(value).__name__
+        name, kind = type(value).__name__, type_name(type(value))
         live = self._welcome.live and self._session.connection.in_process
         if live and not by_content:
             key = f"{name}-{submission.unique_token()}"
-            return DataItem(key, Payload.of_live(value), sizeof(value), name)
+            return DataItem(key, Payload.of_live(value), sizeof(value), kind)
         payload = dump(value, "data", snapshot=True)
         token = submission.content_token(payload) if by_content else submission.unique_token()
         if live:
             payload = Payload.of_live(value)
-        return DataItem(f"{name}-{token}", payload, sizeof(value), name)
+        return DataItem(f"{name}-{token}", payload, sizeof(value), kind)
 
     # --- the cluster ---
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, FutureState
 from nbcluster.protocol.serialize import reduce_future
+from nbcluster.protocol.typenames import find_type
 from nbcluster.types import Key
 
 if TYPE_CHECKING:
@@ -70,9 +71,14 @@ class Future:
         return self._state.status
 
     @property
-    def type(self) -> str | None:
-        """The name of the result's type, once it is there."""
-        return self._state.type_name or None
+    def executor(self) -> Client:
+        """The client, by another name."""
+        return self._client
+
+    @property
+    def type(self) -> type | None:
+        """The result's type, once it is there; None also if its class cannot be found in this process."""
+        return find_type(self._state.type_name) if self._state.type_name else None
 
     def done(self) -> bool:
         """True if it is not pending: there is a result, an error, or it was cancelled."""
@@ -127,6 +133,10 @@ class Future:
         """Run it again, if it erred."""
         return self._client.retry([self])
 
+    def bind_client(self, client: Client) -> None:
+        """Make it a future of another client, for the same key."""
+        self._client, self._state = client, client._want(self.key)
+
     def release(self) -> None:
         """Let go of the result before this object dies; the future is of no use afterwards."""
         key = self._state.key
@@ -139,11 +149,13 @@ class Future:
         return reduce_future(self)
 
     def __repr__(self) -> str:
-        kind = f" type: {self.type}," if self.type and self._state.status == FINISHED else ""
+        name = self._state.type_name
+        kind = f" type: {name}," if name and self._state.status == FINISHED else ""
         return f"<Future: {self.status},{kind} key: {self.key}>"
 
     def _repr_html_(self) -> str:
-        kind = f", <b>type:</b> {escape(self.type)}" if self.type else ""
+        name = self._state.type_name
+        kind = f", <b>type:</b> {escape(name)}" if name else ""
         return f"<b>Future: {escape(self.key)}</b> <b>status:</b> {self.status}{kind}"
 
 

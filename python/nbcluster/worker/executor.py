@@ -25,6 +25,7 @@ from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRe
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import dump, load, load_call
 from nbcluster.protocol.sizeof import sizeof
+from nbcluster.protocol.typenames import type_name
 from nbcluster.store.memory import Datum
 from nbcluster.types import RunId
 from nbcluster.worker import context
@@ -213,7 +214,7 @@ class Executor:
                 key,
                 run_id,
                 nbytes,
-                type(value).__name__,
+                type_name(type(value)),
                 thread,
                 start + self._epoch,
                 stop + self._epoch,
