@@ -1,0 +1,97 @@
+"""One suite for the public API, run against nbcluster and against its peer, dask.distributed.
+
+A test that the peer fails is a wrong test, unless ``differences.py`` lists what it is about: then it carries the marker
+``differs`` and runs on nbcluster only. The shared cluster of a module has two workers of one thread, in this process.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contracts.differences import DIFFERENCES
+from tests.contracts.gates import Gate
+
+US, PEER = "nbcluster", "distributed"
+
+QUIET: dict[str, dict[str, Any]] = {
+    US: {"dashboard_address": None},
+    # The peer listens even without a dashboard; on loopback at least, and without importing Bokeh.
+    PEER: {
+        "dashboard_address": "127.0.0.1:0",
+        "scheduler_kwargs": {"dashboard": False},
+        "silence_logs": logging.CRITICAL,
+    },
+}
+SMALL = {"n_workers": 2, "threads_per_worker": 1, "processes": False}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "differs(name): the peer decides otherwise; `name` is in differences.py")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "package" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("differs")
+    if marker is not None:
+        assert marker.args[0] in DIFFERENCES, f"{metafunc.definition.nodeid}: {marker.args[0]!r} is not listed"
+    metafunc.parametrize("package", (US, PEER) if marker is None else (US,), indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and callspec.params.get("package") == PEER:
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
+@pytest.fixture(scope="module")
+def package(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of the package under test."""
+    yield request.param
+    if request.param == PEER:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()  # what the peer leaves unclosed must not be found during somebody else's test
+
+
+@pytest.fixture(scope="module")
+def api(package: str) -> Any:
+    """The package under test."""
+    return importlib.import_module(package)
+
+
+@pytest.fixture(scope="module")
+def keywords(package: str) -> Callable[..., dict[str, Any]]:
+    """Keywords of a small, quiet cluster of threads; others may be added or replaced."""
+    return lambda **others: {**SMALL, **QUIET[package], **others}
+
+
+@pytest.fixture(scope="module")
+def cluster(api: Any, keywords: Callable[..., dict[str, Any]]) -> Iterator[Any]:
+    """A module's cluster."""
+    with api.LocalCluster(**keywords(resources={"GPU": 1})) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def client(api: Any, cluster: Any) -> Iterator[Any]:
+    """A module's client: the default one while a test runs."""
+    with api.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Something that tasks wait for; it opens at the latest when the test is over."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.open()

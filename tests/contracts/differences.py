@@ -1,0 +1,36 @@
+"""Where nbcluster decides otherwise than dask.distributed, one sentence each: what nbcluster does.
+
+A contract test that the peer cannot pass names one of these (``@pytest.mark.differs("…")``) and runs on nbcluster only.
+What is not listed here has to be the same.
+"""
+
+from __future__ import annotations
+
+DIFFERENCES = {
+    "adapt options": "adapt() replaces all options of an earlier adapt(); nothing accumulates.",
+    "as_completed timeout": "A timeout of as_completed says how many futures were not done.",
+    "bad input": (
+        "A wrong argument is refused at once, by an error that names the argument, its value and what is allowed."
+    ),
+    "cancelled again": "A call that was cancelled can be submitted again at once: the new future is computed.",
+    "cancelled futures": "The error of a cancelled future says who cancelled it and why, however it ended.",
+    "cancelled in time": "A worker that has been told of a cancellation does not start the task any more.",
+    "cluster name": "A cluster's name never replaces its class in its repr; an empty name shows as two quotes.",
+    "deprecated keywords": "ip and diagnostics_port work, with a DeprecationWarning that names the replacement.",
+    "futures are keyed by text": "A key is a non-empty string, and nothing else.",
+    "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",
+    "memory_limit": (
+        "memory_limit goes by type: a float is a fraction, an int is bytes, text is parsed, "
+        "None and 0 are no limit, and anything else is refused."
+    ),
+    "logs in order": "get_logs() is chronological.",
+    "no dashboard": "dashboard_address=None opens no socket, and the link is empty.",
+    "no workers": "With n_workers=0 each worker that is added later has one thread, not all CPUs.",
+    "output of tasks": "What a task prints reaches the terminal or cell that submitted it, and the logs.",
+    "pickled futures": "A future that is unpickled belongs to the current client, without bind_client().",
+    "scale ends adapting": "scale() ends adapting; the two never fight.",
+    "scatter without workers": "scatter() that times out because there is no worker says so.",
+    "sys.exit in a task": "sys.exit() in a task makes that future err; the worker lives.",
+    "unpicklable argument": "An argument that cannot be pickled is named by the path to the culprit.",
+    "waiting says for what": "A timeout of result() and wait() names the keys that were not done.",
+}

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.contracts.gates import Gate, Mishap, at_gate, fail_with, inc
+
+
+def test_gather_keeps_the_structure(client: Any) -> None:
+    one, two, three = client.map(inc, range(3))
+    assert client.gather(one) == 1
+    assert client.gather([one, two]) == [1, 2]
+    assert client.gather((one, two)) == (1, 2)
+    assert client.gather({one, two}) == {1, 2}
+    assert client.gather({"a": one, "b": [two, {"c": (three,)}]}) == {"a": 1, "b": [2, {"c": (3,)}]}
+
+
+def test_gather_of_an_iterator_yields_the_results(client: Any) -> None:
+    futures = client.map(inc, range(3))
+    assert [client.gather(one) if hasattr(one, "key") else one for one in client.gather(iter(futures))] == [1, 2, 3]
+
+
+def test_what_is_no_future_stays_as_it_is(client: Any) -> None:
+    future = client.submit(inc, 1)
+    assert client.gather([future, 5, "text", None]) == [2, 5, "text", None]
+    assert client.gather([]) == []
+    assert client.gather({}) == {}
+
+
+def test_the_same_future_may_be_there_twice(client: Any) -> None:
+    future = client.submit(inc, 1)
+    assert client.gather([future, future, [future]]) == [2, 2, [2]]
+
+
+def test_gather_raises_what_a_task_raised(client: Any) -> None:
+    futures = [client.submit(inc, 1), client.submit(fail_with, "boom"), client.submit(inc, 2)]
+    with pytest.raises(Mishap, match="boom"):
+        client.gather(futures)
+
+
+def test_gather_raises_without_waiting_for_the_others(client: Any, gate: Gate) -> None:
+    futures = [client.submit(at_gate, gate), client.submit(fail_with, "at once")]
+    with pytest.raises(Mishap, match="at once"):
+        client.gather(futures)
+
+
+def test_gather_can_skip_what_erred(client: Any) -> None:
+    good, bad = client.submit(inc, 1), client.submit(fail_with, "boom")
+    assert client.gather([good, bad, good], errors="skip") == [2, 2]
+    assert client.gather([bad], errors="skip") == []
+
+
+def test_gather_raises_for_a_cancelled_future(api: Any, client: Any, gate: Gate) -> None:
+    future = client.submit(at_gate, gate)
+    future.cancel()
+    with pytest.raises(api.CancelledError):
+        client.gather([future])
+
+
+def test_gather_with_large_results(client: Any) -> None:
+    futures = client.map(_large, range(4))
+    assert [len(part) for part in client.gather(futures)] == [300_000] * 4
+    assert client.gather(futures)[3][:1] == b"\x03"
+
+
+def _large(number: int) -> bytes:
+    return bytes([number]) * 300_000
+
+
+@pytest.mark.differs("bad input")
+def test_a_wrong_word_for_errors_is_refused(client: Any) -> None:
+    with pytest.raises(ValueError, match="errors="):
+        client.gather([client.submit(inc, 1)], errors="ignore")
