@@ -162,6 +162,8 @@ def _dump_one(error: BaseException) -> Payload:
             return serialize.dump(_Parts(error))
         except SerializationError:
             pass  # the next line fails too, and tells it in terms of the exception
+    if _has_traceback_reducer(type(error)):
+        return serialize.dump(_Own(error), "exception")
     return serialize.dump(error, "exception")
 
 
@@ -194,8 +196,25 @@ def _is_plain(kind: type[BaseException]) -> bool:
         kind.__reduce__ is BaseException.__reduce__
         and kind.__reduce_ex__ is object.__reduce_ex__
         and kind.__setstate__ is BaseException.__setstate__
-        and kind not in copyreg.dispatch_table
+        and (kind not in copyreg.dispatch_table or _has_traceback_reducer(kind))
     )
+
+
+def _has_traceback_reducer(kind: type[BaseException]) -> bool:
+    """Whether tblib, which others install for all exceptions of a process, pickles it: it drops facts and fails on rings."""
+    return getattr(copyreg.dispatch_table.get(kind), "__module__", "").startswith("tblib")
+
+
+class _Own:
+    """Has an exception travel as it says itself, whatever ``copyreg`` says."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self.error.__reduce_ex__(5)
 
 
 class _Parts:
