@@ -201,7 +201,7 @@ def _is_plain(kind: type[BaseException]) -> bool:
 
 
 def _has_traceback_reducer(kind: type[BaseException]) -> bool:
-    """Whether tblib, which others install for all exceptions of a process, pickles it: it drops facts and fails on rings."""
+    """Whether tblib pickles it, which others install for all exceptions: that drops facts, and fails on rings."""
     return getattr(copyreg.dispatch_table.get(kind), "__module__", "").startswith("tblib")
 
 
