@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -19,7 +20,7 @@ import pytest
 from nbcluster.comm.credentials import runtime_dir
 from tests.support.eventually import eventually
 from tests.support.lab import Lab, running_lab
-from tests.support.lab_notebook import LabNotebook, call, clusters
+from tests.support.lab_notebook import LabNotebook, call, clusters, read
 from tests.support.marked import Mark
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -212,3 +213,19 @@ def test_rest_scales_a_real_cluster_and_reads_its_log(lab: Lab) -> None:
     assert call(lab, "GET", f"{one}/logs")["lines"]
     call(lab, "DELETE", one)
     assert clusters(lab) == []
+
+
+def test_the_dashboard_has_no_port_and_shows_through_the_server(lab: Lab, mark: Mark) -> None:
+    with LabNotebook(lab) as notebook:
+        link = notebook.run(f"{CLIENT}print(client.dashboard_link)")
+        assert link == clusters(lab)[0]["dashboard_link"]
+        ports = [
+            connection.laddr.port
+            for pid in no_kernels(mark)
+            if pid != lab.process.pid
+            for connection in psutil.Process(pid).net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert ports == [int(clusters(lab)[0]["address"].rpartition(":")[2])]
+        below_base_url = link.removeprefix(urllib.parse.urlsplit(lab.url).path)
+        assert b"bokeh" in read(lab, below_base_url)

@@ -14,16 +14,22 @@ from tests.support.lab import Lab
 
 
 def call(lab: Lab, method: str, path: str, body: Any = None) -> Any:
-    """One request to the server, below its base URL."""
-    request = urllib.request.Request(
-        lab.url + path,
-        method=method,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"token {lab.token}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        data = response.read()
+    """One request to the server, below its base URL: JSON there and back."""
+    data = _send(lab, path, method, None if body is None else json.dumps(body).encode())
     return json.loads(data) if data else None
+
+
+def read(lab: Lab, path: str) -> bytes:
+    """A page or a file of the server."""
+    return _send(lab, path, "GET", None)
+
+
+def _send(lab: Lab, path: str, method: str, data: bytes | None) -> bytes:
+    headers = {"Authorization": f"token {lab.token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(lab.url + path, method=method, data=data, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        content: bytes = response.read()
+    return content
 
 
 def clusters(lab: Lab) -> list[dict[str, Any]]:

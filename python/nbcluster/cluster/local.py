@@ -79,8 +79,6 @@ class LocalCluster(Cluster):
         spec = make_spec(**keywords)
         engine = None if asynchronous else attach_to_server(keywords)
         self.owned_by_server = engine is not None
-        super().__init__(
-            engine or InProcessEngine(spec),
-            spec.name if engine is None else (name or engine.name),
-            asynchronous=asynchronous,
-        )
+        super().__init__(engine or InProcessEngine(spec), spec.name, asynchronous=asynchronous)
+        if engine is not None:
+            self.name = engine.name

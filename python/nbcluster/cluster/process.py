@@ -54,6 +54,8 @@ def spec_of(order: EngineSpec) -> ClusterSpec:
     keywords: dict[str, Any] = dict(order.keywords)
     if order.pickled_keywords:
         keywords |= pickle.loads(order.pickled_keywords)
+    # Who passed the order on shows the dashboard itself, from its socket: a port is only for those who ask for one.
+    keywords.setdefault("dashboard_address", None)
     spec = make_spec(**{**keywords, "name": order.name})
     return msgspec.structs.replace(spec, id=order.id)
 

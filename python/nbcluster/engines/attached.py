@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
+from msgspec.structs import replace
+
 from nbcluster.engines.native import RemoteEngine
+from nbcluster.snapshot import ClusterView
 
 
 class AttachedEngine(RemoteEngine):
@@ -25,11 +28,17 @@ class AttachedEngine(RemoteEngine):
         self._cell = cell
         self._keywords = {name: value for name, value in keywords.items() if value is not None}
 
+    @property
+    def view(self) -> ClusterView:
+        """The latest view, with what only the server knows: where a browser finds the dashboard."""
+        view = super().view
+        return replace(view, id=self.cluster_id or view.id, dashboard_link=self.dashboard_link)
+
     async def start(self) -> None:
         """Ask the server for the cell's cluster, and connect to it."""
         from nbcluster.jupyter.discovery import attach
 
-        pickled = pickle.dumps(self._keywords)
+        pickled = cloudpickle.dumps(dict(sorted(self._keywords.items())))
         attachment = await attach(
             self._endpoint,
             cell=self._cell,
