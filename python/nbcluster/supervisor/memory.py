@@ -1,11 +1,13 @@
 """Watching how much memory workers use, and ending the one that breaks its limit before the machine suffers.
 
-    resident memory of the worker, every 0.1 to 0.2 s ──▶ below 70 %: fine
-                                                     └──▶ else: what the worker and all it started really use
+    resident memory of the worker, now and then ──▶ below 70 %: fine
+                                               └──▶ else: what the worker and all it started really use
 
 Resident memory is cheap to read and counts too much: pages that a worker shares with the zygote that it was
 forked from, and with the processes that read its results. So before anybody is ended, such pages are counted in
 equal parts with those who share them.
+
+How soon to look again follows from how soon a limit could be reached: an idle cluster is hardly looked at.
 """
 
 from __future__ import annotations
@@ -29,10 +31,18 @@ TERMINATE = 0.95
 """Share of the limit at which a worker is asked to end; at the limit itself it is killed."""
 PATIENCE = 0.5
 """Seconds that it has for ending when it was asked to."""
-FAST, SLOW = 0.1, 0.2
-"""Seconds between two looks, depending on whether any worker is above half of its limit."""
-_TREE_INTERVAL = 2.0
-"""Seconds between two searches for processes that tasks have started: a look at all processes is not free."""
+FASTEST = 4e9
+"""Bytes per second: no process touches fresh memory faster than about this."""
+SOONEST, LATEST = 0.05, 0.5
+"""Seconds between two looks."""
+UNLIMITED = 1.0
+"""The same for workers that may use any amount."""
+TREE_BUSY, TREE_IDLE = 2.0, 10.0
+"""Seconds between two searches for processes that tasks have started: a look at all processes is not free.
+Only a worker that does something can have started one."""
+
+IDLE_CPU = 2.0
+"""Per cent of a core that a worker may need for telling that it is there."""
 
 
 class Watched(Protocol):
@@ -112,7 +122,7 @@ class MemoryMonitor:
     def __init__(self) -> None:
         self._entries: dict[WorkerName, _Entry] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._next_tree = 0.0
+        self._last_tree = self._next_tree = 0.0
 
     def watch(self, name: WorkerName, process: Watched, limit: Callable[[], int | None]) -> None:
         """Watch a worker; ``limit`` is asked each time, for it changes when the cluster is scaled."""
@@ -121,7 +131,7 @@ class MemoryMonitor:
         except (OSError, psutil.Error):
             return  # it has ended already, and whoever waits for that will know
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FAST, self._look)
+            self._timer = asyncio.get_running_loop().call_later(SOONEST, self._look)
 
     def forget(self, name: WorkerName) -> str:
         """Watch it no more. Returns why it was ended, if it was, as in "was killed at …"."""
@@ -153,35 +163,37 @@ class MemoryMonitor:
         now = time.monotonic()
         if sys.platform == "linux" and now >= self._next_tree:
             self._find_children(now)
-        fast = False
+        pause = UNLIMITED
         for entry in self._entries.values():
             try:
-                fast |= self._check(entry, now)
+                pause = min(pause, self._check(entry, now))
             except OSError:
                 continue  # it has just ended
         if self._entries:
-            self._timer = asyncio.get_running_loop().call_later(FAST if fast else SLOW, self._look)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._look)
         else:
             self._timer = None
 
-    def _check(self, entry: _Entry, now: float) -> bool:
-        """Look at one worker; True if it should be looked at again soon."""
+    def _check(self, entry: _Entry, now: float) -> float:
+        """Look at one worker; returns in how many seconds to do so again."""
         memory = entry.gauge.resident() + sum(_resident(pid) for pid in entry.children)
         since, before = entry.cpu_sample
         if now - since >= 1.0:
             seconds = entry.gauge.cpu_seconds()
             entry.cpu = 100.0 * (seconds - before) / (now - since)
             entry.cpu_sample = (now, seconds)
+            if entry.cpu > IDLE_CPU:
+                self._next_tree = min(self._next_tree, self._last_tree + TREE_BUSY)
         limit = entry.limit()
         if limit is None:
             entry.memory = memory
-            return False
+            return UNLIMITED
         if memory > CLOSE * limit:
             memory = sum(_used(pid) for pid in (entry.process.pid, *entry.children))
         entry.memory = memory
         if memory > TERMINATE * limit:
             self._end(entry, memory, limit, now)
-        return memory > limit / 2
+        return min(max((limit - memory) / FASTEST / 2, SOONEST), LATEST)
 
     def _end(self, entry: _Entry, memory: int, limit: int, now: float) -> None:
         if not entry.breach:
@@ -198,7 +210,8 @@ class MemoryMonitor:
             family = descendants.descendants(table, [entry.process.pid])
             entry.children = sorted(family - {entry.process.pid})
         some = any(entry.children for entry in self._entries.values())
-        self._next_tree = now + (_TREE_INTERVAL / 4 if some else _TREE_INTERVAL)
+        self._last_tree = now
+        self._next_tree = now + (TREE_BUSY / 4 if some else TREE_IDLE)
 
 
 def _resident(pid: int) -> int:
