@@ -16,8 +16,8 @@ from typing import Any
 
 from nbcluster.comm.base import Connection
 from nbcluster.comm.transports import connect, listen
-from nbcluster.protocol.messages import DataItem, FreeKeys, PutData, ReleaseKeys, Stopping, ToClient, WantKeys
 from nbcluster.protocol.messages import ClientMessage as Request
+from nbcluster.protocol.messages import DataItem, PutData, ReleaseKeys, Stopping, ToClient, WantKeys
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.types import Role
 

@@ -10,6 +10,7 @@ import pytest
 
 from nbcluster.comm import inproc, outlet, stream
 from nbcluster.comm.base import Connection
+from nbcluster.commands import GetView
 from nbcluster.errors import CommClosedError, CommError, HandshakeError, SerializationError
 from nbcluster.protocol.framing import INLINE
 from nbcluster.protocol.messages import (
@@ -27,7 +28,6 @@ from nbcluster.protocol.messages import (
     TaskOptions,
     WantKeys,
 )
-from nbcluster.commands import GetView
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.types import Role
 from tests.support.eventually import soon
@@ -72,7 +72,7 @@ def keys_of(messages: list[Any]) -> list[str]:
 
 @on_each_wire
 async def test_messages_arrive_in_the_order_in_which_they_were_sent(wire: Wire) -> None:
-    near, _, far, recorder = await wire.started()
+    near, _, _far, recorder = await wire.started()
     messages = numbered(3000)
     for index, message in enumerate(messages):
         near.send(message)
@@ -84,7 +84,7 @@ async def test_messages_arrive_in_the_order_in_which_they_were_sent(wire: Wire) 
 
 @on_each_wire
 async def test_messages_of_one_turn_travel_together(wire: Wire) -> None:
-    near, _, far, recorder = await wire.started()
+    near, _, _far, recorder = await wire.started()
     for message in numbered(100):
         near.send(message)
     near.send(*numbered(100, 100))
@@ -122,7 +122,7 @@ async def test_messages_arrive_with_all_their_fields(wire: Wire) -> None:
 
 @on_each_wire
 async def test_frames_of_every_size_arrive_bit_for_bit(wire: Wire) -> None:
-    near, _, far, recorder = await wire.started()
+    near, _, _far, recorder = await wire.started()
     sizes = (0, 1, INLINE - 1, INLINE, INLINE + 1, 65_535, 65_536, 65_537, 300_000, 5_000_003)
     sent = [data_message(size) for size in sizes] + [data_message(*sizes), data_message(*[INLINE] * 300)]
     near.send(*sent)
@@ -293,7 +293,7 @@ async def test_an_address_that_is_taken_cannot_be_taken_again(wire: Wire) -> Non
 
 @on_each_wire
 async def test_links_outlive_their_listener(wire: Wire) -> None:
-    near, _, far, recorder = await wire.started()
+    near, _, _far, recorder = await wire.started()
     await wire.listener.close()
     await wire.listener.close()
     near.send(WantKeys(["a"]))
@@ -385,7 +385,7 @@ async def test_drain_waits_for_a_peer_that_takes_nothing(wire: Wire) -> None:
 
 @on_each_wire
 async def test_drain_returns_at_once_when_little_is_pending(wire: Wire) -> None:
-    near, far = await wire.pair()
+    near, _far = await wire.pair()
     near.send(WantKeys(["a"]))
     await near.drain()
 
@@ -463,7 +463,7 @@ async def test_a_link_can_be_closed_that_was_never_started(wire: Wire) -> None:
 
 @on_each_wire
 async def test_abort_is_a_loss_to_the_other_side(wire: Wire) -> None:
-    near, near_recorder, far, far_recorder = await wire.started()
+    near, near_recorder, _far, far_recorder = await wire.started()
     near.send(WantKeys(["never seen, as it was not flushed"]))
     near.abort()
     near.abort()
@@ -476,7 +476,7 @@ async def test_abort_is_a_loss_to_the_other_side(wire: Wire) -> None:
 
 @on_each_wire
 async def test_sending_on_a_closed_link_raises(wire: Wire) -> None:
-    near, near_recorder, far, far_recorder = await wire.started()
+    near, _near_recorder, far, far_recorder = await wire.started()
     await near.close()
     await far_recorder.end()
     for link in (near, far):

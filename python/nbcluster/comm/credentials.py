@@ -101,9 +101,9 @@ def _check_private(path: Path) -> None:
 
 
 class ClusterDirectory:
-    """The directory of one cluster, while its process lives. A context manager; :meth:`remove` does the same as its end.
+    """The directory of one cluster, while its process lives. Making one sweeps away what dead clusters left behind.
 
-    Making one also sweeps away what dead clusters left behind.
+    A context manager; :meth:`remove` does the same as leaving it.
     """
 
     def __init__(self) -> None:
@@ -220,7 +220,7 @@ def process_start(pid: int) -> float | None:
 
 def _directories(root: Path) -> list[Path]:
     try:
-        return [path for path in root.iterdir() if path.name != "lock"]
+        return [path for path in root.iterdir() if path.is_dir() and not path.is_symlink()]
     except FileNotFoundError:
         return []
 

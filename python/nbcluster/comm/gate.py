@@ -2,8 +2,8 @@
 
     transport ── Gate (handshake, deadline) ──▶ StreamConnection, which takes the transport over
 
-It reads no more than the next record of the handshake, into a buffer of just that size: at most 75 bytes, and nothing is
-decoded. Who is not through by the deadline is dropped; who fails is told so after a while, and only then dropped.
+It reads no more than the next record of the handshake, into a buffer of just that size: at most 75 bytes, and nothing
+is decoded. Who is not through by the deadline is dropped; who fails is told so after a while, and then dropped.
 """
 
 from __future__ import annotations
@@ -122,10 +122,15 @@ class Gate(asyncio.BufferedProtocol):
         self._fail(CommClosedError("the connection was dropped during the handshake"))
 
     def _open(self, transport: asyncio.Transport) -> None:
+        try:
+            link = self._make_link(transport, self._handshake.role)
+        except OSError as error:  # the peer is gone already, and with it what the socket could tell
+            self._fail(error)
+            return
         self._leave()
-        self._link = self._make_link(transport, self._handshake.role)
-        transport.set_protocol(self._link)
-        self._on_open(self._link)
+        self._link = link
+        transport.set_protocol(link)
+        self._on_open(link)
 
     def _refuse(self, error: HandshakeError) -> None:
         refusal = self._handshake.refusal if isinstance(self._handshake, ListenerHandshake) else b""

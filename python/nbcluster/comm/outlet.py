@@ -24,9 +24,7 @@ class Outlet:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._takes_all = type(transport).__module__.startswith("uvloop") and not transport.get_extra_info(
-            "sslcontext"
-        )
+        self._takes_all = type(transport).__module__.startswith("uvloop") and not transport.get_extra_info("sslcontext")
         self._queue: deque[memoryview] = deque()
         self._queued = 0
         self._paused = self._closing = False

@@ -10,8 +10,8 @@ from typing import Any
 
 from nbcluster.comm import inproc, tcp, unix
 from nbcluster.comm.addresses import AnyAddress, InprocAddress, TcpAddress, UnixAddress, parse
-from nbcluster.comm.base import Connection, Listener, OnConnection
 from nbcluster.comm.admission import DEFAULT_POLICY, Admission, HandshakePolicy
+from nbcluster.comm.base import Connection, Listener, OnConnection
 from nbcluster.comm.gate import Gate
 from nbcluster.comm.setups import SetUps
 from nbcluster.comm.stream import StreamConnection
@@ -151,7 +151,6 @@ class _LinkMaker:
 
     def __call__(self, transport: asyncio.Transport, role: Role) -> StreamConnection:
         if isinstance(self._address, UnixAddress):
-            unix.prepare(transport)
             local, peer = unix.ends(transport, self._address.path)
         else:
             assert isinstance(self._address, TcpAddress)

@@ -17,9 +17,6 @@ from nbcluster.types import Address
 MAX_PATH = 107 if sys.platform == "linux" else 103
 """Bytes that a socket's path may have: the kernel's limit."""
 
-SEND_BUFFER = 1 << 20
-"""Bytes that the kernel takes before the other side has read any, if the machine allows as much."""
-
 _UCRED = struct.Struct("3i")
 
 
@@ -48,12 +45,6 @@ async def serve(address: UnixAddress, factory: Callable[[], asyncio.BaseProtocol
         address.path.unlink(missing_ok=True)
 
     return stop
-
-
-def prepare(transport: asyncio.BaseTransport) -> None:
-    """Fewer changes between the two processes for a large frame."""
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
 def check_peer(transport: asyncio.BaseTransport) -> None:
