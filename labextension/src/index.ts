@@ -6,12 +6,14 @@ import { environmentPlugin } from './plugins/environment';
 import { panesPlugin } from './plugins/panes';
 import { runningPlugin } from './plugins/running';
 import { sidebarPlugin } from './plugins/sidebar';
+import { statusBarPlugin } from './plugins/statusbar';
 
 const plugins: readonly JupyterFrontEndPlugin<unknown>[] = [
   environmentPlugin,
   commandsPlugin,
   sidebarPlugin,
   runningPlugin,
+  statusBarPlugin,
   panesPlugin,
   cardPlugin
 ];

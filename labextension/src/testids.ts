@@ -88,6 +88,9 @@ export const TestIds = {
   snippet: 'nbcluster-snippet',
   copySnippet: 'nbcluster-copy-snippet',
 
+  // The status bar, while the active notebook has a cluster.
+  statusBar: 'nbcluster-status-bar',
+
   // The dialog for a new cluster.
   newName: 'nbcluster-new-name',
   newWorkers: 'nbcluster-new-workers',

@@ -15,5 +15,6 @@ module.exports = class extends TestEnvironment {
       TextEncoder,
       fetch
     });
+    this.global.navigator.clipboard = {};
   }
 };

@@ -66,47 +66,56 @@ class Form extends View implements Dialog.IBodyWidget<INewCluster> {
   ) {
     super(environment);
     this.addClass('nbc-NewCluster');
+    this._fields = {
+      name: '',
+      workers: '',
+      threads: '',
+      memory: '',
+      kernel: proposal.kernel
+    };
   }
 
   getValue(): INewCluster {
-    const value = (testId: string) =>
-      this.node.querySelector<HTMLInputElement | HTMLSelectElement>(
-        `[data-testid=${testId}]`
-      )?.value ?? '';
-    return newCluster(
-      {
-        name: value(TestIds.newName),
-        workers: value(TestIds.newWorkers),
-        threads: value(TestIds.newThreads),
-        memory: value(TestIds.newMemory),
-        kernel: value(TestIds.newKernel)
-      },
-      this.proposal.path
-    );
+    return newCluster(this._fields, this.proposal.path);
   }
 
   protected content(): ReactElement {
-    return <Fields proposal={this.proposal} />;
+    return (
+      <Fields
+        proposal={this.proposal}
+        onChange={change => {
+          this._fields = { ...this._fields, ...change };
+        }}
+      />
+    );
   }
+
+  private _fields: IFields;
 }
 
-function Fields(props: { readonly proposal: IProposal }): ReactElement {
+function Fields(props: {
+  readonly proposal: IProposal;
+  readonly onChange: (change: Partial<IFields>) => void;
+}): ReactElement {
   const { trans } = useEnvironment();
-  const { kernels, kernel, path, capacity } = props.proposal;
+  const { proposal, onChange } = props;
+  const { kernels, kernel, path, capacity } = proposal;
   const automatic = trans.__('automatic');
   return (
     <>
-      <Field label={trans.__('Name')}>
-        {id => (
-          <input
-            id={id}
-            data-testid={TestIds.newName}
-            placeholder={automatic}
-          />
-        )}
-      </Field>
-      <Field
+      <Input
+        label={trans.__('Name')}
+        testId={TestIds.newName}
+        placeholder={automatic}
+        onChange={name => {
+          onChange({ name });
+        }}
+      />
+      <Input
         label={trans.__('Workers')}
+        testId={TestIds.newWorkers}
+        placeholder={automatic}
+        least={0}
         hint={
           capacity &&
           trans.__(
@@ -115,19 +124,15 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
             capacity.workers.reason
           )
         }
-      >
-        {id => (
-          <input
-            id={id}
-            type="number"
-            min={0}
-            data-testid={TestIds.newWorkers}
-            placeholder={automatic}
-          />
-        )}
-      </Field>
-      <Field
+        onChange={workers => {
+          onChange({ workers });
+        }}
+      />
+      <Input
         label={trans.__('Threads per worker')}
+        testId={TestIds.newThreads}
+        placeholder={automatic}
+        least={1}
         hint={
           capacity &&
           trans.__(
@@ -136,19 +141,14 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
             capacity.cpus.reason
           )
         }
-      >
-        {id => (
-          <input
-            id={id}
-            type="number"
-            min={1}
-            data-testid={TestIds.newThreads}
-            placeholder={automatic}
-          />
-        )}
-      </Field>
-      <Field
+        onChange={threads => {
+          onChange({ threads });
+        }}
+      />
+      <Input
         label={trans.__('Memory per worker')}
+        testId={TestIds.newMemory}
+        placeholder={trans.__('automatic, or for example 2 GiB')}
         hint={
           capacity &&
           trans.__(
@@ -157,21 +157,23 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
             capacity.memory.reason
           )
         }
-      >
-        {id => (
-          <input
-            id={id}
-            data-testid={TestIds.newMemory}
-            placeholder={trans.__('automatic, or for example 2 GiB')}
-          />
-        )}
-      </Field>
+        onChange={memory => {
+          onChange({ memory });
+        }}
+      />
       <Field
         label={trans.__('Runs with')}
         hint={path && trans.__('In the folder of %1', path)}
       >
         {id => (
-          <select id={id} data-testid={TestIds.newKernel} defaultValue={kernel}>
+          <select
+            id={id}
+            data-testid={TestIds.newKernel}
+            defaultValue={kernel}
+            onChange={event => {
+              onChange({ kernel: event.target.value });
+            }}
+          >
             <option value="">{trans.__("The Jupyter server's Python")}</option>
             {kernels.map(({ name, display_name: label }) => (
               <option key={name} value={name}>
@@ -185,9 +187,37 @@ function Fields(props: { readonly proposal: IProposal }): ReactElement {
   );
 }
 
+/** A field of text, or of a whole number where there is a `least` one. */
+function Input(props: {
+  readonly label: string;
+  readonly testId: string;
+  readonly placeholder: string;
+  readonly least?: number;
+  readonly hint?: string | null;
+  readonly onChange: (value: string) => void;
+}): ReactElement {
+  const { label, testId, placeholder, least, hint, onChange } = props;
+  return (
+    <Field label={label} hint={hint ?? null}>
+      {id => (
+        <input
+          id={id}
+          type={least === undefined ? 'text' : 'number'}
+          min={least}
+          placeholder={placeholder}
+          data-testid={testId}
+          onChange={event => {
+            onChange(event.target.value);
+          }}
+        />
+      )}
+    </Field>
+  );
+}
+
 function Field(props: {
   readonly label: string;
-  readonly hint?: string | null;
+  readonly hint: string | null;
   readonly children: (id: string) => ReactNode;
 }): ReactElement {
   const id = useId();

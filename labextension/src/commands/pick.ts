@@ -43,9 +43,17 @@ export function obviousCluster(
   clusters: readonly IClusterView[],
   notebook: string | undefined
 ): IClusterView | undefined {
-  const own = clusters.filter(
-    ({ owner }) => owner?.kind === 'notebook' && owner.path === notebook
-  );
+  const own = clustersOf(notebook, clusters);
   const candidates = own.length > 0 ? own : clusters;
   return candidates.length === 1 ? candidates[0] : undefined;
+}
+
+/** The clusters that run on behalf of a notebook. */
+export function clustersOf(
+  notebook: string | undefined,
+  clusters: readonly IClusterView[]
+): readonly IClusterView[] {
+  return clusters.filter(
+    ({ owner }) => owner?.kind === 'notebook' && owner.path === notebook
+  );
 }

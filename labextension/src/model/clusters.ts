@@ -216,23 +216,24 @@ export class ClustersModel implements IDisposable {
     const asked = (this._clock += 1);
     try {
       const views = await this.api.list();
-      const listed = new Set(views.map(view => view.id));
+      const order = views.map(view => view.id);
       const gone = this._state.clusters.filter(
-        ({ id }) => !listed.has(id) && (this._heard.get(id) ?? 0) < asked
+        ({ id }) => !order.includes(id) && (this._heard.get(id) ?? 0) < asked
       );
       this._end(gone.map(view => view.id));
       views.forEach(view => {
         this._hear(view);
       });
-      const order = views.map(view => view.id);
       const clusters = [...this._state.clusters].sort(
         (a, b) => order.indexOf(a.id) - order.indexOf(b.id)
       );
       this._lastNews = Date.now();
       this._set({ phase: 'ready', clusters, error: null });
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) {
-        this._set({ phase: 'absent', clusters: [], error: null });
+      // Later on, a 404 is a proxy's whose Jupyter server is away for a moment.
+      const first = this._state.phase === 'loading';
+      if (first && error instanceof ApiError && error.status === 404) {
+        this._set({ phase: 'absent' });
         return;
       }
       this._set({ phase: 'ready', error: error as Error });
@@ -258,7 +259,7 @@ export class ClustersModel implements IDisposable {
 
   private _end(ids: readonly string[], last?: IClusterView): void {
     for (const id of ids) {
-      const view = last ?? this._ended.get(id) ?? this.find(id);
+      const view = last ?? this.find(id) ?? this._ended.get(id);
       if (view) {
         this._ended.set(id, view);
       }

@@ -100,6 +100,15 @@ describe('ClustersModel', () => {
     absent.dispose();
   });
 
+  it('is not absent because of a 404 later on', async () => {
+    await model.ready;
+    server.failure = { status: 404, message: 'No such user server' };
+    await model.refresh();
+    expect(model.state.phase).toBe('ready');
+    expect(model.state.error?.message).toBe('No such user server');
+    expect(names()).toEqual(['first']);
+  });
+
   it('says what went wrong, keeps what it knows, and recovers', async () => {
     await model.ready;
     server.failure = { status: 500, message: 'out of order' };
