@@ -44,9 +44,7 @@ def make_contexts(directory: Path) -> Contexts:
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    names = x509.SubjectAlternativeName(
-        [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    )
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     own = (
         certificate("localhost", key.public_key(), "test authority")
         .add_extension(names, critical=False)
@@ -55,8 +53,7 @@ def make_contexts(directory: Path) -> Contexts:
     pem = serialization.Encoding.PEM
     (directory / "authority.pem").write_bytes(authority.public_bytes(pem))
     (directory / "own.pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + own.public_bytes(pem)
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()) + own.public_bytes(pem)
     )
     listener = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     connector = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

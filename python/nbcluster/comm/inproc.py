@@ -208,9 +208,7 @@ class InprocConnection(Connection):
 class InprocListener(Listener):
     """A name in this process that connectors find."""
 
-    def __init__(
-        self, name: str, *, token: bytes, roles: Collection[Role], on_connection: OnConnection
-    ) -> None:
+    def __init__(self, name: str, *, token: bytes, roles: Collection[Role], on_connection: OnConnection) -> None:
         self._name = name
         self.address = str(InprocAddress(name))
         self._token = token
@@ -230,9 +228,7 @@ class InprocListener(Listener):
             raise HandshakeError(f"what listens there does not talk to a {role}")
         if not hmac.compare_digest(token, self._token):
             raise HandshakeError("the token was refused")
-        connector, listener = InprocConnection.pair(
-            role, asyncio.get_running_loop(), self._loop, self.address
-        )
+        connector, listener = InprocConnection.pair(role, asyncio.get_running_loop(), self._loop, self.address)
         try:
             self._loop.call_soon_threadsafe(self._set_ups.run, self._on_connection, listener)
         except RuntimeError as error:

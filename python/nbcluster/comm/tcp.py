@@ -32,9 +32,7 @@ async def dial(
 async def bind(address: TcpAddress) -> socket.socket:
     """Take an address, without listening yet."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # One host may have several addresses. A free port is free on one of them, so one is what we take.
     family, kind, protocol, _, where = found[0]
     sock = socket.socket(family, kind, protocol)
@@ -58,7 +56,6 @@ async def serve(
         tls.start(sock, factory)
         return tls.close
     server = await asyncio.get_running_loop().create_server(factory, sock=sock, backlog=BACKLOG)
-
 
     async def stop() -> None:
         server.close()
