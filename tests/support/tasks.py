@@ -22,3 +22,14 @@ def crash(number: int) -> None:
 
 def segfault() -> None:
     ctypes.string_at(0)
+
+
+def make_bytes(x: int) -> bytes:
+    return bytes([x]) * 200_000
+
+
+def fill_memory() -> int:
+    pieces = []
+    while True:
+        pieces.append(bytearray(b"x" * (20 << 20)))
+        time.sleep(0.02)

@@ -45,7 +45,7 @@ from nbcluster.commands import (
     StopAdapting,
     TaskStream,
     View,
-    validate,
+    within_limits,
 )
 from nbcluster.dashboard.activation import DashboardActivator
 from nbcluster.errors import ClusterClosedError, ClusterError
@@ -182,7 +182,7 @@ class ClusterRuntime:
         """
         if self.status not in (Status.STARTING, Status.RUNNING):
             raise ClusterClosedError(f"the cluster {self.spec.name!r} is {self.status}")
-        validate(command)
+        command = within_limits(command, self.spec.max_workers)
         if isinstance(command, GetLogs):
             return Logs(lines=self.logs.lines(command))
         if isinstance(command, GetTaskStream):
@@ -301,7 +301,8 @@ class ClusterRuntime:
             threads=self.spec.threads_per_worker,
             occupancy=self.server.occupancy,
             running=tasks.processing,
-            waiting=tasks.queued,
+            # More workers of the same kind help tasks that none can run only if there is none at all.
+            waiting=tasks.queued if workers else tasks.queued + tasks.no_worker,
             done=tasks.done,
             kept=tasks.memory,
             stored=sum(worker.stored for worker in workers),
@@ -315,7 +316,9 @@ class ClusterRuntime:
     @property
     def capacity(self) -> int:
         """How many workers this machine can reasonably hold."""
-        return max(4 * cpu_count(), len(self.requested))
+        reasonable = max(4 * cpu_count(), len(self.requested))
+        most = self.spec.max_workers
+        return reasonable if most is None else min(reasonable, most)
 
 
 _ASKING = (GetLogs, GetTaskStream, StopAdapting)

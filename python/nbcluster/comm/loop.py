@@ -104,9 +104,7 @@ class LoopThread:
                 "the event loop stayed behind when this process was forked; make new clients and clusters"
             )
         if loop is None:
-            raise RuntimeError(
-                f"the event loop {self.name!r} is not running: everything that used it is closed"
-            )
+            raise RuntimeError(f"the event loop {self.name!r} is not running: everything that used it is closed")
         return loop
 
     @property
@@ -142,9 +140,7 @@ class LoopThread:
                 coroutine.close()
             raise
 
-    def sync(
-        self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, timeout: float | None = None
-    ) -> T:
+    def sync(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, timeout: float | None = None) -> T:
         """Run ``await function(*args)`` on the loop and wait for its result, in any thread but the loop's.
 
         Args:
