@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -124,6 +125,24 @@ def test_clear_forgets_them(api: Any, client: Any, gate: Gate) -> None:
     assert completed.is_empty()
     completed.add(client.submit(inc, 1))
     assert [future.result() for future in completed] == [2]
+
+
+def test_what_was_cleared_never_comes(api: Any, client: Any, gate: Gate) -> None:
+    slow = client.submit(at_gate, gate)
+    completed = api.as_completed([slow])
+    completed.clear()
+    gate.open()
+    slow.result()
+    completed.add(client.submit(inc, 1))
+    assert [future.result() for future in completed] == [2]
+
+
+def test_it_keeps_the_futures_that_nobody_else_holds(api: Any, client: Any, gate: Gate) -> None:
+    completed = api.as_completed(client.map(at_gate, [gate] * 2, range(2)))
+    gate.wait_for_visitors(2)
+    gc.collect()
+    gate.open()
+    assert sorted(future.result() for future in completed) == [0, 1]
 
 
 def test_what_is_no_future_is_refused(api: Any, client: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
 from typing import Any
@@ -113,6 +114,16 @@ def test_callbacks_are_called_for_errors_and_cancellations(client: Any, gate: Ga
     slow.cancel()
     eventually(lambda: len(statuses) == 2)
     assert sorted(statuses) == ["cancelled", "error"]
+
+
+def test_a_callback_keeps_its_future(client: Any, gate: Gate) -> None:
+    called: list[Any] = []
+    client.submit(at_gate, gate, 5).add_done_callback(lambda done: called.append(done.result()))
+    gate.wait_for_visitors()
+    gc.collect()
+    gate.open()
+    eventually(lambda: called)
+    assert called == [5]
 
 
 def test_callbacks_may_use_the_client(client: Any) -> None:

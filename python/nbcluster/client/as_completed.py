@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import deque
@@ -49,6 +50,9 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         self._condition = threading.Condition()
         self._ready: deque[Future] = deque()
         self._pending = 0
+        self._numbers = itertools.count()
+        self._watched: dict[int, Future] = {}
+        """Those that are not done: who passes futures on to this object need not keep them."""
         self._event: asyncio.Event | None = None
         seconds = _seconds(timeout)
         self._deadline = None if seconds is None else time.monotonic() + seconds
@@ -66,17 +70,22 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         for future in futures:
             if not isinstance(future, Future):
                 raise TypeError(f"as_completed() takes futures, not {future!r}")
+        watched = dict(zip(self._numbers, futures, strict=False))
         with self._condition:
             self._pending += len(futures)
+            self._watched.update(watched)
         if futures:
-            futures[0].client._call_on_loop(self._watch, futures)
+            futures[0].client._call_on_loop(self._watch, watched)
 
-    def _watch(self, futures: list[Future]) -> None:
-        for future in futures:
-            future._state.when_done(partial(self._done, future))
+    def _watch(self, watched: dict[int, Future]) -> None:
+        for number, future in watched.items():
+            future._state.when_done(partial(self._done, number))
 
-    def _done(self, future: Future, state: FutureState) -> None:
+    def _done(self, number: int, state: FutureState) -> None:
         with self._condition:
+            future = self._watched.pop(number, None)
+            if future is None:  # cleared meanwhile
+                return
             self._ready.append(future)
             self._condition.notify()
         if self._event is not None:
@@ -101,6 +110,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         """Forget all that were added."""
         with self._condition:
             self._ready.clear()
+            self._watched.clear()
             self._pending = 0
 
     def next_batch(self, block: bool = True) -> list[Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _callbacks: ThreadPoolExecutor | None = None
 _callbacks_lock = threading.Lock()
+_callbacks_due: dict[int, tuple[Callable[[Future], Any], Future]] = {}
 
 
 class Future:
@@ -120,8 +121,18 @@ class Future:
         return self._client._await_result(self).__await__()
 
     def add_done_callback(self, fn: Callable[[Future], Any]) -> None:
-        """Call ``fn(self)`` once it is done, in a thread of its own (one for all callbacks)."""
-        self._client._call_on_loop(self._state.when_done, lambda _state: _callback_thread().submit(_call, fn, self))
+        """Call ``fn(self)`` once it is done, in a thread of its own (one for all callbacks).
+
+        Until then the future is kept, even if nobody else holds it.
+        """
+        callback = (fn, self)
+        _callbacks_due[id(callback)] = callback
+
+        def due(_state: FutureState) -> None:
+            del _callbacks_due[id(callback)]
+            _callback_thread().submit(_call, *callback)
+
+        self._client._call_on_loop(self._state.when_done, due)
 
     # --- control ---
 
