@@ -126,6 +126,26 @@ def validate(command: AnyCommand) -> None:
         _whole("limit", command.limit, least=1)
 
 
+def within_limits(command: AnyCommand, max_workers: int | None) -> AnyCommand:
+    """The command as an administrator allows it: adapting gets a maximum if it has none.
+
+    Raises:
+        ValueError, TypeError: an argument is out of range, or more than is allowed.
+    """
+    validate(command)
+    if max_workers is None:
+        return command
+    allowed = f"is more than the administrator allows: {max_workers} workers per cluster"
+    if isinstance(command, Scale) and command.n > max_workers:
+        raise ValueError(f"n={command.n} {allowed}")
+    if isinstance(command, Adapt):
+        if command.minimum > max_workers:
+            raise ValueError(f"minimum={command.minimum} {allowed}")
+        if command.maximum is None or command.maximum > max_workers:
+            return msgspec.structs.replace(command, maximum=max_workers)
+    return command
+
+
 def _whole(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least {least}")

@@ -416,7 +416,7 @@ def test_the_administrators_limits_hold_for_every_command() -> None:
     setup = Setup(max_workers=4, max_memory=2**30)
 
     async def test() -> None:
-        with pytest.raises(ValueError, match="n_workers=5 is more than this server allows: 4"):
+        with pytest.raises(ValueError, match="n_workers=5 is more than the administrator allows: 4"):
             await setup.manager.new(NewCluster(n_workers=5))
         with pytest.raises(ValueError, match="minimum=5"):
             await setup.manager.new(NewCluster(adapt=AdaptBody(minimum=5)))
@@ -424,6 +424,7 @@ def test_the_administrators_limits_hold_for_every_command() -> None:
         await cluster.started()
         assert cluster.view.capacity == 4
         assert setup.engines[-1].spec.environment["MEM_LIMIT"] == str(2**30)
+        assert setup.engines[-1].spec.max_workers == 4
         with pytest.raises(ValueError, match="n=5 is more"):
             await cluster.call(Scale(n=5))
         await cluster.call(Adapt(minimum=1))

@@ -57,7 +57,12 @@ def spec_of(order: EngineSpec) -> ClusterSpec:
     # Who passed the order on shows the dashboard itself, from its socket: a port is only for those who ask for one.
     keywords.setdefault("dashboard_address", None)
     spec = make_spec(**{**keywords, "name": order.name})
-    return msgspec.structs.replace(spec, id=order.id)
+    most = order.max_workers
+    if most is not None and spec.n_workers > most:
+        if keywords.get("n_workers") is not None:
+            raise ValueError(f"n_workers={spec.n_workers} is more than the administrator allows: {most}")
+        spec = msgspec.structs.replace(spec, n_workers=most)
+    return msgspec.structs.replace(spec, id=order.id, max_workers=most)
 
 
 async def _run(spec: ClusterSpec, report: BinaryIO) -> int:

@@ -30,6 +30,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     name: str
     n_workers: int
     threads_per_worker: int
+    max_workers: int | None = None
+    """What an administrator allows, whoever asks for more."""
     processes: bool = True
     memory_limit: MemoryLimit = "auto"
     host: str = "127.0.0.1"

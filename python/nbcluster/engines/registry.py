@@ -36,6 +36,8 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Those of ``LocalCluster`` that are plain values."""
     pickled_keywords: bytes = b""
     """A pickled dictionary of more: to be opened by the cluster's process, and by nobody on the way."""
+    max_workers: int | None = None
+    """What an administrator allows, whoever asks for more."""
 
 
 Factory = Callable[[EngineSpec], Engine]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from nbcluster.commands import Adapt, AnyAnswer, AnyCommand, GetLogs, Scale, SetOwner, validate
+from nbcluster.commands import AnyAnswer, AnyCommand, GetLogs, SetOwner, validate, within_limits
 from nbcluster.engines.base import Engine
 from nbcluster.engines.registry import EngineSpec
 from nbcluster.errors import ClusterClosedError, ClusterError
@@ -281,23 +281,3 @@ class ServerCluster:
             await self.engine.call(command)
         except ClusterError as error:
             logger.info("Cluster %s could not be told its owner: %s", self.id, error)
-
-
-def within_limits(command: AnyCommand, max_workers: int | None) -> AnyCommand:
-    """The command as the administrator allows it: adapting gets a maximum if it has none.
-
-    Raises:
-        ValueError, TypeError: an argument is out of range, or more than is allowed.
-    """
-    validate(command)
-    if max_workers is None:
-        return command
-    allowed = f"is more than this server allows: {max_workers} workers per cluster"
-    if isinstance(command, Scale) and command.n > max_workers:
-        raise ValueError(f"n={command.n} {allowed}")
-    if isinstance(command, Adapt):
-        if command.minimum > max_workers:
-            raise ValueError(f"minimum={command.minimum} {allowed}")
-        if command.maximum is None or command.maximum > max_workers:
-            return replace(command, maximum=max_workers)
-    return command

@@ -29,11 +29,11 @@ from traitlets import Float, Int, Unicode
 from traitlets.config import LoggingConfigurable
 
 from nbcluster.comm.tasks import TaskOwner
-from nbcluster.commands import AnyAnswer, AnyCommand
+from nbcluster.commands import AnyAnswer, AnyCommand, within_limits
 from nbcluster.engines import registry
 from nbcluster.engines.registry import EngineSpec, Factory
 from nbcluster.errors import ClusterError
-from nbcluster.jupyter.cluster import NOBODY, ServerCluster, within_limits
+from nbcluster.jupyter.cluster import NOBODY, ServerCluster
 from nbcluster.jupyter.events import Action
 from nbcluster.jupyter.models import NewCluster
 from nbcluster.snapshot import ClusterView, OwnerView
@@ -309,7 +309,8 @@ class ClusterManager(LoggingConfigurable):
                 **rest["environment"],
                 "MEM_LIMIT": str(min(granted, self.max_memory)),
             }
-        return EngineSpec(id=cluster_id, name=cluster_id[:8] if name is None else name, **rest)
+        name = cluster_id[:8] if name is None else name
+        return EngineSpec(id=cluster_id, name=name, max_workers=self.max_workers, **rest)
 
     def _start(
         self, make: Factory, spec: EngineSpec, owner: OwnerView, first: AnyCommand | None = None
@@ -342,7 +343,7 @@ class ClusterManager(LoggingConfigurable):
     def _check_size(self, n_workers: int | None) -> None:
         if n_workers is not None and self.max_workers is not None and n_workers > self.max_workers:
             limit = f"{self.max_workers} workers per cluster"
-            raise ValueError(f"n_workers={n_workers} is more than this server allows: {limit}")
+            raise ValueError(f"n_workers={n_workers} is more than the administrator allows: {limit}")
 
 
 def _same_home(one: OwnerView, other: OwnerView) -> bool:
