@@ -27,14 +27,16 @@ from nbcluster.types import Address, Role, Status
 TOKEN = b"t" * 32
 
 
-def make_view(workers: int = 2, **changes: Any) -> ClusterView:
-    """A cluster with so many idle workers."""
+def make_view(workers: int | list[WorkerView] = 2, **changes: Any) -> ClusterView:
+    """A cluster with these workers, or with so many idle ones."""
+    if isinstance(workers, int):
+        workers = [make_worker(name) for name in range(workers)]
     view = ClusterView(
         id="fake",
         name="fake",
         status=Status.RUNNING,
-        workers=[make_worker(name) for name in range(workers)],
-        requested=workers,
+        workers=workers,
+        requested=len(workers),
         started=1_000_000.0,
     )
     return replace(view, **changes)
@@ -90,6 +92,10 @@ class FakeCluster:
     async def drop_links(self) -> None:
         """End all links, as a cluster does that ends."""
         await asyncio.gather(*(link.connection.close() for link in list(self._links)))
+
+    async def drop_subscriptions(self) -> None:
+        """End the links of those who are subscribed."""
+        await asyncio.gather(*(link.connection.close() for link in list(self._links) if link.subscribed))
 
     def show(self, view: ClusterView) -> None:
         """Have this view from now on, and push it to subscribers."""

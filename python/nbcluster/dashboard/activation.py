@@ -34,6 +34,8 @@ ENDING = 3.0
 """Seconds that the process has for ending by itself."""
 PAUSE = 1.0
 """Seconds between a failed start and the next one."""
+PATIENCE = 1.0
+"""Seconds for a visitor who is turned away to ask and to take the answer."""
 LAST_WORDS = 4096
 """Bytes of what it said that are kept for the case that it crashes."""
 
@@ -150,7 +152,7 @@ class DashboardActivator:
                 code, words = 1, str(error)
             if code:
                 logger.error("The dashboard ended with exit code %d. Its last words:\n%s", code, words)
-                self._turn_away()
+                await self._turn_away()
                 await asyncio.sleep(PAUSE)
 
     async def _visit(self) -> None:
@@ -225,7 +227,7 @@ class DashboardActivator:
             idle_timeout=self._idle_timeout,
         )
 
-    def _turn_away(self) -> None:
+    async def _turn_away(self) -> None:
         """Answer those whom the process left waiting."""
         for listening in self._sockets:
             while True:
@@ -234,15 +236,17 @@ class DashboardActivator:
                 except OSError:  # nobody else waits, or this one has gone
                     break
                 with visitor:
-                    _say_sorry(visitor)
+                    await _say_sorry(visitor)
 
 
-def _say_sorry(visitor: socket.socket) -> None:
+async def _say_sorry(visitor: socket.socket) -> None:
     visitor.setblocking(False)
+    loop = asyncio.get_running_loop()
     try:
-        visitor.recv(65536)  # closing with something unread would cut the answer off
-        visitor.send(_SORRY)
-    except OSError as error:
+        # Closing a socket with something unread would cut the answer off.
+        await asyncio.wait_for(loop.sock_recv(visitor, 65536), PATIENCE)
+        await asyncio.wait_for(loop.sock_sendall(visitor, _SORRY), PATIENCE)
+    except (OSError, asyncio.TimeoutError) as error:
         logger.debug("A visitor of the dashboard left early: %s", error)
 
 

@@ -48,7 +48,7 @@ def byte_ticks(end: float, most: int = 4) -> dict[float, str]:
 
 
 def format_duration(seconds: float) -> str:
-    """``format_duration(0.0015)`` is ``"1.5 ms"``; minutes and hours from 100 s on, e.g. ``"2 min 5 s"``."""
+    """``format_duration(0.0015)`` is ``"1.5 ms"``; minutes from 100 s on, e.g. ``"2 min 5 s"``."""
     if seconds < 0.0009995:
         return f"{_three_digits(seconds * 1e6)} µs"
     if seconds < 0.9995:
@@ -56,7 +56,7 @@ def format_duration(seconds: float) -> str:
     if seconds < 99.95:
         return f"{_three_digits(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 100:
+    if minutes < 60:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
