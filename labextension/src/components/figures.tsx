@@ -36,6 +36,7 @@ export function Figures(props: {
         text={formatBytes(memory)}
         of={memoryLimit ? formatBytes(memoryLimit) : ''}
         share={memoryLimit ? percent(memory, memoryLimit) : 0}
+        scarce
       />
       <Figure
         label={trans.__('CPU')}
@@ -57,28 +58,34 @@ function Figure(props: {
   readonly of?: string;
   /** Per cent of what it could be, for a bar. */
   readonly share?: number;
+  /** Whether it is bad when the bar is full. */
+  readonly scarce?: boolean;
 }): ReactElement {
   const { trans } = useEnvironment();
-  const { label, testId, value, text, of, share } = props;
+  const { label, testId, value, text, of, share, scarce = false } = props;
   const whole = of ? trans.__('of %1', of) : '';
   return (
-    <div className="nbc-Figure" title={`${label}: ${text} ${whole}`}>
+    <div className="nbc-Figure" title={`${label}: ${text} ${whole}`.trim()}>
       <dt>{label}</dt>
       <dd data-testid={testId} data-value={value}>
         {text}
         {whole && <small> {whole}</small>}
       </dd>
-      {share !== undefined && <Meter share={share} />}
+      {share !== undefined && <Meter share={share} scarce={scarce} />}
     </div>
   );
 }
 
 /** A thin bar beside a figure that says the same in words. */
-export function Meter(props: { readonly share: number }): ReactElement {
-  const mood = props.share >= 90 ? 'nbc-mod-full' : '';
+export function Meter(props: {
+  readonly share: number;
+  readonly scarce: boolean;
+}): ReactElement {
+  const { share, scarce } = props;
+  const mood = scarce && share >= 90 ? 'nbc-mod-full' : '';
   return (
     <div className={`nbc-Meter ${mood}`} aria-hidden="true">
-      <div style={{ width: `${props.share}%` }} />
+      <div style={{ width: `${share}%` }} />
     </div>
   );
 }

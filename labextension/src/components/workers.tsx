@@ -75,11 +75,11 @@ function Row(props: { readonly worker: IWorkerView }): ReactElement {
         {limit
           ? trans.__('%1 of %2', formatBytes(memory), formatBytes(limit))
           : formatBytes(memory)}
-        {limit !== null && <Meter share={percent(memory, limit)} />}
+        {limit !== null && <Meter share={percent(memory, limit)} scarce />}
       </td>
       <td>
         {`${Math.round(cpu)} %`}
-        <Meter share={percent(cpu, 100 * nthreads)} />
+        <Meter share={percent(cpu, 100 * nthreads)} scarce={false} />
       </td>
       <td className="nbc-mod-number">{formatCount(worker.executing)}</td>
       <td className="nbc-mod-number">{formatCount(worker.done)}</td>

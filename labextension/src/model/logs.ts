@@ -132,7 +132,7 @@ export function search(
   lines: readonly ILogLine[],
   text: string
 ): readonly ILogLine[] {
-  const wanted = text.trim().toLowerCase();
+  const wanted = text.toLowerCase();
   return wanted
     ? lines.filter(
         ({ text, source }) =>
