@@ -8,9 +8,7 @@ from tools import generate_types
 
 def test_the_checked_in_typescript_types_are_up_to_date() -> None:
     checked_in = generate_types.TARGET.read_text(encoding="utf-8")
-    assert checked_in == generate_types.generate(), (
-        "run `python -m tools.generate_types` and commit its result"
-    )
+    assert checked_in == generate_types.generate(), "run `python -m tools.generate_types` and commit its result"
 
 
 def test_every_field_of_a_cluster_has_a_type() -> None:
