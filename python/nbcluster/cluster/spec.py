@@ -194,20 +194,23 @@ def _dashboard(value: object) -> list[str] | None:
 def _prefix(service_kwargs: Mapping[str, Any] | None) -> str:
     if not service_kwargs:
         return ""
-    unknown = set(service_kwargs) - {"dashboard"}
+    wanted = f"service_kwargs={service_kwargs!r} is not understood; give {{'dashboard': {{'prefix': '/foo'}}}}"
+    if not isinstance(service_kwargs, Mapping):
+        raise TypeError(wanted)
     options = service_kwargs.get("dashboard") or {}
-    unknown |= set(options) - {"prefix"}
-    if unknown:
-        raise ValueError(
-            f"service_kwargs={dict(service_kwargs)!r} is not understood; give {{'dashboard': {{'prefix': '/foo'}}}}"
-        )
+    if not isinstance(options, Mapping):
+        raise TypeError(wanted)
+    if set(service_kwargs) - {"dashboard"} or set(options) - {"prefix"}:
+        raise ValueError(wanted)
     return str(options.get("prefix", ""))
 
 
 def _resources(resources: Mapping[str, float] | None) -> dict[str, float]:
     if resources is None:
         return {}
-    for name, amount in dict(resources).items():
+    if not isinstance(resources, Mapping):
+        raise TypeError(f"resources={resources!r} does not map names to numbers, like {{'GPU': 1}}")
+    for name, amount in resources.items():
         if not isinstance(name, str) or isinstance(amount, bool) or not isinstance(amount, (int, float)):
             raise TypeError(f"resources={resources!r} does not map names to numbers, like {{'GPU': 1}}")
         if not 0 <= amount < float("inf"):

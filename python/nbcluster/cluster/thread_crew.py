@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from nbcluster import capacity
 from nbcluster.cluster.crew import Crew, Slot
+from nbcluster.cluster.sizing import memory_per_worker
 from nbcluster.types import Status, WorkerName
 from nbcluster.worker.config import WorkerConfig
 from nbcluster.worker.server import WorkerServer
@@ -26,6 +28,7 @@ class ThreadCrew(Crew):
         self._runtime = runtime
         self._workers: dict[WorkerName, WorkerServer] = {}
         self._names: list[WorkerName] = []
+        self._total_memory = int(capacity.memory().value)
 
     async def start(self) -> None:
         """Nothing to get ready."""
@@ -49,6 +52,7 @@ class ThreadCrew(Crew):
             name=name,
             listen=runtime.worker_address(name),
             nthreads=spec.threads_per_worker,
+            memory_limit=self._memory_limit,
             resources=spec.resources,
             local_directory=spec.local_directory or str(runtime.directory.path),
         )
@@ -74,7 +78,14 @@ class ThreadCrew(Crew):
     @property
     def slots(self) -> dict[WorkerName, Slot]:
         """All of them run, or are about to."""
-        return {name: Slot(Status.RUNNING) for name in self._names}
+        limit = self._memory_limit
+        return {name: Slot(Status.RUNNING, memory_limit=limit) for name in self._names}
+
+    @property
+    def _memory_limit(self) -> int | None:
+        """What each is meant to use. Nobody enforces it: threads share one process."""
+        workers = max(1, len(self._runtime.requested))
+        return memory_per_worker(self._runtime.spec.memory_limit, self._total_memory, workers)
 
     async def close(self) -> None:
         """Stop all workers."""

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from tests.contracts.gates import Gate, at_gate, inc
+
+
+def test_a_client_makes_a_cluster_of_its_own(api: Any, keywords: Any) -> None:
+    with api.Client(**keywords()) as client:
+        assert isinstance(client.cluster, api.LocalCluster)
+        assert client.submit(inc, 1).result() == 2
+        cluster = client.cluster
+    assert str(cluster.status).endswith("closed")
+    assert client.status == "closed"
+
+
+def test_a_cluster_that_it_was_given_stays_open(api: Any, cluster: Any, client: Any) -> None:
+    with api.Client(cluster, set_as_default=False) as other:
+        assert other.cluster is cluster
+    assert str(cluster.status).endswith("running")
+    assert client.submit(inc, 1).result() == 2
+
+
+def test_a_client_connects_by_address(api: Any, cluster: Any) -> None:
+    with api.Client(cluster.scheduler_address, set_as_default=False) as other:
+        assert other.submit(inc, 1).result() == 2
+
+
+def test_two_clients_share_results(api: Any, client: Any, cluster: Any) -> None:
+    mine = client.submit(inc, 1)
+    mine.result()
+    with api.Client(cluster, set_as_default=False) as other:
+        theirs = other.submit(inc, 1)
+        assert theirs.key == mine.key
+        assert theirs.result() == 2
+
+
+def test_closing_one_client_leaves_the_others_results(api: Any, client: Any, cluster: Any, gate: Gate) -> None:
+    future = client.submit(at_gate, gate, 5)
+    other = api.Client(cluster, set_as_default=False)
+    theirs = other.submit(at_gate, gate, 5)
+    assert theirs.key == future.key
+    other.close()
+    gate.open()
+    assert future.result() == 5
+
+
+def test_closing_twice_is_closing_once(api: Any, cluster: Any) -> None:
+    client = api.Client(cluster, set_as_default=False)
+    client.close()
+    client.close()
+    assert client.status == "closed"
+
+
+def test_a_closed_client_submits_nothing(api: Any, cluster: Any) -> None:
+    client = api.Client(cluster, set_as_default=False)
+    client.close()
+    with pytest.raises(Exception, match="[Cc]lient") as caught:
+        client.submit(inc, 1)
+    assert type(caught.value).__name__ == "ClosedClientError"
+
+
+def test_closing_cancels_what_is_pending(api: Any, cluster: Any, gate: Gate) -> None:
+    client = api.Client(cluster, set_as_default=False)
+    future = client.submit(at_gate, gate)
+    client.close()
+    assert future.status == "cancelled"
+
+
+def test_shutdown_closes_the_cluster_too(api: Any, keywords: Any) -> None:
+    cluster = api.LocalCluster(**keywords(n_workers=1))
+    client = api.Client(cluster, set_as_default=False)
+    client.shutdown()
+    assert str(cluster.status).endswith("closed")
+    assert client.status == "closed"
+    cluster.close()
+
+
+def test_its_repr_tells_where_it_is_connected(client: Any, cluster: Any) -> None:
+    text = repr(client)
+    assert text.startswith(f"<Client: {cluster.scheduler_address!r} processes=2 threads=2")
+    assert "Client" in client._repr_html_()
+
+
+def test_the_repr_of_a_closed_client_says_so(api: Any, cluster: Any) -> None:
+    client = api.Client(cluster, set_as_default=False)
+    client.close()
+    assert repr(client) == "<Client: No scheduler connected>"
+
+
+def test_each_client_has_an_id_that_shows_its_name(api: Any, cluster: Any) -> None:
+    with api.Client(cluster, set_as_default=False, name="ada") as one, api.Client(cluster, set_as_default=False) as two:
+        assert one.id != two.id
+        assert "ada" in one.id
+        assert one.id.startswith("Client-")
+
+
+def test_scheduler_info_has_the_workers(client: Any, cluster: Any) -> None:
+    info = client.scheduler_info()
+    assert {"type", "id", "address", "started", "n_workers", "total_threads", "total_memory", "workers"} <= set(info)
+    assert info["address"] == cluster.scheduler_address
+    assert (info["n_workers"], info["total_threads"]) == (2, 2)
+    for worker in info["workers"].values():
+        wanted = {"type", "id", "name", "nthreads", "memory_limit", "resources", "status", "metrics"}
+        assert wanted <= set(worker)
+        assert (worker["nthreads"], worker["status"], worker["type"]) == (1, "running", "Worker")
+        assert worker["resources"] == {"GPU": 1}
+        assert {"cpu", "memory", "managed_bytes"} <= set(worker["metrics"])
+    assert sorted(worker["name"] for worker in info["workers"].values()) == [0, 1]
+
+
+def test_scheduler_info_can_be_cut_short(client: Any) -> None:
+    assert len(client.scheduler_info(n_workers=1)["workers"]) == 1
+
+
+def test_threads_by_worker(client: Any) -> None:
+    threads = client.nthreads()
+    assert list(threads.values()) == [1, 1]
+    assert client.ncores() == threads
+    assert set(threads) == set(client.scheduler_info()["workers"])
+
+
+def test_waiting_for_workers_that_are_there_returns_at_once(client: Any) -> None:
+    client.wait_for_workers(2)
+    client.wait_for_workers(1, timeout=1)
+
+
+def test_waiting_for_workers_that_never_come_times_out(api: Any, client: Any) -> None:
+    with pytest.raises(api.TimeoutError, match="Only 2/5 workers arrived"):
+        client.wait_for_workers(5, timeout=0.1)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "two"])
+def test_a_number_of_workers_is_a_positive_whole_number(client: Any, number: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        client.wait_for_workers(number)
+
+
+def test_keywords_are_for_clusters_only(api: Any, cluster: Any) -> None:
+    with pytest.raises(ValueError, match=r"Unexpected keyword arguments: \['n_workers', 'size'\]"):
+        api.Client(cluster, size=1, n_workers=2)
+
+
+@pytest.mark.parametrize("address", [5, ["tcp://127.0.0.1:1"], object()], ids=["int", "list", "object"])
+def test_what_is_neither_address_nor_cluster_is_refused(api: Any, address: Any) -> None:
+    with pytest.raises(TypeError):
+        api.Client(address)
+
+
+def test_a_client_cannot_wait_for_ever_to_connect(api: Any, cluster: Any) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        api.Client(cluster, timeout=None)
+
+
+def test_an_address_that_nobody_answers_is_named(api: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
+        api.Client(f"tcp://127.0.0.1:{port}", timeout=0.3)
+
+
+def test_a_closed_cluster_takes_no_clients(api: Any, keywords: Any) -> None:
+    cluster = api.LocalCluster(**keywords(n_workers=1))
+    cluster.close()
+    with pytest.raises(RuntimeError, match="already closed or closing"):
+        api.Client(cluster)
+
+
+def test_an_object_with_a_scheduler_address_is_a_cluster(api: Any, cluster: Any) -> None:
+    class Elsewhere:
+        scheduler_address = cluster.scheduler_address
+        status = "running"
+
+    with api.Client(Elsewhere(), set_as_default=False) as client:
+        assert client.submit(inc, 1).result() == 2
+
+
+def test_threads_share_objects_with_tasks(client: Any) -> None:
+    data = [1, 2, 3]
+    [future] = client.scatter([data], hash=False)
+    assert future.result() is client.submit(_itself, future).result()
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def test_the_dashboard_link_is_the_clusters(client: Any, cluster: Any) -> None:
+    assert client.dashboard_link == cluster.dashboard_link
+
+
+def test_a_client_is_no_asynchronous_one_by_default(client: Any) -> None:
+    assert client.asynchronous is False
+    assert client.loop is not None
+    assert client.status == "running"
