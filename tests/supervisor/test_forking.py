@@ -94,7 +94,7 @@ def test_a_zygote_that_is_asked_to_end_takes_everything_with_it() -> None:
     run(main)
 
 
-def test_a_fork_of_the_supervisor_does_not_keep_the_zygote() -> None:
+def test_a_fork_of_the_supervisor_does_not_keep_the_zygote(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with started(Zygote) as zygote:
             assert isinstance(zygote, Zygote)
@@ -108,6 +108,7 @@ def test_a_fork_of_the_supervisor_does_not_keep_the_zygote() -> None:
             try:
                 await zygote.close()
                 assert not is_running(zygote.pid)
+                assert "is killed" not in caplog.text, "it did not notice"
             finally:
                 os.close(write)
                 os.waitpid(child, 0)  # noqa: ASYNC222 (it ends at once)

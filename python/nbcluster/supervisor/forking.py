@@ -288,7 +288,9 @@ class Zygote(Starter):
 def _let_go() -> None:
     """A fork of this process must not keep the zygote from noticing our end."""
     for channel in list(_channels):
-        channel.close()
+        fd = channel.sock.detach()  # close() would wait for the event loop, which is not here, to let go of it
+        if fd >= 0:
+            os.close(fd)
 
 
 os.register_at_fork(after_in_child=_let_go)

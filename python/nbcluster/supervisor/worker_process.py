@@ -56,6 +56,7 @@ def set_up(name: str, mark: str) -> None:
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     os.environ[MARK_VARIABLE] = mark
     if sys.platform == "linux":
         _prctl(_PR_SET_NAME, f"nbc {name}"[:15].encode())

@@ -165,6 +165,8 @@ class Zygote:
     def _spawn(self, message: Spawn, descriptors: Sequence[int]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        # A worker that is asked to end at once must not take that for the zygote's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             pid = os.fork()
         except OSError as error:
@@ -174,6 +176,7 @@ class Zygote:
                 self._begin_child(message, descriptors)
             self._workers[message.id] = _Worker(message.id, pid, message.mark)
             answer = Spawned(message.id, pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for fd in descriptors:
             os.close(fd)
         self._channel.send(answer)
