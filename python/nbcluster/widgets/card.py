@@ -26,6 +26,7 @@ from nbcluster.widgets.orders import Orders
 from nbcluster.widgets.remote import Remote
 from nbcluster.widgets.scaling import Scaling
 from nbcluster.widgets.server import ServerInfo
+from nbcluster.widgets.subshells import listen_while_busy
 
 _TABS = ("Overview", "Workers", "Dashboard", "Logs", "Info")
 
@@ -73,6 +74,7 @@ class Card:
             ]
         )
         self.widget.add_class("nbw-Card")
+        listen_while_busy(self.widget)
         self._draw(engine.view)
 
     @property

@@ -9,14 +9,19 @@ from typing import Any
 class Input:
     """Tells a person's wish from an echo of what the cluster said.
 
+    A wish may cross with a view that knows nothing of it yet and sets the widget back. So its value travels with
+    it to the loop, and is set once more there.
+
     Args:
         widget: anything with a ``value``.
-        wished: called, in whatever thread it happens, when the person chose another value.
+        post: has the cluster's loop call something; a wish comes in any thread.
+        wished: called there, when the person chose another value.
     """
 
-    def __init__(self, widget: Any, wished: Callable[[], None]) -> None:
+    def __init__(self, widget: Any, post: Callable[..., None], wished: Callable[[], None]) -> None:
         self.widget = widget
         self._known = widget.value
+        self._post = post
         self._wished = wished
         widget.observe(self._observe, "value")
 
@@ -41,4 +46,8 @@ class Input:
     def _observe(self, change: dict[str, Any]) -> None:
         if change["new"] != self._known:
             self._known = change["new"]
-            self._wished()
+            self._post(self._take, change["new"])
+
+    def _take(self, value: Any) -> None:
+        self.show(value)
+        self._wished()

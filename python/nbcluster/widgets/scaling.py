@@ -29,7 +29,8 @@ class Scaling:
                 continuous_update=False,
                 layout={"flex": "1 1 auto", "width": "auto"},
             ),
-            lambda: orders.post(self._scale),
+            orders.post,
+            self._scale,
         )
         self.adapt = Input(
             w.ToggleButton(
@@ -38,7 +39,8 @@ class Scaling:
                 tooltip="Let the number of workers follow the work",
                 layout={"width": "80px"},
             ),
-            lambda: orders.post(self._switch),
+            orders.post,
+            self._switch,
         )
         self.minimum = self._limit("Fewest workers", "minimum", 0)
         self.maximum = self._limit("Most workers", "maximum", view.capacity)
@@ -82,7 +84,7 @@ class Scaling:
     def _limit(self, tooltip: str, name: str, value: int) -> Input:
         widget = w.BoundedIntText(value=value, min=0, max=_MOST, tooltip=tooltip, layout={"width": "64px"})
         widget.add_class(f"nbcluster-adapt-{name}")
-        return Input(widget, lambda: self._orders.post(self._limits_changed))
+        return Input(widget, self._orders.post, self._limits_changed)
 
     @property
     def _crossed(self) -> bool:
