@@ -61,7 +61,8 @@ class Machine:
             if task.state != RELEASED:
                 continue
             if task.function is None:
-                self.fail(task, Lost(""), task.key)
+                if task.key not in self._state.scattering:  # else it is on its way
+                    self.fail(task, Lost(""), task.key)
                 continue
             self._move(task, WAITING)
             waiting_on = set()

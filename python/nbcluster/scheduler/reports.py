@@ -159,7 +159,6 @@ class Reports:
                 self._outbox.free(worker, stored.key)
             elif task.state == MEMORY:
                 self._machine.add_replica(task, worker)
-                self._copied(task)
             elif scattering is not None and task.state == RELEASED:
                 item = scattering.item
                 payload = item.payload
@@ -176,7 +175,7 @@ class Reports:
         for missing in message.missing:
             task = self._state.tasks.get(missing.key)
             if task is not None:
-                self._copied(task)
+                self._copy_failed(task)
 
     def _lose_missing(self, missing: list[MissingData]) -> None:
         for item in missing:
@@ -254,12 +253,12 @@ class Reports:
         turn = cycle(sorted(staying, key=lambda worker: worker.stored))
         copies: dict[SchedWorker, list[Location]] = {}
         for worker in leaving:
-            pending = state.retiring.setdefault(worker.name, set())
+            copying = state.retiring.setdefault(worker.name, {})
             for task in worker.holds:
                 if staying and not self._held_elsewhere(task):
-                    pending.add(task.key)
+                    target = copying[task] = next(turn)
                     location = Location(task.key, None, [worker.address], task.nbytes)
-                    copies.setdefault(next(turn), []).append(location)
+                    copies.setdefault(target, []).append(location)
         for target, locations in copies.items():
             self._outbox.to_worker(target, AcquireReplicas(locations))
         self.check_retiring()
@@ -267,25 +266,32 @@ class Reports:
     def _held_elsewhere(self, task: SchedTask) -> bool:
         return any(holder.status == Status.RUNNING for holder in task.who_has)
 
-    def _copied(self, task: SchedTask) -> None:
-        for keys in self._state.retiring.values():
-            keys.discard(task.key)
+    def _copy_failed(self, task: SchedTask) -> None:
+        for copying in self._state.retiring.values():
+            copying.pop(task, None)
 
     def check_retiring(self) -> None:
         """Announce the retiring workers that run nothing and hold nothing that is nowhere else."""
         state = self._state
-        for name, pending in list(state.retiring.items()):
+        for name, copying in list(state.retiring.items()):
             worker = state.workers[name]
-            pending -= {key for key in pending if key not in state.tasks}
-            if worker.processing or pending:
+            while copying:
+                task, target = next(iter(copying.items()))
+                if self._is_under_way(task, worker, target):
+                    break
+                del copying[task]
+            if worker.processing or copying or any(name in s.targets for s in state.scattering.values()):
                 continue
-            fresh = [
-                task
-                for task in worker.holds
-                if not self._held_elsewhere(task) and any(w.status == Status.RUNNING for w in state.workers.values())
-            ]
-            if fresh:
+            if any(other.status == Status.RUNNING for other in state.workers.values()) and any(
+                not self._held_elsewhere(task) for task in worker.holds
+            ):
                 self.retire([name])
                 return
             del state.retiring[name]
             self._outbox.retired(worker)
+
+    def _is_under_way(self, task: SchedTask, worker: SchedWorker, target: SchedWorker) -> bool:
+        """True if a copy that was ordered is still to come, and still needed."""
+        if target.status != Status.RUNNING or worker not in task.who_has:
+            return False
+        return not self._held_elsewhere(task)

@@ -277,8 +277,8 @@ class SchedulerState:
         self.prefixes: dict[str, SchedPrefix] = {}
         self.functions: dict[FunctionId, FunctionRecord] = {}
         self.scattering: dict[Key, Scattering] = {}
-        self.retiring: dict[WorkerName, set[Key]] = {}
-        """Workers on their way out, with the keys that still have to be copied elsewhere."""
+        self.retiring: dict[WorkerName, dict[SchedTask, SchedWorker]] = {}
+        """Workers on their way out, with what is being copied from them, and where to."""
         self.inlined: deque[SchedTask] = deque()
         self.inlined_bytes = 0
         self.story: deque[Transition] = deque(maxlen=settings.story_length)
