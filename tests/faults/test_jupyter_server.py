@@ -10,14 +10,16 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from nbcluster.comm.credentials import runtime_dir
+from nbcluster.comm.credentials import ENVIRONMENT_VARIABLE
 from tests.support.eventually import eventually
 from tests.support.lab import Lab, running_lab
 from tests.support.lab_notebook import LabNotebook, call, clusters, read
@@ -79,9 +81,18 @@ def mark(_one_server: tuple[Lab, Mark]) -> Mark:
 
 @contextlib.contextmanager
 def server(mark: Mark) -> Iterator[Lab]:
-    with running_lab(environment=mark.environment) as lab:
-        eventually(lambda: list(lab.runtime_dir.glob("nbcluster-*")))
-        yield lab
+    limits = ("--ClusterManager.max_workers=3", "--ClusterManager.max_memory=8000000000")
+    with tempfile.TemporaryDirectory(prefix="nbrun-") as folder:
+        environment = {**mark.environment, ENVIRONMENT_VARIABLE: folder}
+        with running_lab(environment=environment, arguments=limits) as lab:
+            eventually(lambda: list(lab.runtime_dir.glob("nbcluster-*")))
+            yield lab
+
+
+def private_files(lab: Lab) -> set[Path]:
+    """The directories of the server and of its clusters: nobody else's are beside them."""
+    [file] = lab.runtime_dir.glob("nbcluster-*")
+    return set(Path(json.loads(file.read_text())["address"].removeprefix("unix://")).parent.parent.iterdir())
 
 
 def no_kernels(mark: Mark) -> dict[int, str]:
@@ -178,15 +189,15 @@ print(json.dumps([client.gather(client.map(beside.double, range(3))), here[:3] =
 
 
 def test_a_cluster_that_was_shut_down_leaves_no_process_and_no_file(lab: Lab, mark: Mark) -> None:
-    before = set(runtime_dir().iterdir())
+    before = private_files(lab)
     with LabNotebook(lab) as notebook:
         notebook.run(CLIENT)
         [view] = clusters(lab)
-        assert set(runtime_dir().iterdir()) - before
+        assert private_files(lab) > before
         call(lab, "DELETE", f"nbcluster/api/v1/clusters/{view['id']}")
         assert clusters(lab) == []
         assert set(no_kernels(mark)) == {lab.process.pid}
-        assert set(runtime_dir().iterdir()) <= before
+        assert private_files(lab) == before
         # The cell makes a new one.
         notebook.run(CLIENT)
         assert clusters(lab)[0]["id"] != view["id"]
@@ -229,3 +240,17 @@ def test_the_dashboard_has_no_port_and_shows_through_the_server(lab: Lab, mark: 
         assert ports == [int(clusters(lab)[0]["address"].rpartition(":")[2])]
         below_base_url = link.removeprefix(urllib.parse.urlsplit(lab.url).path)
         assert b"bokeh" in read(lab, below_base_url)
+
+
+def test_the_administrators_limits_hold_in_cells_too(lab: Lab) -> None:
+    with LabNotebook(lab) as notebook:
+        notebook.run(CLIENT)
+        for code in ("client.cluster.scale(4)", "Client(n_workers=4)"):
+            _, error = notebook.finish(notebook.begin(code))
+            assert "ValueError" in error
+            assert "more than the administrator allows: 3" in error
+        [view] = [view for view in clusters(lab) if view["status"] == "running"]
+        assert view["capacity"] == 3
+        assert sum(worker["memory_limit"] for worker in view["workers"]) <= 8 * 10**9
+        notebook.run("client.cluster.adapt(minimum=0)")
+        eventually(lambda: [view["adaptive"]["maximum"] for view in clusters(lab) if view["adaptive"]] == [3])

@@ -131,6 +131,39 @@ def test_the_same_cell_with_something_else_replaces_its_cluster_only(change: dic
     run(setup, test())
 
 
+def test_a_replacement_that_does_not_start_leaves_the_cell_what_it_had() -> None:
+    setup = Setup()
+
+    async def test() -> None:
+        setup.kernels.start("k1", "a.ipynb")
+        first = await setup.attach()
+        setup.failure = "no such memory"
+        with pytest.raises(ClusterError, match="no such memory"):
+            await setup.attach(digest=b"other")
+        await soon(lambda: [view.id for view in setup.manager.list_clusters()] == [first.id])
+        assert await setup.attach() is first
+
+    run(setup, test())
+
+
+def test_a_cell_that_stopped_waiting_finds_what_it_began() -> None:
+    setup = Setup()
+
+    async def test() -> None:
+        setup.kernels.start("k1", "a.ipynb")
+        old = await setup.attach()
+        setup.held = True
+        impatient = asyncio.create_task(setup.attach(digest=b"other"))
+        await soon(lambda: len(setup.engines) == 2)
+        impatient.cancel()
+        setup.engines[1].finish_start()
+        new = await setup.attach(digest=b"other")
+        assert new.engine is setup.engines[1]
+        await soon(lambda: old.status is Status.CLOSED)
+
+    run(setup, test())
+
+
 @pytest.mark.parametrize("change", [{"cell": "c2"}, {"name": "another"}], ids=["cell", "name"])
 def test_another_cell_or_name_makes_another_cluster(change: dict[str, Any]) -> None:
     setup = Setup()
@@ -190,13 +223,11 @@ def test_what_an_engine_says_when_it_cannot_start_reaches_the_one_who_waits() ->
         setup.kernels.start("k1", "a.ipynb")
         with pytest.raises(ClusterError, match="has no nbcluster"):
             await setup.attach()
-        [view] = setup.manager.list_clusters()
-        assert view.status is Status.FAILED
-        assert "has no nbcluster" in view.message
+        assert [view.status for view in setup.told(Action.CHANGED)][-1] is Status.FAILED
+        assert "has no nbcluster" in setup.told(Action.CHANGED)[-1].message
+        await soon(lambda: not setup.manager.list_clusters())
         setup.failure = ""
-        again = await setup.attach()
-        assert again.usable
-        await soon(lambda: len(setup.manager.list_clusters()) == 1)
+        assert (await setup.attach()).usable
 
     run(setup, test())
 

@@ -6,6 +6,7 @@ The only place that asks Jupyter's kernel and session managers.
 from __future__ import annotations
 
 import shutil
+import sys
 from typing import Any
 
 from jupyter_core.utils import ensure_async
@@ -62,7 +63,14 @@ class Kernels:
         if kernel_name not in specs:
             raise ValueError(f"there is no kernel {kernel_name!r}; there are {', '.join(sorted(specs))}")
         spec = specs[kernel_name]["spec"]
-        executable = shutil.which(spec["argv"][0]) if spec["argv"] else None
+        executable = _python(spec["argv"][0]) if spec["argv"] else None
         if spec["language"].lower() != "python" or executable is None:
             raise ValueError(f"the kernel {kernel_name!r} does not say which Python it runs")
         return executable, dict(spec.get("env") or {})
+
+
+def _python(command: str) -> str | None:
+    """What runs when a kernel is started: for the server's own kernel, whose name is bare, its own Python."""
+    if command in ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}"):
+        return sys.executable
+    return shutil.which(command)

@@ -3,7 +3,7 @@
 Which cluster a cell gets
     A cell is known by its notebook (or its kernel, where there is no notebook), its id, and the ``name`` that
     it asks for. The same cell with the same keywords gets the same cluster; with other keywords, or in
-    another interpreter, the old one is replaced. Anything else is another cluster.
+    another interpreter, the old one is replaced, as soon as the new one runs. Anything else is another cluster.
 
 How long a cluster stays
     As long as its notebook has a kernel. When that is gone the lease counts down, for all to see; a new
@@ -191,16 +191,22 @@ class ClusterManager(LoggingConfigurable):
             raise LookupError(f"this server has no kernel {request.kernel_id}")
         owner = owners[request.kernel_id]
         wanted = _Cell(cell=request.cell, name=request.name, digest=request.digest, executable=request.executable)
-        cluster = self._find(wanted, owner)
-        if cluster is not None and self._cells[cluster.id] == wanted and cluster.usable:
+        same = [each for each in self._of_cell(wanted, owner) if self._cells[each.id] == wanted and each.usable]
+        if same:
+            cluster = same[0]
             cluster.belongs_to(owner)
         else:
-            replaced = cluster
             cluster = self._start(make, self._spec_for(request), owner)
             self._cells[cluster.id] = wanted
-            if replaced is not None:
-                self._remove_soon(replaced)
-        await cluster.started()
+        try:
+            await cluster.started()
+        except Exception:
+            # The cell shows what is wrong. What it had before, it keeps.
+            self._remove_soon(cluster)
+            raise
+        for other in self._of_cell(wanted, owner):
+            if other is not cluster:
+                self._remove_soon(other)
         return cluster
 
     async def remove(self, cluster_id: str, timeout: float = 10.0) -> None:
@@ -278,12 +284,14 @@ class ClusterManager(LoggingConfigurable):
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def _find(self, wanted: _Cell, owner: OwnerView) -> ServerCluster | None:
-        for cluster_id, made_for in self._cells.items():
-            cluster = self._clusters[cluster_id]
-            if (made_for.cell, made_for.name) == (wanted.cell, wanted.name) and _same_home(cluster.home, owner):
-                return cluster
-        return None
+    def _of_cell(self, wanted: _Cell, owner: OwnerView) -> list[ServerCluster]:
+        """The clusters of a cell, by the name that it asks for: one, or two while one replaces the other."""
+        return [
+            self._clusters[cluster_id]
+            for cluster_id, made_for in self._cells.items()
+            if (made_for.cell, made_for.name) == (wanted.cell, wanted.name)
+            and _same_home(self._clusters[cluster_id].home, owner)
+        ]
 
     def _spec_for(self, request: CellRequest) -> EngineSpec:
         return self._spec(
