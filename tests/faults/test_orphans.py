@@ -84,6 +84,17 @@ def test_nothing_outlives_a_script(mark: Mark, cluster: str, how: str) -> None:
     eventually(lambda: not mark.processes(), "the end of all", timeout=5)
 
 
+@pytest.mark.parametrize("cluster", ["LocalCluster", "SubprocessCluster"])
+def test_a_fork_that_outlives_a_script_keeps_nothing_else_alive(mark: Mark, cluster: str) -> None:
+    """It has every descriptor of the script, those too whose end is a sign of the script's end."""
+    script = start(mark, cluster, "print(os.fork(), flush=True); os.close(1)\n" + WAIT)
+    assert script.stdout is not None
+    fork = max(int(script.stdout.readline()), int(script.stdout.readline()))
+    script.kill()
+    script.communicate(timeout=30)
+    eventually(lambda: list(mark.processes()) == [fork], "the end of all but the fork", timeout=5)
+
+
 def test_a_scheduler_that_is_killed_takes_its_workers_along_and_futures_fail_loudly(
     mark: Mark, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from nbcluster.cluster.runtime import ClusterRuntime
 from nbcluster.cluster.spec import ClusterSpec, make_spec
 from nbcluster.comm.loop import new_event_loop
 from nbcluster.engines.registry import EngineSpec
+from nbcluster.supervisor import parent
 
 logger = logging.getLogger("nbcluster.cluster")
 
@@ -69,6 +70,9 @@ async def _run(spec: ClusterSpec, report: BinaryIO) -> int:
     loop = asyncio.get_running_loop()
     runtime = ClusterRuntime(spec)
     loop.add_reader(sys.stdin.fileno(), _parent_is_gone)
+    watched = parent.watch(os.getppid())
+    if watched is not None:
+        loop.add_reader(watched, os._exit, 0)
     ask_to_close = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ask_to_close.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is for the parent

@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from nbcluster.store.flight_recorder import WORKER_FD
-from nbcluster.supervisor import worker_process
+from nbcluster.supervisor import parent, worker_process
 from nbcluster.supervisor.channel import (
     Channel,
     Exited,
@@ -105,7 +105,9 @@ class Zygote:
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(wake_read, select.POLLIN)
-        watched = self._watch_supervisor(poll)
+        watched = parent.watch(self._supervisor)
+        if watched is not None:
+            poll.register(watched, select.POLLIN)
         try:
             while True:
                 ready = {fd for fd, _ in poll.poll(None if watched is not None else _PARENT_CHECK * 1000)}
@@ -119,17 +121,6 @@ class Zygote:
                     self._serve()
         except (_SupervisorGone, OSError):  # an OSError is the socket's: nobody reads our reports
             self._end_everything()
-
-    def _watch_supervisor(self, poll: select.poll) -> int | None:
-        """Its socket ends with it, unless a fork of it has that too; so ask the kernel as well."""
-        if not hasattr(os, "pidfd_open"):
-            return None
-        try:
-            fd = os.pidfd_open(self._supervisor)
-        except OSError:
-            return None  # an old kernel, or a sandbox that forbids it
-        poll.register(fd, select.POLLIN)
-        return fd
 
     def _serve(self) -> None:
         received = self._channel.receive()
