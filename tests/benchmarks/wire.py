@@ -55,12 +55,11 @@ async def serve(address: str, write: int) -> None:
         def lost(self, error: Exception | None) -> None:
             over.set()
 
-    listener = await listen(
-        address,
-        token=TOKEN,
-        incoming={Role.CLIENT: Request | PutData},
-        on_connection=lambda link: Server(link) and None,
-    )
+    def accept(link: Connection) -> None:
+        Server(link)
+
+    incoming = {Role.CLIENT: Request | PutData}
+    listener = await listen(address, token=TOKEN, incoming=incoming, on_connection=accept)
     os.write(write, listener.address.encode())
     await over.wait()
     await listener.close()

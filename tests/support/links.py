@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from nbcluster.comm.admission import DEFAULT_POLICY, HandshakePolicy
 from nbcluster.comm.base import Connection, Listener, OnConnection
 from nbcluster.comm.transports import connect, listen
 from nbcluster.protocol.framing import DEFAULT_LIMITS, Limits
+from nbcluster.protocol.handshake import ConnectorHandshake
 from nbcluster.protocol.messages import ClientMessage, PutData, ToClient
 from nbcluster.types import Role
 from tests.support.tls import Contexts, make_contexts
@@ -188,6 +190,50 @@ class Wire:
         near.start(near_recorder)
         far.start(far_recorder)
         return near, near_recorder, far, far_recorder
+
+
+class Stranger:
+    """A bare connection to a listener."""
+
+    def __init__(self, made: Wire) -> None:
+        if made.kind == "unix":
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.target: str | tuple[str, int] = made.listener.address.removeprefix("unix://")
+        else:
+            self.socket = socket.socket()
+            host, port = made.listener.address.removeprefix("tcp://").split(":")
+            self.target = (host, int(port))
+        self.socket.setblocking(False)
+
+    async def __aenter__(self) -> Stranger:
+        await asyncio.get_running_loop().sock_connect(self.socket, self.target)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.socket.close()
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.socket, data)
+
+    async def receive(self, count: int) -> bytes:
+        """That many bytes, or fewer if the listener hangs up."""
+        data = b""
+        while len(data) < count:
+            try:
+                piece = await asyncio.get_running_loop().sock_recv(self.socket, count - len(data))
+            except ConnectionError:
+                break
+            if not piece:
+                break
+            data += piece
+        return data
+
+    async def authenticate(self, role: Role = Role.CLIENT, token: bytes = TOKEN) -> None:
+        """The handshake of an honest peer; what comes after it may be anything."""
+        connector = ConnectorHandshake(role, token)
+        await self.send(connector.begin())
+        while connector.wanted:
+            await self.send(connector.feed(await self.receive(connector.wanted)))
 
 
 @asynccontextmanager

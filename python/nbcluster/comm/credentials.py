@@ -203,17 +203,20 @@ def sweep() -> None:
 
 
 def process_start(pid: int) -> float | None:
-    """When a process started, on a clock that nobody sets; None if there is no such process. For comparison only."""
+    """When a process started, on a clock that nobody sets; None if it has ended. For comparison only."""
     if sys.platform == "linux":
         try:
             text = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
             return None
-        # The command, in brackets, may hold anything; the start time is field 22, in clock ticks since boot.
-        return float(text.rpartition(")")[2].split()[19])
+        # The command, in brackets, may hold anything. After it come the state and, as the 20th, the start time in
+        # clock ticks since boot.
+        fields = text.rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else float(fields[19])
     else:
         try:
-            return float(psutil.Process(pid).create_time())
+            process = psutil.Process(pid)
+            return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
         except psutil.Error:
             return None
 

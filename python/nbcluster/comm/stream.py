@@ -88,7 +88,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
     def _flush(self) -> None:
         self._flush_due = False
         buffers = self._encoder.take()
-        if buffers:
+        if buffers and not self._gone.is_set():
             self._outlet.write(buffers)
 
     @property
