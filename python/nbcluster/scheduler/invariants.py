@@ -73,7 +73,7 @@ def _edges(task: SchedTask) -> Iterator[str]:
         if (task in (dependency.waiters or ())) != running:
             yield f"{task.key}: {STATE_NAMES[task.state]}, waiting for {dependency.key}: {not running}"
     missing = {d for d in task.dependencies if d.state != MEMORY}
-    if task.state == WAITING and task.waiting_on != missing:
+    if task.state == WAITING and set(task.waiting_on or ()) != missing:
         yield f"{task.key}: waits for {task.waiting_on}, and not there is {missing}"
     if task.state == QUEUED and missing:
         yield f"{task.key}: queued without {missing}"

@@ -30,6 +30,8 @@ from nbcluster.scheduler.state import (
     SchedulerState,
     SchedWorker,
     State,
+    excluding,
+    including,
 )
 
 
@@ -65,13 +67,13 @@ class Machine:
                     self.fail(task, Lost(""), task.key)
                 continue
             self._move(task, WAITING)
-            waiting_on = set()
+            waiting_on: dict[SchedTask, None] = {}
             failed = None
             for dependency in task.dependencies:
                 _add_waiter(dependency, task)
                 if dependency.state == MEMORY:
                     continue
-                waiting_on.add(dependency)
+                waiting_on[dependency] = None
                 if dependency.state == RELEASED:
                     stack.append(dependency)
                 elif dependency.state == ERRED:
@@ -90,14 +92,14 @@ class Machine:
     def requeue(self, task: SchedTask) -> None:
         """A run came to nothing (worker lost, recalled, rescheduled): queue it, or wait for lost data."""
         self._placement.finished(task)
-        missing = {d for d in task.dependencies if d.state != MEMORY}
+        missing = {d: None for d in task.dependencies if d.state != MEMORY}
         if not missing:
             self._ready(task)
             return
         self._move(task, WAITING)
         self._wait_for(task, missing)
 
-    def _wait_for(self, task: SchedTask, missing: set[SchedTask]) -> None:
+    def _wait_for(self, task: SchedTask, missing: dict[SchedTask, None]) -> None:
         task.waiting_on = missing
         for dependency in list(missing):
             if dependency.state == RELEASED:
@@ -116,7 +118,7 @@ class Machine:
         for dependency in task.dependencies:
             waiters = dependency.waiters
             if waiters is not None:
-                waiters.discard(task)
+                waiters.pop(task, None)
                 if not waiters and not dependency.who_wants:
                     self._loose.append(dependency)
         self.store(task, worker, done.nbytes, done.type_name, done.payload)
@@ -142,7 +144,7 @@ class Machine:
             for dependent in task.dependents:
                 waiting_on = dependent.waiting_on
                 if waiting_on is not None and task in waiting_on:
-                    waiting_on.remove(task)
+                    del waiting_on[task]
                     if not waiting_on and dependent.state == WAITING:
                         self._ready(dependent)
         if task.who_wants:
@@ -165,8 +167,8 @@ class Machine:
 
     def add_replica(self, task: SchedTask, worker: SchedWorker) -> None:
         """A worker holds the data."""
-        task.who_has = task.who_has | worker.only if task.who_has else worker.only
-        worker.holds.add(task)
+        task.who_has = including(task.who_has, worker)
+        worker.holds[task] = None
 
     def _keep_inline(self, task: SchedTask, payload: Payload) -> None:
         state = self._state
@@ -185,9 +187,9 @@ class Machine:
 
     def lose_replica(self, task: SchedTask, worker: SchedWorker) -> None:
         """A worker does not hold the data any more; if it was the last, the data is lost."""
-        worker.holds.discard(task)
+        worker.holds.pop(task, None)
         if worker in task.who_has:
-            task.who_has = task.who_has - worker.only
+            task.who_has = excluding(task.who_has, worker)
             if task.state == MEMORY and not task.who_has and task.payload is None:
                 self._lose(task, worker)
 
@@ -204,9 +206,9 @@ class Machine:
         for dependent in task.waiters or ():
             if dependent.state == QUEUED:
                 self._move(dependent, WAITING)
-                dependent.waiting_on = {task}
+                dependent.waiting_on = {task: None}
             elif dependent.state == WAITING:
-                dependent.waiting_on = (dependent.waiting_on or set()) | {task}
+                dependent.waiting_on = {**(dependent.waiting_on or {}), task: None}
         if task.needed:
             self.start(task)
         else:
@@ -273,7 +275,7 @@ class Machine:
         state = task.state
         if state == MEMORY:
             for worker in task.who_has:
-                worker.holds.discard(task)
+                worker.holds.pop(task, None)
                 self._outbox.free(worker, task.key)
             task.who_has = NOWHERE
             self._drop_inline(task)
@@ -290,7 +292,7 @@ class Machine:
         for dependency in task.dependencies:
             waiters = dependency.waiters
             if waiters and task in waiters:
-                waiters.remove(task)
+                del waiters[task]
                 if not waiters and not dependency.who_wants:
                     self._loose.append(dependency)
 
@@ -304,7 +306,7 @@ class Machine:
         for dependency in task.dependencies:
             dependents = dependency.dependents
             if dependents is not None:
-                dependents.discard(task)
+                dependents.pop(task, None)
                 if not dependents:
                     dependency.dependents = None
                     self._loose.append(dependency)
@@ -327,17 +329,18 @@ class Machine:
         The client has cancelled its futures for the ``roots`` itself, and may have new ones by the time it could be
         told: so it is told of what depends on them only.
         """
-        seen: set[SchedTask] = set()
+        seen: dict[SchedTask, None] = {}
         stack = list(roots)
         while stack:
             task = stack.pop()
             if task not in seen:
-                seen.add(task)
+                seen[task] = None
                 stack.extend(task.dependents or ())
         known = set(roots)
         cancelled: dict[SchedClient, list[str]] = {}
         for task in seen:
-            for other in task.who_wants if force else task.who_wants & client.only:
+            mine = client.only if client in task.who_wants else NOBODY
+            for other in task.who_wants if force else mine:
                 if other is not client or task not in known:
                     cancelled.setdefault(other, []).append(task.key)
                 self.unwant(task, other)
@@ -347,13 +350,13 @@ class Machine:
     def unwant(self, task: SchedTask, client: SchedClient) -> None:
         """A client has no more futures for this task."""
         client.pushed -= client.wants.pop(task, 0)
-        task.who_wants = NOBODY if len(task.who_wants) == 1 else task.who_wants - client.only
+        task.who_wants = NOBODY if len(task.who_wants) == 1 else excluding(task.who_wants, client)
         if not task.who_wants:
             self._loose.append(task)
 
 
 def _add_waiter(task: SchedTask, waiter: SchedTask) -> None:
     if task.waiters is None:
-        task.waiters = {waiter}
+        task.waiters = {waiter: None}
     else:
-        task.waiters.add(waiter)
+        task.waiters[waiter] = None

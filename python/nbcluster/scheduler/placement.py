@@ -144,17 +144,17 @@ class Placement:
 
     def _nearest(self, task: SchedTask) -> SchedWorker | None:
         """The worker on which the task could start soonest: one with its data, or one that has room."""
-        candidates = {worker for dependency in task.dependencies for worker in dependency.who_has}
-        candidates.update(islice(self._idle or self._open, 1))
+        candidates = {worker: None for dependency in task.dependencies for worker in dependency.who_has}
+        candidates.update(dict.fromkeys(islice(self._idle or self._open, 1)))
         names = frozenset(task.options.workers) if task.options.workers else None
         if names is not None:
-            named = {w for w in self._state.workers.values() if is_named(w, names)}
+            named = {w: None for w in self._state.workers.values() if is_named(w, names)}
             if named or not task.options.allow_other_workers:
                 candidates = named
-        candidates = {worker for worker in candidates if worker.status == Status.RUNNING}
-        if not candidates:
+        running = [worker for worker in candidates if worker.status == Status.RUNNING]
+        if not running:
             return None
-        return min(candidates, key=lambda worker: (self._start_time(task, worker), str(worker.name)))
+        return min(running, key=lambda worker: (self._start_time(task, worker), str(worker.name)))
 
     def _start_time(self, task: SchedTask, worker: SchedWorker) -> float:
         missing = sum(d.nbytes for d in task.dependencies if worker not in d.who_has)

@@ -32,6 +32,7 @@ from nbcluster.scheduler.state import (
     SchedTask,
     SchedulerState,
     SchedWorker,
+    including,
 )
 from nbcluster.types import FunctionId, Key, Status, key_prefix
 
@@ -103,9 +104,9 @@ class Requests:
             task.dependencies = tuple(self._dependency(name) for name in dict.fromkeys(names))
             for dependency in task.dependencies:
                 if dependency.dependents is None:
-                    dependency.dependents = {task}
+                    dependency.dependents = {task: None}
                 else:
-                    dependency.dependents.add(task)
+                    dependency.dependents[task] = None
 
     def _dependency(self, key: Key) -> SchedTask:
         """The task behind a dependency; an unknown one is lost data: its dependents err by its name."""
@@ -120,7 +121,7 @@ class Requests:
     def _want(self, client: SchedClient, task: SchedTask) -> None:
         if task not in client.wants:
             client.wants[task] = 0
-            task.who_wants = task.who_wants | client.only if task.who_wants else client.only
+            task.who_wants = including(task.who_wants, client)
 
     def _catch_up(self, client: SchedClient, task: SchedTask) -> None:
         """Tell a client at once what is known of a task that others have brought somewhere."""

@@ -15,8 +15,9 @@ recomputed.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from nbcluster.protocol.messages import DataItem, Failure, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
@@ -32,8 +33,8 @@ ERRED: Final = 5
 FORGOTTEN: Final = 6
 STATE_NAMES: Final = ("released", "waiting", "queued", "processing", "memory", "erred", "forgotten")
 
-NOBODY: Final[frozenset[SchedClient]] = frozenset()
-NOWHERE: Final[frozenset[SchedWorker]] = frozenset()
+NOBODY: Final[Mapping[SchedClient, None]] = {}
+NOWHERE: Final[Mapping[SchedWorker, None]] = {}
 NO_FRAMES: Final[list[Frame]] = []
 NO_OPTIONS: Final = TaskOptions()
 
@@ -74,7 +75,11 @@ class SchedPrefix:
 
 
 class SchedTask:
-    """One task. Mostly empty or equal sets are shared frozensets: pending tasks come by the million."""
+    """One task. Mostly empty or equal sets are shared, and never changed: pending tasks come by the million.
+
+    Sets of tasks, workers and clients are dicts without values: they keep their order, so that what the scheduler says
+    depends on what it was told alone, and not on where objects lie in memory.
+    """
 
     __slots__ = (
         "blamed",
@@ -116,13 +121,13 @@ class SchedTask:
         self.options: TaskOptions = NO_OPTIONS
         self.origin: SchedClient | None = None
         self.dependencies: tuple[SchedTask, ...] = ()
-        self.dependents: set[SchedTask] | None = None
+        self.dependents: dict[SchedTask, None] | None = None
         """Every task that names this one as its dependency, until it is forgotten."""
-        self.waiters: set[SchedTask] | None = None
+        self.waiters: dict[SchedTask, None] | None = None
         """Those of them that still need the data for a run."""
-        self.waiting_on: set[SchedTask] | None = None
-        self.who_wants: frozenset[SchedClient] = NOBODY
-        self.who_has: frozenset[SchedWorker] = NOWHERE
+        self.waiting_on: dict[SchedTask, None] | None = None
+        self.who_wants: Mapping[SchedClient, None] = NOBODY
+        self.who_has: Mapping[SchedWorker, None] = NOWHERE
         self.processing_on: SchedWorker | None = None
         self.run_id: RunId = 0
         self.estimate = 0.0
@@ -199,7 +204,7 @@ class SchedWorker:
         self.status = Status.RUNNING
         self.processing: dict[RunId, SchedTask] = {}
         """In the order in which they were assigned."""
-        self.holds: set[SchedTask] = set()
+        self.holds: dict[SchedTask, None] = {}
         self.functions: set[FunctionId] = set()
         self.occupancy = 0.0
         self.recalling: RunId | None = None
@@ -209,7 +214,7 @@ class SchedWorker:
         self.memory = 0
         self.stored = 0
         self.cpu = 0.0
-        self.only: frozenset[SchedWorker] = frozenset((self,))
+        self.only: Mapping[SchedWorker, None] = {self: None}
 
     def __repr__(self) -> str:
         return f"<SchedWorker {self.name!r} {self.status} processing={len(self.processing)}>"
@@ -225,7 +230,7 @@ class SchedClient:
         self.wants: dict[SchedTask, int] = {}
         """With the bytes of each result that were pushed to it."""
         self.pushed = 0
-        self.only: frozenset[SchedClient] = frozenset((self,))
+        self.only: Mapping[SchedClient, None] = {self: None}
 
     def __repr__(self) -> str:
         return f"<SchedClient {self.id} wants={len(self.wants)}>"
@@ -294,3 +299,16 @@ class SchedulerState:
         if record is None:
             record = self.prefixes[name] = SchedPrefix(name)
         return record
+
+
+_Party = TypeVar("_Party", SchedClient, SchedWorker)
+
+
+def including(parties: Mapping[_Party, None], one: _Party) -> Mapping[_Party, None]:
+    """The same set with one more in it."""
+    return {**parties, one: None} if parties else one.only
+
+
+def excluding(parties: Mapping[_Party, None], one: _Party) -> Mapping[_Party, None]:
+    """The same set without one of them."""
+    return {other: None for other in parties if other is not one}
