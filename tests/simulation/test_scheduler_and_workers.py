@@ -197,11 +197,11 @@ def limits(max_examples: int, steps: int) -> settings:
 
 
 def test_whatever_the_order_of_messages_all_is_computed_and_nothing_is_left() -> None:
-    run_state_machine_as_test(Gentle, settings=limits(40, 50))
+    run_state_machine_as_test(Gentle, settings=limits(80, 50))
 
 
 def test_whatever_dies_and_fails_the_cluster_comes_to_rest_and_everybody_agrees() -> None:
-    run_state_machine_as_test(Rough, settings=limits(60, 50))
+    run_state_machine_as_test(Rough, settings=limits(120, 50))
 
 
 @pytest.mark.slow
