@@ -1,13 +1,15 @@
 """One suite for the public API, run against nbcluster and against its peer, dask.distributed.
 
 A test that the peer fails is a wrong test, unless ``differences.py`` lists what it is about: then it carries the marker
-``differs`` and runs on nbcluster only. The shared cluster of a module has two workers of one thread, in this process.
+``differs`` and runs on nbcluster only. The shared cluster of a module has two workers of one thread: threads of this
+process, and what needs no more than the shared cluster runs on our worker processes as well.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,10 +21,11 @@ import pytest
 from tests.contracts.differences import DIFFERENCES
 from tests.contracts.gates import Gate
 
-US, PEER = "nbcluster", "distributed"
+US, PROCESSES, PEER = "nbcluster", "nbcluster-processes", "distributed"
 
 QUIET: dict[str, dict[str, Any]] = {
     US: {"dashboard_address": None},
+    PROCESSES: {"dashboard_address": None, "processes": True},
     # The peer listens even without a dashboard; on loopback at least, and without importing Bokeh.
     PEER: {
         "dashboard_address": "127.0.0.1:0",
@@ -43,7 +46,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("differs")
     if marker is not None:
         assert marker.args[0] in DIFFERENCES, f"{metafunc.definition.nodeid}: {marker.args[0]!r} is not listed"
-    metafunc.parametrize("package", (US, PEER) if marker is None else (US,), indirect=True, scope="module")
+    columns = [US]
+    asked_for = inspect.signature(metafunc.function).parameters
+    if "client" in asked_for and not {"keywords", "own"} & set(asked_for):
+        columns.append(PROCESSES)
+    if marker is None:
+        columns.append(PEER)
+    metafunc.parametrize("package", columns, indirect=True, scope="module")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def package(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of the package under test."""
+    """The package under test, and how it is used."""
     yield request.param
     if request.param == PEER:
         with warnings.catch_warnings():
@@ -66,7 +75,7 @@ def package(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def api(package: str) -> Any:
     """The package under test."""
-    return importlib.import_module(package)
+    return importlib.import_module(package.partition("-")[0])
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ DIFFERENCES = {
     "cancelled futures": "The error of a cancelled future says who cancelled it and why, however it ended.",
     "cancelled in time": "A worker that has been told of a cancellation does not start the task any more.",
     "cluster name": "A cluster's name never replaces its class in its repr; an empty name shows as two quotes.",
-    "dashboard prefix": "service_kwargs={'dashboard': {'prefix': '/foo'}} puts the dashboard below /foo, and the link says so.",
+    "dashboard prefix": "The prefix in service_kwargs={'dashboard': {'prefix': '/foo'}} shows in its link too.",
     "deprecated keywords": "ip and diagnostics_port work, with a DeprecationWarning that names the replacement.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",

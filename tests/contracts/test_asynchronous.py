@@ -241,7 +241,7 @@ def test_tornado_coroutines_work_too(api: Any, run: Run) -> None:
     from tornado import gen
 
     async def test(client: Any) -> None:
-        @gen.coroutine  # type: ignore[untyped-decorator]
+        @gen.coroutine
         def old_style() -> Any:
             result = yield client.submit(inc, 1)
             more = yield client.gather(client.map(inc, range(3)))

@@ -58,7 +58,7 @@ def test_closing_twice_is_closing_once(api: Any, cluster: Any) -> None:
 def test_a_closed_client_submits_nothing(api: Any, cluster: Any) -> None:
     client = api.Client(cluster, set_as_default=False)
     client.close()
-    with pytest.raises(Exception, match="[Cc]lient") as caught:
+    with pytest.raises(Exception, match=r"[Cc]lient") as caught:
         client.submit(inc, 1)
     assert type(caught.value).__name__ == "ClosedClientError"
 
@@ -178,10 +178,10 @@ def test_an_object_with_a_scheduler_address_is_a_cluster(api: Any, cluster: Any)
         assert client.submit(inc, 1).result() == 2
 
 
-def test_threads_share_objects_with_tasks(client: Any) -> None:
-    data = [1, 2, 3]
-    [future] = client.scatter([data], hash=False)
-    assert future.result() is client.submit(_itself, future).result()
+def test_threads_share_objects_with_tasks(api: Any, keywords: Any) -> None:
+    with api.Client(**keywords()) as client:
+        [future] = client.scatter([[1, 2, 3]], hash=False)
+        assert future.result() is client.submit(_itself, future).result()
 
 
 def _itself(value: Any) -> Any:

@@ -84,6 +84,34 @@ def test_an_int_of_memory_is_bytes(own: Any) -> None:
     assert [worker["memory_limit"] for worker in info["workers"].values()] == [2**30]
 
 
+@pytest.mark.differs("memory_limit")
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [(0.25, 0.25), ("25%", 0.25), (1.0, 1.0), ("auto", 0.5), (None, None), (0, None), ("1e9", 10**9), (5, 5)],
+)
+def test_a_memory_limit_goes_by_its_type(own: Any, limit: Any, shown: Any) -> None:
+    total = own(n_workers=1, memory_limit="100%").workers[0].memory_limit
+    workers = own(n_workers=2, memory_limit=limit).workers.values()
+    expected = int(shown * total) if isinstance(shown, float) else shown
+    assert [worker.memory_limit for worker in workers] == [expected, expected]
+
+
+@pytest.mark.differs("memory_limit")
+@pytest.mark.parametrize("limit", [True, -5, 1.5, -0.5, float("nan"), "abc", "150%", "-1GiB", [1]], ids=repr)
+def test_any_other_memory_limit_is_refused(own: Any, limit: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="memory_limit="):
+        own(memory_limit=limit)
+
+
+@pytest.mark.differs("memory_limit")
+def test_an_even_split_of_memory_follows_the_number_of_workers(own: Any) -> None:
+    cluster = own(n_workers=1)
+    total = cluster.workers[0].memory_limit
+    cluster.scale(4)
+    cluster.wait_for_workers(4)
+    assert [worker.memory_limit for worker in cluster.workers.values()] == [total // 4] * 4
+
+
 def test_a_port_can_be_chosen_and_a_taken_one_is_an_error(own: Any) -> None:
     first = own(n_workers=0, host="tcp://127.0.0.1")
     port = int(first.scheduler_address.rpartition(":")[2])
@@ -391,5 +419,6 @@ def test_a_closed_cluster_says_so(api: Any, own: Any) -> None:
     assert "workers=0" in repr(cluster)
 
 
-def test_threads_run_in_this_process(client: Any) -> None:
-    assert client.submit(os.getpid, pure=False).result() == os.getpid()
+def test_threads_run_in_this_process(api: Any, own: Any) -> None:
+    with own(n_workers=1).get_client() as client:
+        assert client.submit(os.getpid).result() == os.getpid()

@@ -68,7 +68,7 @@ def test_the_one_that_is_named_is_the_one(api: Any, client: Any, second: Any) ->
 
 
 def test_without_the_global_default_only_the_context_counts(api: Any, client: Any, second: Any) -> None:
-    with pytest.raises(ValueError, match="[Nn]o clients found|as_current"):
+    with pytest.raises(ValueError, match=r"[Nn]o clients found|as_current"):
         raise outside(lambda: api.Client.current(allow_global=False))
     with second.as_current():
         assert api.Client.current(allow_global=False) is second
