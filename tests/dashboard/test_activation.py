@@ -41,7 +41,8 @@ visitor.close()
 
 def port_of(activator: DashboardActivator) -> tuple[str, int]:
     parts = urlsplit(activator.link)
-    assert parts.hostname and parts.port
+    assert parts.hostname
+    assert parts.port
     return parts.hostname, parts.port
 
 
@@ -227,9 +228,10 @@ def test_modules_beside_the_users_program_do_not_stand_in_for_ours(
     monkeypatch.chdir(tmp_path / "user")
 
     async def scenario() -> None:
-        async with FakeCluster() as cluster, activated(
-            tmp_path / "cluster", cluster_address=cluster.address
-        ) as activator:
+        async with (
+            FakeCluster() as cluster,
+            activated(tmp_path / "cluster", cluster_address=cluster.address) as activator,
+        ):
             assert (await request(port_of(activator), "/health")).text == "ok"
 
     play(scenario)
@@ -240,9 +242,10 @@ def test_modules_beside_the_users_program_do_not_stand_in_for_ours(
 
 def test_the_first_visit_is_answered_by_the_real_dashboard(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with FakeCluster() as cluster, activated(
-            tmp_path, cluster_address=cluster.address, prefix="/foo"
-        ) as activator:
+        async with (
+            FakeCluster() as cluster,
+            activated(tmp_path, cluster_address=cluster.address, prefix="/foo") as activator,
+        ):
             reply = await request(port_of(activator), "/foo/status")
             assert reply.status == 200
             assert session_token(reply.text)
@@ -256,9 +259,10 @@ def test_the_first_visit_is_answered_by_the_real_dashboard(tmp_path: Path) -> No
 def test_it_ends_when_nobody_looks_and_starts_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         before = set(children())
-        async with FakeCluster() as cluster, activated(
-            tmp_path, cluster_address=cluster.address, idle_timeout=0.2
-        ) as activator:
+        async with (
+            FakeCluster() as cluster,
+            activated(tmp_path, cluster_address=cluster.address, idle_timeout=0.2) as activator,
+        ):
             for _ in range(2):
                 assert (await request(port_of(activator), "/health")).text == "ok"
                 await soon(lambda: not set(children()) - before)
@@ -298,7 +302,8 @@ asyncio.run(main())
             )
             assert owner.stdout is not None
             link = urlsplit((await owner.stdout.readline()).decode())
-            assert link.hostname and link.port
+            assert link.hostname
+            assert link.port
             await request((link.hostname, link.port), "/health")
             (dashboard,) = psutil.Process(owner.pid).children()
             os.kill(owner.pid, signal.SIGKILL)

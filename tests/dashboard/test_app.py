@@ -64,7 +64,9 @@ class Dashboard:
 
 
 @asynccontextmanager
-async def dashboard(directory: Path, prefix: str = "", gate: Gate | None = None, **view: Any) -> AsyncIterator[Dashboard]:
+async def dashboard(
+    directory: Path, prefix: str = "", gate: Gate | None = None, **view: Any
+) -> AsyncIterator[Dashboard]:
     async with FakeCluster(make_view(**view)) as cluster:
 
         async def open_link(on_push: OnPush | None) -> ClusterLink:

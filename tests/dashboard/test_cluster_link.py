@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nbcluster.commands import AnyAnswer, GetLogs, GetView, Logs, Scale, Subscribe, View
 from nbcluster.comm.transports import connect
+from nbcluster.commands import AnyAnswer, GetLogs, GetView, Logs, Scale, Subscribe, View
 from nbcluster.dashboard.cluster_link import ClusterLink, OnPush
 from nbcluster.errors import BlockedHandlerError, ClusterError, CommClosedError, TimeoutError
 from nbcluster.protocol.messages import CallFailed, ToClient

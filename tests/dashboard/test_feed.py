@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nbcluster.commands import GetLogs, GetTaskStream, Subscribe
 from nbcluster.comm.transports import connect
+from nbcluster.commands import GetLogs, GetTaskStream, Subscribe
 from nbcluster.dashboard import feed as feed_module
 from nbcluster.dashboard.cluster_link import ClusterLink, OnPush
 from nbcluster.dashboard.feed import Feed

@@ -24,7 +24,9 @@ def test_before_the_first_view_everything_is_empty() -> None:
 
 
 def test_memory_is_shown_with_results_and_limit() -> None:
-    source = source_of(make_worker(0, memory=GIB // 2, stored=GIB // 4), make_worker(1, memory=GIB, memory_limit=2 * GIB))
+    source = source_of(
+        make_worker(0, memory=GIB // 2, stored=GIB // 4), make_worker(1, memory=GIB, memory_limit=2 * GIB)
+    )
     bars = source.memory()
     assert bars.columns["stored"] == [GIB // 4, 0]
     assert bars.columns["limit"] == [GIB, 2 * GIB]

@@ -1,4 +1,4 @@
-"""The dashboard through a real Jupyter server with a base_url: rows 39 to 43 of the table of faults, and that it works."""
+"""The dashboard through a real Jupyter server with a base_url: rows 39 to 43 of the faults, and that it works."""
 
 from __future__ import annotations
 
