@@ -83,7 +83,7 @@ class LabNotebook:
         return request
 
     def finish(self, request: str, timeout: float = 60.0) -> tuple[str, str]:
-        """Wait for the end of a cell; what it printed, and the traceback if it raised."""
+        """Wait for the end of a cell; what it printed, and the exception if it raised."""
         client = self._connected()
         deadline = time.monotonic() + timeout
         printed, error = "", ""
@@ -95,7 +95,7 @@ class LabNotebook:
             if message["msg_type"] == "stream":
                 printed += content["text"]
             elif message["msg_type"] == "error":
-                error = "\n".join(content["traceback"])
+                error = f"{content['ename']}: {content['evalue']}"
             elif message["msg_type"] == "status" and content["execution_state"] == "idle":
                 return printed.strip(), error
 

@@ -33,7 +33,7 @@ class Notebook:
         return text
 
     async def attempt(self, code: str, cell: str | None = "cell-1", timeout: float = 60.0) -> tuple[str, str]:
-        """Run a cell; what it printed, and the traceback if it raised."""
+        """Run a cell; what it printed, and the exception if it raised."""
         client = await self._connected()
         content = {
             "code": code,
@@ -58,7 +58,7 @@ class Notebook:
             if message["msg_type"] == "stream":
                 printed += content["text"]
             elif message["msg_type"] == "error":
-                error = "\n".join(content["traceback"])
+                error = f"{content['ename']}: {content['evalue']}"
             elif message["msg_type"] == "status" and content["execution_state"] == "idle":
                 return printed.strip(), error
 

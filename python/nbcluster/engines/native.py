@@ -116,11 +116,13 @@ class RemoteEngine(Engine):
             observer(view)
 
     def _link_ended(self, reason: str, lost: bool) -> None:
-        """Called once, whoever ended the link. Only a loss that nobody here asked for is a failure."""
-        if lost and self._status in (Status.STARTING, Status.RUNNING):
+        """Called once, whoever ended the link: for this side that is news only if it did not do so itself."""
+        if self._status not in (Status.STARTING, Status.RUNNING):
+            return
+        if lost:
             self._status = Status.FAILED
             self._tasks.start(self._report_loss(reason), "report a loss")
-        elif self._status != Status.CLOSING:
+        else:
             self._status = Status.CLOSED
             self._tell()
 
