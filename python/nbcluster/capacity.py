@@ -16,6 +16,7 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+WORKERS_PER_CPU = 4
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,12 @@ def cpus(environment: Mapping[str, str] = os.environ, cgroups: Path = CGROUPS, o
 def cpu_count() -> int:
     """How many CPUs to plan with: at least one."""
     return max(1, math.floor(cpus().value))
+
+
+def workers(cpu_figure: Figure) -> Figure:
+    """How many workers one cluster can reasonably have: tasks that wait for something leave room for others."""
+    most = max(1, math.floor(WORKERS_PER_CPU * cpu_figure.value))
+    return Figure(value=most, reason=f"{WORKERS_PER_CPU} workers per CPU; {cpu_figure.reason}")
 
 
 def memory(

@@ -39,7 +39,8 @@ function Scale(props: { readonly cluster: IClusterView }): ReactElement {
     onKeyDown: onEnter(wish.flush)
   };
   return (
-    <div className="nbc-Scale">
+    // The notebook's shortcuts would take the slider's arrow keys.
+    <div className="nbc-Scale" data-lm-suppress-shortcuts="true">
       <label className="nbc-Label" htmlFor={id}>
         {trans.__('Scale')}
       </label>

@@ -19,7 +19,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 
-from nbcluster.capacity import cpu_count
+from nbcluster import capacity as machine
 from nbcluster.cluster.adaptive import Adaptive
 from nbcluster.cluster.crew import Crew
 from nbcluster.cluster.logbook import ClusterLogs
@@ -316,7 +316,7 @@ class ClusterRuntime:
     @property
     def capacity(self) -> int:
         """How many workers this machine can reasonably hold."""
-        reasonable = max(4 * cpu_count(), len(self.requested))
+        reasonable = max(int(machine.workers(machine.cpus()).value), len(self.requested))
         most = self.spec.max_workers
         return reasonable if most is None else min(reasonable, most)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from nbcluster import __version__
 from nbcluster.snapshot import ClusterView, WorkerView
 from nbcluster.types import Status
 
@@ -35,6 +37,7 @@ def make_view(runtime: ClusterRuntime) -> ClusterView:
         clients=server.client_count,
         started=runtime.started,
         time=time.time(),
+        versions={"nbcluster": __version__, "python": platform.python_version()},
     )
 
 

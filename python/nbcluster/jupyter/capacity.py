@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from nbcluster.capacity import Figure, cpus, memory
+from nbcluster.capacity import Figure, cpus, memory, workers
 from nbcluster.jupyter.models import Capacity
 
 
@@ -16,11 +14,11 @@ def measure(max_workers: int | None = None, max_memory: int | None = None) -> Ca
         max_memory: the same, in bytes.
     """
     processors = cpus()
-    one_each = Figure(value=max(1, math.floor(processors.value)), reason=f"one worker per CPU; {processors.reason}")
+    reasonable = workers(processors)
     return Capacity(
         cpus=processors,
         memory=_at_most(memory(), max_memory, "max_memory"),
-        workers=_at_most(one_each, max_workers, "max_workers"),
+        workers=_at_most(reasonable, max_workers, "max_workers"),
     )
 
 
