@@ -213,6 +213,7 @@ class ProcessEngine(RemoteEngine):
         self._status = Status.STARTING
         self._message = "Starting the cluster's process"
         self._tell()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it is read when the process ends, whenever that is)
         loop = asyncio.get_running_loop()
         try:
             self._ready = ready = await loop.run_in_executor(None, self._launch)
@@ -227,16 +228,18 @@ class ProcessEngine(RemoteEngine):
 
     def _launch(self) -> Ready:
         spec = self._spec
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it is read when the process ends, whenever that is)
-        self._process = process = subprocess.Popen(
-            [spec.executable, "-m", "nbcluster.cluster.process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            cwd=spec.cwd,
-            env=spec.environment,
-            start_new_session=True,
-        )
+        try:
+            self._process = process = subprocess.Popen(
+                [spec.executable, "-m", "nbcluster.cluster.process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                cwd=spec.cwd,
+                env=spec.environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ClusterError(f"{spec.executable} cannot be run in {spec.cwd}: {error}") from error
         assert isinstance(process.stdin, io.BufferedWriter)
         assert isinstance(process.stdout, io.BufferedReader)
         if self._abandoned:
@@ -277,10 +280,9 @@ class ProcessEngine(RemoteEngine):
 
     async def close(self, timeout: float = 10.0) -> None:
         """End the process and everything below it."""
-        if self._status in (Status.CLOSING, Status.CLOSED):
-            return
-        self._status = Status.CLOSING
-        await self._ask_to_close(timeout)
+        if self._status != Status.CLOSED:
+            self._status = Status.CLOSING
+            await self._ask_to_close(timeout)
         await self._let_go()
         await asyncio.get_running_loop().run_in_executor(None, self._end, timeout)
         self._status = Status.CLOSED
@@ -288,17 +290,16 @@ class ProcessEngine(RemoteEngine):
     def _end(self, timeout: float) -> None:
         """Wait for the process; end it if it takes too long: its zygote clears away what is left."""
         process = self._process
-        if process is None:
-            return
-        assert process.stdin is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout)
-        process.stdin.close()  # it ends at once when nobody holds the other end of its stdin
-        try:
-            process.wait(2.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            assert process.stdin is not None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout)
+            process.stdin.close()  # it ends at once when nobody holds the other end of its stdin
+            try:
+                process.wait(2.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         if self._errors is not None:
             self._errors.close()
 
