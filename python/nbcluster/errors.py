@@ -46,7 +46,9 @@ class NbclusterError(Exception):
 
 
 def _rebuild(cls: type[NbclusterError], args: tuple[Any, ...], facts: dict[str, Any]) -> NbclusterError:
-    error = cls.__new__(cls, *args)
+    # Of several bases, e.g. RuntimeError and OSError, it is the one whose objects are laid out like ours.
+    base: Any = cls.__base__
+    error: NbclusterError = base.__new__(cls, *args)
     error.args = args
     error.__dict__.update(facts)
     return error
