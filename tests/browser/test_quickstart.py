@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.support.browser import LabPage
+from tests.support.lab import running_lab
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUICKSTART = "quickstart.ipynb"
@@ -25,6 +26,20 @@ BEST = "97.3%"
 def test_the_quickstart_runs_from_top_to_bottom_and_shows_what_it_says(
     lab_page: LabPage, screenshot: Callable[[str], Path]
 ) -> None:
+    run_quickstart(lab_page, screenshot)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_quickstart_runs_within_binders_limits(page: Page, screenshot: Callable[[str], Path]) -> None:
+    limits = {"CPU_LIMIT": "1.0", "MEM_LIMIT": str(2 * 2**30)}
+    with running_lab(environment=limits) as lab:
+        text = run_quickstart(LabPage(page, lab), screenshot)
+    assert found(r"workers: +(\d+)", text) == 1
+
+
+def run_quickstart(lab_page: LabPage, screenshot: Callable[[str], Path]) -> str:
+    """Run the notebook, and see that it shows what it says. Returns all its text."""
     copy_notebooks(lab_page.lab.root)
     lab_page.open_notebook(QUICKSTART)
     lab_page.run_all(timeout=300)
@@ -41,8 +56,9 @@ def test_the_quickstart_runs_from_top_to_bottom_and_shows_what_it_says(
     text = "".join(lab_page.text(number) for number in code)
     plain = found(r"plain Python: +42 pairs in ([\d.]+) s", text)
     assert found(r"plain Python: +([\d.]+) s", text) == plain
-    fast = found(r"\d+ workers: +([\d.]+) s", text)
+    fast = found(r"the cluster: +([\d.]+) s", text)
     assert found(r"speed-up: +([\d.]+) times", text) == pytest.approx(plain / fast, rel=0.05)
+    assert found(r"workers: +(\d+)", text) >= 1
     assert "identical scores: True" in text
     assert f"best so far: {BEST}" in text
     assert re.search(rf"score +C +gamma\n{BEST}", text), "the table does not begin with the best"
@@ -62,6 +78,7 @@ def test_the_quickstart_runs_from_top_to_bottom_and_shows_what_it_says(
     bar_cell.scroll_into_view_if_needed()
     expect(bar_cell).to_contain_text(f"{POINTS} of {POINTS}")
     screenshot("quickstart-progress")
+    return text
 
 
 def test_the_quickstart_is_kept_without_outputs() -> None:
