@@ -62,9 +62,7 @@ def parse_seconds(value: object, name: str) -> float:
         match = _QUANTITY.fullmatch(value)
         unit = _SECONDS.get(match[2].lower()) if match else None
         if match is None or unit is None:
-            raise ValueError(
-                f"{name}={value!r} is not a time; give seconds, or text like '500 ms' or '2 min'"
-            )
+            raise ValueError(f"{name}={value!r} is not a time; give seconds, or text like '500 ms' or '2 min'")
         return float(match[1]) * unit
     seconds = getattr(value, "total_seconds", None)
     if callable(seconds):

@@ -15,9 +15,7 @@ class FakeKernels:
 
     def start(self, kernel_id: str, path: str = "") -> OwnerView:
         """A kernel is there, for a notebook or for nobody in particular."""
-        owner = OwnerView(
-            kind="notebook" if path else "kernel", path=path, kernel_id=kernel_id, kernel_name="python3"
-        )
+        owner = OwnerView(kind="notebook" if path else "kernel", path=path, kernel_id=kernel_id, kernel_name="python3")
         self.live[kernel_id] = owner
         return owner
 
