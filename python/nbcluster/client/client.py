@@ -24,7 +24,7 @@ from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.session import Session
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
 from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
-from nbcluster.comm.loop import background
+from nbcluster.comm.loop import LoopThread, background
 from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close, GetView, View
@@ -105,7 +105,7 @@ class Client:
                 self._loop_thread.sync(self._start, target)
             except BaseException:
                 self.status = "closed"
-                self._loop_thread.stop()
+                self._leave_loop_thread()
                 raise
 
     # --- life ---
@@ -169,15 +169,28 @@ class Client:
         try:
             self._loop_thread.sync(self._close, timeout=_seconds(timeout))
         finally:
-            self._loop_thread.stop()
+            self._leave_loop_thread()
         return None
+
+    def _leave_loop_thread(self) -> None:
+        """Be no user of the background loop any more, nor the cluster if it was closed along with this client."""
+        leave: Callable[[], None] | None = getattr(self.cluster, "_leave_loop_thread", None)
+        if leave is not None:
+            leave()
+        self._loop_thread.stop()
 
     def shutdown(self) -> Any:
         """Close the cluster too, whoever made it."""
         if self.asynchronous:
             return self._shutdown()
-        self._loop_thread.sync(self._shutdown)
-        self._loop_thread.stop()
+        if self.status == "closed":
+            if self.cluster is not None:
+                self.cluster.close()
+            return None
+        try:
+            self._loop_thread.sync(self._shutdown)
+        finally:
+            self._leave_loop_thread()
         return None
 
     async def _shutdown(self) -> None:
@@ -223,7 +236,7 @@ class Client:
         if getattr(self, "status", "closed") == "running" and not self.asynchronous:
             loop_thread = self._loop_thread
             if loop_thread.running:
-                loop_thread.call_soon(_close_forgotten, self._session)
+                loop_thread.call_soon(_close_forgotten, self._session, loop_thread)
 
     # --- which client ---
 
@@ -750,8 +763,9 @@ def info_of_view(view: ClusterView, n_workers: int = -1) -> dict[str, Any]:
     }
 
 
-def _close_forgotten(session: Session) -> None:
+def _close_forgotten(session: Session, loop_thread: LoopThread) -> None:
     session.close_soon("the client was forgotten")
+    loop_thread.stop()
 
 
 def _rebuild_future(key: Key) -> Future:

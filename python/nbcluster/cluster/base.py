@@ -24,6 +24,7 @@ T = TypeVar("T")
 C = TypeVar("C", bound="Cluster")
 
 _open: weakref.WeakSet[Cluster] = weakref.WeakSet()
+_letting_go: set[asyncio.Task[None] | None] = set()
 
 
 class Renderer(Protocol):
@@ -49,13 +50,14 @@ class Cluster:
         self._loop_thread: LoopThread = background()
         self._started = False
         self._closed = False
+        self._uses_loop_thread = not asynchronous
         if not asynchronous:
             self._loop_thread.start()
             try:
                 self._loop_thread.sync(self._start)
             except BaseException:
                 self._closed = True
-                self._loop_thread.stop()
+                self._leave_loop_thread()
                 raise
 
     # --- life ---
@@ -86,12 +88,18 @@ class Cluster:
         seconds = 10.0 if timeout is None else parse_seconds(timeout, "timeout")
         if self.asynchronous:
             return self._close(seconds)
-        if not self._closed:
-            try:
+        try:
+            if not self._closed:
                 self._loop_thread.sync(self._close, seconds)
-            finally:
-                self._loop_thread.stop()
+        finally:
+            self._leave_loop_thread()
         return None
+
+    def _leave_loop_thread(self) -> None:
+        """Be no user of the background loop any more; for whoever has closed the cluster, in his own thread."""
+        if self._closed and self._uses_loop_thread:
+            self._uses_loop_thread = False
+            self._loop_thread.stop()
 
     def __enter__(self: C) -> C:
         if self.asynchronous:
@@ -114,7 +122,7 @@ class Cluster:
             if not engine.shared:
                 warnings.warn(f"unclosed cluster {self!r}", ResourceWarning, source=self, stacklevel=1)
             if not self.asynchronous and loop_thread.running:
-                loop_thread.call_soon(lambda: asyncio.ensure_future(engine.detach()))
+                loop_thread.call_soon(lambda: _letting_go.add(asyncio.ensure_future(_let_go(engine, loop_thread))))
 
     # --- what it is ---
 
@@ -363,6 +371,15 @@ class Cluster:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         renderer = type(self).renderer
         return {"text/plain": repr(self)} if renderer is None else renderer(self)
+
+
+async def _let_go(engine: Engine, loop_thread: LoopThread) -> None:
+    """The end of a cluster that nobody holds any more."""
+    try:
+        await engine.detach()
+    finally:
+        _letting_go.discard(asyncio.current_task())
+        loop_thread.stop()
 
 
 async def _then(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | None) -> Any:
