@@ -66,7 +66,8 @@ def test_the_slider_scales_while_a_cell_keeps_the_kernel_busy(card: Card, screen
     slider = card.part("scale-slider")
     box = slider.bounding_box()
     assert box is not None
-    card.page.mouse.click(box["x"] + box["width"] * 3 / 8, box["y"] + box["height"] / 2)
+    card.page.mouse.click(box["x"] + box["width"] * 2 / 8, box["y"] + box["height"] / 2)
+    slider.press("ArrowRight")
     eventually(lambda: len(card.view()["workers"]) == 3)
     expect(card.part("figure-workers")).to_have_attribute("data-value", "3")
     screenshot("card-lab-scaled")

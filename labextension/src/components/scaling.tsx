@@ -36,11 +36,12 @@ function Scale(props: { readonly cluster: IClusterView }): ReactElement {
     disabled: !isReady(cluster),
     title,
     onBlur: wish.finish,
-    onKeyDown: onEnter(wish.flush)
+    onKeyDown: onEnter(wish.flush),
+    // Or the notebook's shortcuts take the slider's arrow keys.
+    'data-lm-suppress-shortcuts': 'true'
   };
   return (
-    // The notebook's shortcuts would take the slider's arrow keys.
-    <div className="nbc-Scale" data-lm-suppress-shortcuts="true">
+    <div className="nbc-Scale">
       <label className="nbc-Label" htmlFor={id}>
         {trans.__('Scale')}
       </label>
