@@ -213,7 +213,7 @@ def dashboard(view: ClusterView) -> str:
         for theme in ("light", "dark")
     )
     return (
-        '<div class="nbw-Dashboard"><p class="nbw-Hint">Nothing to see here? Open '
+        '<div class="nbw-Dashboard"><p class="nbw-Hint">In a tab of its own: '
         f'<a href="{url}" target="_blank" rel="noopener noreferrer" data-testid="nbcluster-dashboard-link">'
         f"{url}</a></p>{frames}</div>"
     )

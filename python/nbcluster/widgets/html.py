@@ -14,6 +14,7 @@ from nbcluster.widgets.figures import (
     STATUS_TEXTS,
     figures_of,
     is_link,
+    is_ready,
     moment,
     owner_text,
     tasks_text,
@@ -22,6 +23,7 @@ from nbcluster.widgets.figures import (
 _FRAME = "border: 1px solid rgba(128, 128, 128, 0.4); border-radius: 6px; display: inline-block; padding: 8px 14px"
 _HEAD = "font-weight: 600; margin-right: 10px"
 _BADGE = "border: 1px solid {0}; border-radius: 10px; color: {0}; font-size: 85%; padding: 0 8px"
+_LINK = "color: inherit; text-decoration: underline"
 _TABLE = "border-collapse: collapse; margin: 6px 0 0"
 _LABEL = "font-weight: normal; opacity: 0.7; padding: 2px 16px 2px 0; text-align: left"
 _VALUE = "padding: 2px 0; text-align: left"
@@ -52,9 +54,11 @@ def html_of(view: ClusterView) -> str:
         "As of": moment(view.time),
     }
     body = "".join(_row(label, escape(text)) for label, text in rows.items() if text)
-    if is_link(view.dashboard_link):
+    if is_ready(view) and is_link(view.dashboard_link):
         link = escape(view.dashboard_link)
-        body += _row("Dashboard", f'<a href="{link}" target="_blank" rel="noopener noreferrer">{link}</a>')
+        body += _row(
+            "Dashboard", f'<a style="{_LINK}" href="{link}" target="_blank" rel="noopener noreferrer">{link}</a>'
+        )
     colour = _COLOURS.get(view.status, _CHANGING)
     message = f'<div style="color: {colour}">{escape(view.message)}</div>' if view.message else ""
     return (
