@@ -1,7 +1,7 @@
 """Where a cluster keeps what only its owner may see, and how its owner's other processes find it.
 
     <runtime dir, 0700>/            $NBCLUSTER_RUNTIME_DIR, or $XDG_RUNTIME_DIR/nbcluster, or <temp>/nbcluster-<uid>
-        lock                        held while a directory is made or swept away
+        lock                        held while directories are made, removed or swept away
         3f2a91c4/, 0700             one per cluster
             lock                    held by the cluster's process as long as it lives
             cluster.json            whose it is, and where it listens
@@ -148,7 +148,9 @@ class ClusterDirectory:
         """Remove it, with all that is in it. Idempotent; a forked child's copy does nothing."""
         if self._lock is None or self._pid != os.getpid():
             return
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self.path.exists():
+            with _locked(self.path.parent / "lock"):
+                shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
         self._lock = None
 

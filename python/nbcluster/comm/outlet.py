@@ -27,7 +27,7 @@ class Outlet:
         self._takes_all = type(transport).__module__.startswith("uvloop") and not transport.get_extra_info("sslcontext")
         self._queue: deque[memoryview] = deque()
         self._queued = 0
-        self._paused = self._closing = False
+        self._paused = False
         self.drained = asyncio.Event()
         """Set while little is pending."""
         self.drained.set()
@@ -40,7 +40,7 @@ class Outlet:
 
     def write(self, buffers: list[Buffer]) -> None:
         """Send buffers in order; they must not change until they are sent."""
-        if self._closing or self._transport.is_closing():
+        if self._transport.is_closing():
             return
         if not self._takes_all:
             self._queue += map(memoryview, buffers)
@@ -50,12 +50,6 @@ class Outlet:
             self._transport.write(buffers[0])
         else:
             self._transport.writelines(buffers)
-
-    def close(self) -> None:
-        """Close the transport when all is sent."""
-        self._closing = True
-        if not self._queue:
-            self._transport.close()
 
     def pause(self) -> None:
         """The transport has enough."""
@@ -74,9 +68,6 @@ class Outlet:
             self._transport.write(piece)
         if not self._paused:
             self.drained.set()
-            if self._closing:
-                # Later, for this may be a call from within the transport's own writing.
-                asyncio.get_running_loop().call_soon(self._transport.close)
         elif self._queue:
             self.drained.clear()
 

@@ -5,8 +5,8 @@
 
 How a link ends
 - ``close`` on one side sends what is queued and a goodbye, and goes on reading (but no longer delivers) until the other
-  side's goodbye is there: closing a socket with unread input would destroy what is still on its way out.
-- Who receives a goodbye sends what is queued and a goodbye too, and closes.
+  side has closed: closing a socket with unread input would destroy what is still on its way out.
+- Who receives a goodbye closes at once: nobody hears it any more.
 - An end of the stream without a goodbye is a loss: ``CommClosedError``. Wrong bytes are a ``ProtocolError``.
 - Who closes does not wait for a peer that no longer reads: without progress for ``LINGER`` seconds the link is aborted.
 """
@@ -156,8 +156,8 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         if messages:
             self._deliver(messages)
         if self._decoder.said_goodbye:
-            self._say_goodbye()
-            self._outlet.close()
+            self._closed = True
+            self._transport.abort()
 
     def _deliver(self, messages: list[Any]) -> None:
         if self._deaf:
@@ -189,7 +189,10 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         """Flush, close and wait until closed. Idempotent."""
         if self._linger is None and not self._gone.is_set():
             self._deaf = True
-            self._say_goodbye()
+            if not self._closed:
+                self._flush()
+                self._closed = True
+                self._outlet.write([GOODBYE])
             self._read_on()
             self._linger = self._loop.call_later(LINGER, self._check_progress, self.pending_bytes)
         await self._gone.wait()
@@ -199,12 +202,6 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         self._deaf = self._closed = True
         if not self._gone.is_set():
             self._transport.abort()
-
-    def _say_goodbye(self) -> None:
-        if not self._closed:
-            self._flush()
-            self._closed = True
-            self._outlet.write([GOODBYE])
 
     def _check_progress(self, pending_before: int) -> None:
         pending = self.pending_bytes

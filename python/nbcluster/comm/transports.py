@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as tls
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from nbcluster.comm import inproc, tcp, unix
@@ -66,7 +66,9 @@ async def connect(
     while True:
         remaining = max(give_up - loop.time(), 0.001)
         try:
-            return await asyncio.wait_for(_dial(parsed, role, token, incoming, ssl, limits), remaining)
+            if isinstance(parsed, InprocAddress):
+                return inproc.dial(parsed, role, token)
+            return await _within(remaining, _dial(parsed, role, token, incoming, ssl, limits))
         except HandshakeError as error:
             raise HandshakeError(f"cannot connect to {parsed}: {error}") from error
         except tls.SSLError as error:
@@ -96,17 +98,35 @@ def _check_context(address: AnyAddress, context: tls.SSLContext | None) -> None:
         raise ValueError(f"TLS credentials are given, but {address} would not be encrypted: use tls://")
 
 
+async def _within(timeout: float, dialling: Coroutine[Any, Any, Connection]) -> Connection:
+    """As ``asyncio.wait_for``, which before Python 3.12 forgets a cancellation if the work ends in the same turn."""
+    task = asyncio.ensure_future(dialling)
+    try:
+        await asyncio.wait([task], timeout=timeout)
+    except asyncio.CancelledError:
+        await _give_up(task)
+        raise
+    if not task.done():
+        await _give_up(task)
+        raise asyncio.TimeoutError
+    return task.result()
+
+
+async def _give_up(task: asyncio.Task[Connection]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and task.exception() is None:
+        task.result().abort()
+
+
 async def _dial(
-    address: AnyAddress,
+    address: TcpAddress | UnixAddress,
     role: Role,
     token: bytes,
     incoming: Any,
     context: tls.SSLContext | None,
     limits: Limits,
 ) -> Connection:
-    if isinstance(address, InprocAddress):
-        return inproc.dial(address, role, token)
-
     opened: asyncio.Future[StreamConnection] = asyncio.get_running_loop().create_future()
 
     def fail(error: Exception) -> None:
@@ -144,7 +164,7 @@ async def _dial(
 class _LinkMaker:
     """Makes a link of a transport that has passed the gate."""
 
-    def __init__(self, address: AnyAddress, incoming: Any, limits: Limits) -> None:
+    def __init__(self, address: TcpAddress | UnixAddress, incoming: Any, limits: Limits) -> None:
         self._address = address
         self._incoming = incoming
         self._limits = limits
@@ -153,7 +173,6 @@ class _LinkMaker:
         if isinstance(self._address, UnixAddress):
             local, peer = unix.ends(transport, self._address.path)
         else:
-            assert isinstance(self._address, TcpAddress)
             tcp.prepare(transport)
             local, peer = tcp.ends(transport, encrypted=self._address.encrypted)
         return StreamConnection(
