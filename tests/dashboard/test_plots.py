@@ -186,7 +186,7 @@ def test_ticks_of_memory_are_round_figures() -> None:
     plot = Memory(LIGHT)
     plot.update(busy_source())
     (axis,) = plot.figure.xaxis
-    assert list(axis.major_label_overrides.values()) == ["0 B", "512 MiB", "1 GiB"]
+    assert list(axis.major_label_overrides.values()) == ["0 B", "128 MiB", "256 MiB", "384 MiB"]
 
 
 def test_the_axis_of_processing_has_room_for_a_few_tasks() -> None:

@@ -51,6 +51,12 @@ def test_a_worker_without_a_limit_has_no_mark_and_is_never_near_it() -> None:
     assert bars.caption == "1 GiB"
 
 
+def test_when_little_is_used_the_bars_are_shown_close_up_and_the_limit_is_written() -> None:
+    bars = source_of(make_worker(0, memory=GIB, memory_limit=64 * GIB), make_worker(1, memory=1)).memory()
+    assert bars.upper == 4 * GIB
+    assert bars.texts == ["1 GiB of 64 GiB", "1 B of 1 GiB"]
+
+
 def test_results_never_stick_out_of_the_process() -> None:
     assert source_of(make_worker(0, memory=10, stored=20)).memory().columns["memory"] == [20]
 

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbcluster.dashboard.columns import FAILED, StreamUpdate
-from nbcluster.dashboard.stream_window import LONGEST, SHORT, SILENCE, StreamWindow
+from nbcluster.dashboard.columns import FAILED, GROUND, StreamUpdate
+from nbcluster.dashboard.stream_window import LONGEST, SHADES, SHORT, SILENCE, StreamWindow
 from nbcluster.snapshot import TaskRecord
 
 HUES: dict[str, int] = defaultdict(lambda: 3, inc=1)
@@ -44,6 +44,8 @@ def test_a_run_becomes_a_rectangle_in_the_row_of_its_thread() -> None:
         "left": 3_700_000.0,
         "right": 3_702_000.0,
         "hue": 1,
+        "edge": GROUND,
+        "shade": 1.0,
         "task": "inc-1",
         "took": "2 s",
         "worker": "1, thread 1",
@@ -146,6 +148,13 @@ def test_short_runs_of_one_function_are_drawn_together() -> None:
     assert update.columns["task"] == ["inc, 30 runs"]
     assert update.columns["took"] == ["2 ms each"]
     assert update.caption == "30 tasks in 60 ms"
+
+
+def test_short_runs_are_outlined_in_their_own_colour_and_differ_in_shade_from_their_neighbours() -> None:
+    record = Recorder()
+    update = window(record(0.0, 0.05), record(0.1, 0.05), record(0.2, 1.0)).since(None, HUES)
+    assert update.columns["edge"] == [1, 1, GROUND]
+    assert update.columns["shade"] == [1.0, SHADES[1], 1.0]
 
 
 def test_a_block_of_short_runs_does_not_grow_for_ever() -> None:

@@ -10,6 +10,8 @@ Columns = dict[str, list[Any]]
 
 FAILED = -1
 """The colour of failures, among the numbers of colours."""
+GROUND = -2
+"""The colour of what is behind."""
 
 
 @dataclass(frozen=True)

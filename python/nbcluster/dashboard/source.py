@@ -9,7 +9,6 @@ One source serves all open pages. Colours are numbers here, indices into a theme
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from nbcluster.dashboard.columns import Bars, Columns, StreamUpdate
 from nbcluster.dashboard.prefix_progress import PrefixProgress
@@ -20,6 +19,8 @@ from nbcluster.types import Status, WorkerName
 
 NEAR_LIMIT = 0.8
 """The share of its memory limit above which a worker is shown as short of memory."""
+CLOSE_UP = 4
+"""Limits are in view unless they are more than so many times what is used."""
 
 
 class Source:
@@ -64,31 +65,25 @@ class Source:
     def memory(self) -> Bars:
         """Bytes per worker: results, the rest of the process, the limit."""
         workers = self._workers()
-        columns: Columns = {name: [] for name in ("y", "stored", "memory", "limit", "near", "worker", "of", "results")}
-        for y, worker in enumerate(workers):
-            limit = worker.memory_limit
-            memory = max(worker.memory, worker.stored)
-            of = f" of {format_bytes(limit)}" if limit else ""
-            row: dict[str, Any] = {
-                "y": y,
-                "stored": worker.stored,
-                "memory": memory,
-                "limit": limit if limit else float("nan"),
-                "near": int(bool(limit) and memory > NEAR_LIMIT * (limit or 0)),
-                "worker": _title(worker),
-                "of": f"{format_bytes(memory)}{of}",
-                "results": format_bytes(worker.stored),
-            }
-            for name, value in row.items():
-                columns[name].append(value)
-        total = sum(columns["memory"])
-        limits = [worker.memory_limit for worker in workers]
-        caption = format_bytes(total) if workers else ""
-        if workers and all(limits):
-            caption += f" of {format_bytes(sum(limit or 0 for limit in limits))}"
-        largest = max([*columns["memory"], *(limit or 0 for limit in limits)], default=0)
-        texts = [format_bytes(memory) for memory in columns["memory"]]
-        return Bars(columns, _labels(workers), caption, texts, upper=float(largest))
+        memory = [max(worker.memory, worker.stored) for worker in workers]
+        limits = [worker.memory_limit or 0 for worker in workers]
+        written = [_of_limit(*pair) for pair in zip(memory, limits, strict=True)]
+        columns: Columns = {
+            "y": list(range(len(workers))),
+            "stored": [worker.stored for worker in workers],
+            "memory": memory,
+            "limit": [limit or float("nan") for limit in limits],
+            "near": [int(0 < NEAR_LIMIT * limit < used) for used, limit in zip(memory, limits, strict=True)],
+            "worker": [_title(worker) for worker in workers],
+            "of": written,
+            "results": [format_bytes(worker.stored) for worker in workers],
+        }
+        used, limit = max(memory, default=0), max(limits, default=0)
+        # Far from their limits, bars that are to scale with them would be slivers.
+        upper = max(used, min(limit, CLOSE_UP * used))
+        texts = written if upper < limit else [format_bytes(one) for one in memory]
+        caption = _of_limit(sum(memory), sum(limits) if all(limits) else 0) if workers else ""
+        return Bars(columns, _labels(workers), caption, texts, upper=float(upper))
 
     def processing(self) -> Bars:
         """Tasks per worker: those that run, and those that wait in the worker's own queue."""
@@ -142,6 +137,10 @@ class _Hues(dict[str, int]):
 def worker_order(name: WorkerName) -> tuple[bool, int, str]:
     """Sorts workers as people count: 0, 1, 2, … 10, and named ones behind them."""
     return (False, name, "") if isinstance(name, int) else (True, 0, name)
+
+
+def _of_limit(used: int, limit: int) -> str:
+    return f"{format_bytes(used)} of {format_bytes(limit)}" if limit else format_bytes(used)
 
 
 def _labels(workers: Iterable[WorkerView]) -> list[str]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nbcluster.dashboard.columns import FAILED, Columns, StreamUpdate
+from nbcluster.dashboard.columns import FAILED, GROUND, Columns, StreamUpdate
 from nbcluster.dashboard.text import display, format_bytes, format_duration, plural
 from nbcluster.snapshot import TaskRecord
 from nbcluster.types import WorkerName
@@ -27,6 +27,11 @@ LONGEST = 60.0
 """Seconds of the past that are shown."""
 SHORT = 0.02
 """Runs and gaps shorter than this (seconds) are drawn together, up to five times this long."""
+LONG = 0.15
+"""Seconds from which on there is room for a gap to the neighbours."""
+SHADES = (1.0, 0.84)
+"""Shorter ones are told from their neighbours by how strong their colours are, in turn: so they stay visible even where
+they are less than a pixel wide."""
 
 Row = tuple[WorkerName, int]
 
@@ -43,6 +48,8 @@ class _Block:
     stop: float
     busy: float
     nbytes: int
+    even: bool = False
+    """Whether it is the second, fourth… in its row: neighbours differ in shade."""
     count: int = 1
 
     def takes(self, record: TaskRecord) -> bool:
@@ -78,6 +85,7 @@ class StreamWindow:
         self._latest = float("-inf")
         self._threads: set[Row] = set()
         self._rows: dict[Row, int] = {}
+        self._even: dict[Row, bool] = {}
 
     def set_threads(self, workers: Iterable[tuple[WorkerName, int]]) -> None:
         """These workers are there, with so many threads each: a row for each thread, even before it ran anything."""
@@ -99,7 +107,8 @@ class StreamWindow:
             if block is not None and block.takes(record):
                 block.add(record)
             else:
-                open_blocks[row] = block = _block(record)
+                self._even[row] = even = not self._even.get(row, True)
+                open_blocks[row] = block = _block(record, even)
                 self._blocks.append(block)
                 self._count += 1
         while self._blocks and self._blocks[0].stop < self._latest - LONGEST:
@@ -137,14 +146,18 @@ class StreamWindow:
             self._version += 1
 
     def _columns(self, blocks: Iterable[_Block], hues: Mapping[str, int]) -> Columns:
-        names = ("y", "left", "right", "hue", "cross", "task", "took", "worker", "result")
+        names = ("y", "left", "right", "hue", "edge", "shade", "cross", "task", "took", "worker", "result")
         columns: Columns = {name: [] for name in names}
         for block in blocks:
             name, thread = block.row
             columns["y"].append(self._rows[block.row])
             columns["left"].append(self._milliseconds(block.start))
             columns["right"].append(self._milliseconds(block.stop))
-            columns["hue"].append(FAILED if block.failed else hues[block.prefix])
+            hue = FAILED if block.failed else hues[block.prefix]
+            long = block.stop - block.start >= LONG
+            columns["hue"].append(hue)
+            columns["edge"].append(GROUND if long else hue)
+            columns["shade"].append(1.0 if long else SHADES[block.even])
             middle = self._milliseconds((block.start + block.stop) / 2)
             columns["cross"].append(middle if block.failed else float("nan"))
             columns["task"].append(
@@ -161,7 +174,7 @@ class StreamWindow:
         return (moment + self._utc_offset) * 1000
 
 
-def _block(record: TaskRecord) -> _Block:
+def _block(record: TaskRecord, even: bool) -> _Block:
     return _Block(
         row=(record.worker, record.thread),
         prefix=record.prefix,
@@ -171,4 +184,5 @@ def _block(record: TaskRecord) -> _Block:
         stop=record.stop,
         busy=record.stop - record.start,
         nbytes=record.nbytes,
+        even=even,
     )

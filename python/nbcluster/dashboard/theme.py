@@ -33,8 +33,8 @@ class Theme:
 
     @property
     def palette(self) -> list[str]:
-        """The colour of failures, whose number is -1, and the hues."""
-        return [self.error, *self.hues]
+        """All colours in the order of their numbers: the ground (-2), failures (-1), the hues (from 0)."""
+        return [self.panel, self.error, *self.hues]
 
     @property
     def css(self) -> str:

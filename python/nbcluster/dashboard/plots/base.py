@@ -17,7 +17,7 @@ from bokeh.models.renderers import DataRenderer
 from bokeh.plotting import figure
 from bokeh.transform import linear_cmap
 
-from nbcluster.dashboard.columns import FAILED, Columns
+from nbcluster.dashboard.columns import GROUND, Columns
 from nbcluster.dashboard.source import Source
 from nbcluster.dashboard.theme import FONT, Theme
 
@@ -108,9 +108,9 @@ def place_toolbar(plot: figure) -> None:
     plot.toolbar.update(logo=None, autohide=True)
 
 
-def hue_colour(theme: Theme) -> Field:
-    """Turns the column ``hue``, numbers of colours, into this theme's colours."""
-    return linear_cmap("hue", theme.palette, low=FAILED - 0.5, high=len(theme.hues) - 0.5)
+def hue_colour(theme: Theme, column: str = "hue") -> Field:
+    """Turns a column of numbers of colours into this theme's colours."""
+    return linear_cmap(column, theme.palette, low=GROUND - 0.5, high=len(theme.hues) - 0.5)
 
 
 def text_style(theme: Theme, **options: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from nbcluster.dashboard.plots.base import Plot, add_tooltip, hue_colour, place_
 from nbcluster.dashboard.source import Source
 from nbcluster.dashboard.theme import Theme
 
-COLUMNS = ("y", "left", "right", "hue", "cross", "task", "took", "worker", "result")
+COLUMNS = ("y", "left", "right", "hue", "edge", "shade", "cross", "task", "took", "worker", "result")
 SHORTEST = 100.0
 """The least stretch of time shown, in milliseconds."""
 
@@ -33,8 +33,9 @@ class TaskStream(Plot):
             right="right",
             height=0.84,
             fill_color=hue_colour(theme),
-            line_color=theme.panel,
-            line_width=0.5,
+            line_color=hue_colour(theme, "edge"),
+            line_width=0.75,
+            alpha="shade",
             source=self._runs,
         )
         # A cross on what failed. (A hatch would do, but BokehJS takes a millisecond for each hatched rectangle.)
