@@ -91,6 +91,20 @@ def test_what_was_refused_stays_until_it_is_dismissed(on_stage: OnStage) -> None
     on_stage(play)
 
 
+def test_the_same_refusal_is_said_once(on_stage: OnStage) -> None:
+    async def play(scene: Scene) -> None:
+        async def refuse(command: Any) -> None:
+            raise ValueError("no")
+
+        scene.engine.call = refuse  # type: ignore[method-assign]
+        for _ in range(2):
+            scene.card.scaling.slider.widget.value = 3
+            await soon(lambda: scene.card.scaling.slider.value == 2)
+        assert list(scene.card.orders.failures) == ["Not scaled: no"]
+
+    on_stage(play)
+
+
 def test_an_engine_that_breaks_is_reported_by_the_kind_of_its_error(on_stage: OnStage) -> None:
     async def play(scene: Scene) -> None:
         async def refuse(command: Any) -> None:

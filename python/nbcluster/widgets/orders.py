@@ -55,7 +55,10 @@ class Orders:
 
         def failed(error: Exception) -> None:
             self._under_way.remove(doing)
-            self.failures.append(f"{refusal}: {describe(error)}")
+            text = f"{refusal}: {describe(error)}"
+            if text in self.failures:
+                self.failures.remove(text)
+            self.failures.append(text)
             self._changed(None)
 
         self.remote.send(command, answered, failed)
