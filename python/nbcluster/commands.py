@@ -106,11 +106,11 @@ AnyAnswer = View | Logs | TaskStream | None
 def validate(command: AnyCommand) -> None:
     """Raise a ``ValueError`` or ``TypeError`` that names the argument, its value and what is allowed."""
     if isinstance(command, Scale):
-        _whole("n", command.n, least=0)
+        check_whole("n", command.n, least=0)
     elif isinstance(command, Adapt):
-        _whole("minimum", command.minimum, least=0)
+        check_whole("minimum", command.minimum, least=0)
         if command.maximum is not None:
-            _whole("maximum", command.maximum, least=0)
+            check_whole("maximum", command.maximum, least=0)
             if command.maximum < command.minimum:
                 raise ValueError(
                     f"maximum={command.maximum} is less than minimum={command.minimum}; "
@@ -118,12 +118,12 @@ def validate(command: AnyCommand) -> None:
                 )
         _positive("interval", command.interval)
         _positive("target_duration", command.target_duration)
-        _whole("wait_count", command.wait_count, least=1)
+        check_whole("wait_count", command.wait_count, least=1)
     elif isinstance(command, Subscribe):
         _positive("interval", command.interval)
     elif isinstance(command, (GetLogs, GetTaskStream)):
-        _whole("after", command.after, least=0)
-        _whole("limit", command.limit, least=1)
+        check_whole("after", command.after, least=0)
+        check_whole("limit", command.limit, least=1)
 
 
 def within_limits(command: AnyCommand, max_workers: int | None) -> AnyCommand:
@@ -146,7 +146,12 @@ def within_limits(command: AnyCommand, max_workers: int | None) -> AnyCommand:
     return command
 
 
-def _whole(name: str, value: object, least: int) -> None:
+def check_whole(name: str, value: object, least: int) -> None:
+    """Raise unless it is a whole number of at least ``least``.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least {least}")
     if value < least:

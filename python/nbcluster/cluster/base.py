@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from nbcluster.cluster.logs import Logs, logs_by_source
 from nbcluster.comm.loop import LoopThread, background
-from nbcluster.commands import Adapt, AnyAnswer, AnyCommand, GetLogs, GetView, Scale, View
+from nbcluster.commands import Adapt, AnyAnswer, AnyCommand, GetLogs, GetView, Scale, View, check_whole
 from nbcluster.commands import Logs as LogAnswer
 from nbcluster.engines.base import Engine
 from nbcluster.errors import ClusterClosedError, TimeoutError, WorkerStartTimeoutError
@@ -230,8 +230,12 @@ class Cluster:
         numbers = [value for value in (n, memory, cores) if value is not None]
         if not numbers:
             raise TypeError("scale() needs n=, memory= or cores=; e.g. scale(3)")
-        wanted: Any = 0 if n is None else n
+        wanted = 0
+        if n is not None:
+            check_whole("n", n, least=0)
+            wanted = n
         if cores is not None:
+            check_whole("cores", cores, least=0)
             wanted = max(wanted, math.ceil(cores / self._engine.view.threads_per_worker))
         if memory is not None:
             wanted = max(wanted, self._workers_with(memory))
@@ -239,6 +243,7 @@ class Cluster:
 
     def _workers_with(self, memory: int | str) -> int:
         total = parse_bytes(memory, "memory") if isinstance(memory, str) else memory
+        check_whole("memory", total, least=0)
         limits = [worker.memory_limit for worker in self._engine.view.workers if worker.memory_limit]
         if not limits:
             raise ValueError("scale(memory=…) needs workers that have a memory limit; use scale(n)")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.snapshot import ClusterView
+
+logger = logging.getLogger("nbcluster.cluster")
 
 OnView = Callable[[ClusterView], None]
 
@@ -60,16 +63,18 @@ class Observers:
         self._poke.set()
 
     async def _keep_watch(self) -> None:
-        while self._observers:
-            self._poke.clear()
-            now = time.monotonic()
-            self._tell([observer for observer in self._observers if observer.due <= now])
-            pause = min((o.due for o in self._observers), default=now + 1.0) - time.monotonic()
-            try:
-                await asyncio.wait_for(self._poke.wait(), max(pause, 0.01))
-            except asyncio.TimeoutError:
-                pass  # time for the next look
-        self._watch = None
+        try:
+            while self._observers:
+                self._poke.clear()
+                now = time.monotonic()
+                self._tell([observer for observer in self._observers if observer.due <= now])
+                pause = min((o.due for o in self._observers), default=now + 1.0) - time.monotonic()
+                try:
+                    await asyncio.wait_for(self._poke.wait(), max(pause, 0.01))
+                except asyncio.TimeoutError:
+                    pass  # time for the next look
+        finally:
+            self._watch = None
 
     def _tell(self, due: list[_Observer]) -> None:
         changes, now = self._changes(), time.monotonic()
@@ -80,4 +85,8 @@ class Observers:
             view = self._make_view()
             for observer in stale:
                 observer.seen = changes
-                observer.on_view(view)
+                try:
+                    observer.on_view(view)
+                except Exception:
+                    logger.exception("%s failed and is told no more", observer.on_view)
+                    self._observers.remove(observer)

@@ -57,7 +57,7 @@ def check_memory_limit(value: object) -> MemoryLimit:
             return value
         if value.strip().endswith("%"):
             return _percentage(value)
-        return parse_bytes(value, "memory_limit")
+        return parse_bytes(value, "memory_limit") or None
     if math.isnan(value) or value < 0 or (isinstance(value, float) and value > 1):
         raise ValueError(f"memory_limit={value!r} is out of range; {allowed}")
     return value or None

@@ -185,8 +185,8 @@ def _interface_address(interface: str) -> str:
 def _dashboard(value: object) -> list[str] | None:
     if value is None:
         return None
-    values = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    if isinstance(value, (bool, float)):
+    values = value if isinstance(value, (list, tuple)) else value.split(",") if isinstance(value, str) else [value]
+    if not all(isinstance(one, (str, int)) and not isinstance(one, bool) for one in values):
         raise TypeError(f"dashboard_address={value!r} is not an address; give ':8787', ':0', a port, or None")
     return [f":{one}" if isinstance(one, int) else str(one) for one in values]
 
