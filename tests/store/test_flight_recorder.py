@@ -70,3 +70,23 @@ def test_it_is_not_inherited_by_accident() -> None:
     recorder = FlightRecorder.create()
     assert not os.get_inheritable(recorder.fd)
     recorder.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_fork_of_the_supervisor_is_not_taken_for_the_workers() -> None:
+    recorder = FlightRecorder.create("nbcluster-test-recorder")
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+    try:
+        with open(f"/proc/{pid}/maps") as theirs, open("/proc/self/maps") as ours:
+            assert "nbcluster-test-recorder" not in theirs.read()
+            assert "nbcluster-test-recorder" in ours.read()
+    finally:
+        os.close(write)
+        os.waitpid(pid, 0)
+        recorder.close()

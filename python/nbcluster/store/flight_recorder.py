@@ -60,7 +60,11 @@ class FlightRecorder:
             fd, path = tempfile.mkstemp(prefix=name)
             os.unlink(path)
         os.ftruncate(fd, cls.SLOTS * _SLOT)
-        return cls(fd)
+        recorder = cls(fd)
+        if sys.platform == "linux":
+            # A worker is known by this memory, and so are its forks. The supervisor's forks are none of its.
+            recorder._map.madvise(mmap.MADV_DONTFORK)
+        return recorder
 
     @classmethod
     def open(cls, fd: int) -> FlightRecorder:

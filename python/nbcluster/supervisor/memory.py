@@ -189,6 +189,8 @@ class MemoryMonitor:
             entry.memory = memory
             return UNLIMITED
         if memory > CLOSE * limit:
+            if entry.children:  # they may have ended, and others may have got their numbers
+                self._find_children(now)
             memory = sum(_used(pid) for pid in (entry.process.pid, *entry.children))
         entry.memory = memory
         if memory > TERMINATE * limit:
