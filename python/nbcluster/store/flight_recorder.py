@@ -48,28 +48,31 @@ class FlightRecorder:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._map = mmap.mmap(fd, self.SLOTS * _SLOT)
-        self._words = memoryview(self._map).cast("Q")
+        self._map: mmap.mmap | None = None
+        self._words = memoryview(bytearray())
 
     @classmethod
     def create(cls, name: str = "nbcluster-flight-recorder") -> FlightRecorder:
-        """A new, empty record. ``name`` is what its memory is called in /proc/<pid>/maps."""
+        """A new, empty record, to be read here and written elsewhere.
+
+        ``name`` is what its memory is called in the maps of the worker, and of whatever the worker forks. It is
+        not mapped here: so the processes that have it are the worker's and nobody else's.
+        """
         if sys.platform == "linux":
             fd = os.memfd_create(name, os.MFD_CLOEXEC)
         else:
             fd, path = tempfile.mkstemp(prefix=name)
             os.unlink(path)
         os.ftruncate(fd, cls.SLOTS * _SLOT)
-        recorder = cls(fd)
-        if sys.platform == "linux":
-            # A worker is known by this memory, and so are its forks. The supervisor's forks are none of its.
-            recorder._map.madvise(mmap.MADV_DONTFORK)
-        return recorder
+        return cls(fd)
 
     @classmethod
     def open(cls, fd: int) -> FlightRecorder:
-        """The record behind a descriptor that was inherited or received; it is closed with the record."""
-        return cls(fd)
+        """The record behind a descriptor that was inherited, to be written; it is closed with the record."""
+        recorder = cls(fd)
+        recorder._map = mmap.mmap(fd, cls.SLOTS * _SLOT)
+        recorder._words = memoryview(recorder._map).cast("Q")
+        return recorder
 
     def enter(self, thread: int, run_id: RunId) -> None:
         """Note that a thread begins a run."""
@@ -82,23 +85,23 @@ class FlightRecorder:
 
     def running(self) -> list[RunId]:
         """The runs under way, or those under way when the worker died."""
-        return [word - 1 for word in self._words[::2].tolist() if word]
+        return [word - 1 for word in self._read()[::2] if word]
 
     def suspects(self) -> list[RunId]:
         """The runs that a dead worker may have died of: those under way, or else those that had just ended.
 
         Of the latter, those whose end was reported before are none, and whoever asks knows which these are.
         """
-        return self.running() or [word - 1 for word in self._words[1::2].tolist() if word]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._map[:] = bytes(len(self._map))
+        return self.running() or [word - 1 for word in self._read()[1::2] if word]
 
     def close(self) -> None:
         """Give the memory back. Idempotent."""
         if self.fd >= 0:
             self._words.release()
-            self._map.close()
+            if self._map is not None:
+                self._map.close()
             os.close(self.fd)
             self.fd = -1
+
+    def _read(self) -> list[int]:
+        return memoryview(os.pread(self.fd, self.SLOTS * _SLOT, 0)).cast("Q").tolist()
