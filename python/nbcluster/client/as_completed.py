@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from nbcluster.client.client import _seconds
+from nbcluster.client.client import Client, _seconds
 from nbcluster.client.defaults import default_client
 from nbcluster.client.future import Future
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
+from nbcluster.comm.loop import wait_for_latch
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.serialize import load
 
@@ -47,13 +47,11 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
     ) -> None:
         self.with_results = with_results
         self.raise_errors = raise_errors
-        self._condition = threading.Condition()
+        self._coming: dict[object, Future] = {}
+        """Those that are not done, by a token for each time that one was added."""
         self._ready: deque[Future] = deque()
-        self._pending = 0
-        self._numbers = itertools.count()
-        self._watched: dict[int, Future] = {}
-        """Those that are not done: who passes futures on to this object need not keep them."""
-        self._event: asyncio.Event | None = None
+        self._latches: deque[threading.Lock] = deque()
+        self._wake_task: Callable[[], object] | None = None
         seconds = _seconds(timeout)
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self.update(futures or ())
@@ -70,37 +68,41 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         for future in futures:
             if not isinstance(future, Future):
                 raise TypeError(f"as_completed() takes futures, not {future!r}")
-        watched = dict(zip(self._numbers, futures, strict=False))
-        with self._condition:
-            self._pending += len(futures)
-            self._watched.update(watched)
-        if futures:
-            futures[0].client._call_on_loop(self._watch, watched)
+        if not futures:
+            return
+        added: dict[object, Future] = {object(): future for future in futures}
+        try:
+            self._coming.update(added)
+            futures[0].client._call_on_loop(self._watch, added)
+        except BaseException:  # an interrupt, or a closed client: nobody may wait for what nobody watches
+            for token in added:
+                self._coming.pop(token, None)
+            raise
 
-    def _watch(self, watched: dict[int, Future]) -> None:
-        for number, future in watched.items():
-            future._state.when_done(partial(self._done, number))
+    def _watch(self, added: dict[object, Future]) -> None:
+        for token, future in added.items():
+            future._state.when_done(partial(self._done, token))
 
-    def _done(self, number: int, state: FutureState) -> None:
-        with self._condition:
-            future = self._watched.pop(number, None)
-            if future is None:  # cleared meanwhile
-                return
-            self._ready.append(future)
-            self._condition.notify()
-        if self._event is not None:
-            self._event.set()
+    def _done(self, token: object, state: FutureState) -> None:
+        future = self._coming.get(token)
+        if future is None:  # forgotten meanwhile
+            return
+        self._ready.append(future)  # first: whoever finds nothing here and nothing coming stops
+        self._coming.pop(token, None)
+        while self._latches:
+            self._latches.popleft().release()
+        if self._wake_task is not None:
+            self._wake_task()
 
     # --- asking ---
 
     def count(self) -> int:
         """How many have not been yielded yet."""
-        with self._condition:
-            return self._pending
+        return len(self._coming) + len(self._ready)
 
     def is_empty(self) -> bool:
         """True if all have been yielded."""
-        return self.count() == 0
+        return not self._coming and not self._ready
 
     def has_ready(self) -> bool:
         """True if the next one is there already."""
@@ -108,16 +110,15 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
 
     def clear(self) -> None:
         """Forget all that were added."""
-        with self._condition:
-            self._ready.clear()
-            self._watched.clear()
-            self._pending = 0
+        self._coming.clear()
+        self._ready.clear()
 
     def next_batch(self, block: bool = True) -> list[Any]:
         """All that are done; waits for the first of them if ``block``."""
-        batch = [self._wait_next()] if block and self._pending else []
-        while self._ready:
-            batch.append(self._take())
+        first = self._wait_next() if block else None
+        batch = [] if first is None else [first]
+        while (future := self._take()) is not None:
+            batch.append(future)
         return [self._shaped(future) for future in batch]
 
     def batches(self) -> Iterator[list[Any]]:
@@ -131,27 +132,47 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         return self
 
     def __next__(self) -> Any:
-        while True:
-            if self.is_empty():
-                raise StopIteration
-            future = self._wait_next()
-            if future.status != CANCELLED or self.with_results:
-                return self._shaped(future)
-            return future
+        future = self._wait_next()
+        if future is None:
+            raise StopIteration
+        if future.status != CANCELLED or self.with_results:
+            return self._shaped(future)
+        return future
 
-    def _take(self) -> Future:
-        with self._condition:
-            self._pending -= 1
+    def _take(self) -> Future | None:
+        try:
             return self._ready.popleft()
+        except IndexError:
+            return None
 
-    def _wait_next(self) -> Future:
-        with self._condition:
-            while not self._ready:
-                left = None if self._deadline is None else self._deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError(f"{self._pending} futures were not done in time")
-                self._condition.wait(left)
-        return self._take()
+    def _wait_next(self) -> Future | None:
+        """Take the next one that is done, or None if there is none left; wait for it in this thread."""
+        while True:
+            future = self._take()
+            if future is not None or self.is_empty():
+                return future
+            latch = threading.Lock()
+            latch.acquire()
+            self._latches.append(latch)
+            client = self._client_of_next()
+            if self._ready or client is None:
+                continue
+            left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+            try:
+                arrived = wait_for_latch(latch, left)
+            except KeyboardInterrupt:
+                client._interrupted()
+                raise
+            if not arrived:
+                raise self._too_late()
+
+    def _client_of_next(self) -> Client | None:
+        for future in list(self._coming.values()):
+            return future.client
+        return None
+
+    def _too_late(self) -> TimeoutError:
+        return TimeoutError(f"{self.count()} futures were not done in time")
 
     def _shaped(self, future: Future) -> Any:
         if not self.with_results:
@@ -168,17 +189,17 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         return self
 
     async def __anext__(self) -> Any:
-        if self.is_empty():
-            raise StopAsyncIteration
-        self._event = self._event or asyncio.Event()
-        while not self._ready:
-            self._event.clear()
+        wake = asyncio.Event()
+        self._wake_task = partial(asyncio.get_running_loop().call_soon_threadsafe, wake.set)
+        while (future := self._take()) is None:
+            if self.is_empty():
+                raise StopAsyncIteration
             left = None if self._deadline is None else self._deadline - time.monotonic()
             try:
-                await asyncio.wait_for(self._event.wait(), left)
+                await asyncio.wait_for(wake.wait(), left)
             except asyncio.TimeoutError:
-                raise TimeoutError(f"{self._pending} futures were not done in time") from None
-        future = self._take()
+                raise self._too_late() from None
+            wake.clear()
         if self.with_results and future._state.payload is None and future.status == "finished":
             return future, await future
         return self._shaped(future)

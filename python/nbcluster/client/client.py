@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from nbcluster.client import defaults, submission
+from nbcluster.client.cells import cells_of
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.session import Session
@@ -29,7 +30,7 @@ from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close, GetView, View
 from nbcluster.errors import TimeoutError, WorkerStartTimeoutError
-from nbcluster.protocol.messages import CancelKeys, DataItem, RetryKeys, Scatter, ToClient, WantKeys
+from nbcluster.protocol.messages import CancelKeys, DataItem, Scatter, ToClient, WantKeys
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import dump, load, set_future_factory, sizeof
 from nbcluster.protocol.typenames import type_name
@@ -53,6 +54,8 @@ class Client:
         set_as_default: make this the client that is used where none is named.
         asynchronous: use it with ``await``, on the running event loop.
         name: shows up in logs.
+        cancel_on_interrupt: cancel what a cell has submitted and is pending when the cell is interrupted while it
+            waits. By default in notebooks only; in a script, True means all that is pending.
         kwargs: for ``LocalCluster``; not allowed together with an address.
 
     Raises:
@@ -76,6 +79,7 @@ class Client:
         *,
         asynchronous: bool = False,
         name: str | None = None,
+        cancel_on_interrupt: bool | None = None,
         **kwargs: Any,
     ) -> None:
         if timeout is None:
@@ -96,6 +100,9 @@ class Client:
         self._cluster_kwargs = kwargs
         self._set_as_default = set_as_default
         self._loop_thread = background()
+        self._cells = cells_of(cancel_on_interrupt)
+        if self._cells is not None:
+            self._cells.watch(self)
         self._session: Session
         self._owns_cluster = False
         if not asynchronous:
@@ -268,8 +275,24 @@ class Client:
         """Run a coroutine function on the loop; ``then`` runs in the caller's thread."""
         if self.asynchronous:
             return _then(function(*args), then, timeout)
-        result = self._loop_thread.sync(function, *args, timeout=timeout)
+        try:
+            result = self._loop_thread.sync(function, *args, timeout=timeout)
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
         return result if then is None else then(result)
+
+    def _cell(self) -> str | None:
+        return None if self._cells is None else self._cells.current()
+
+    def _interrupted(self) -> None:
+        """The user interrupted this thread while it waited."""
+        if self._cells is not None:
+            self._cells.interrupted()
+
+    def _cancel_cell(self, cell: str, reason: str, msg: str) -> None:
+        if self.status == "running":
+            self._session.cancel_cell(cell, reason, msg)
 
     def _call_on_loop(self, function: Callable[..., object], *args: Any) -> None:
         self._session.on_loop(function, *args)
@@ -326,7 +349,7 @@ class Client:
             raise TypeError(f"key={key!r} is not a non-empty string")
         batch = submission.Batch(func, options, pure)
         name = batch.add(args, kwargs, key)
-        [state] = self._session.add([name], contextvars.copy_context(), batch.message())
+        [state] = self._session.add([name], contextvars.copy_context(), batch.message(), self._cell())
         return Future._of(state, self)
 
     def map(
@@ -399,7 +422,7 @@ class Client:
 
     def _submit_batch(self, batch: submission.Batch, context: contextvars.Context) -> list[Future]:
         message = batch.message()
-        states = self._session.add(message.keys, context, message)
+        states = self._session.add(message.keys, context, message, self._cell())
         of = Future._of
         return [of(state, self) for state in states]
 
@@ -470,7 +493,12 @@ class Client:
                 return finish(ready)
         seconds = _seconds(timeout)
         if not self.asynchronous and not self._loop_thread.is_current:
-            if not state.wait_in_thread(seconds):
+            try:
+                done = state.wait_in_thread(seconds)
+            except KeyboardInterrupt:
+                self._interrupted()
+                raise
+            if not done:
                 raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}")
             ready = _payloads_at_hand((state,))
             if ready is not None:
@@ -527,13 +555,7 @@ class Client:
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
         """Run erred futures again."""
         found = [future for future in find_futures(futures) if future.status == ERROR]
-
-        def restart() -> None:
-            for future in found:
-                future._state.pend()
-
-        self._call_on_loop(restart)
-        self._session.post(RetryKeys([future.key for future in found]))
+        self._session.retry([future._state for future in found])
         return _nothing() if self.asynchronous else None
 
     # --- data ---
@@ -580,7 +602,7 @@ class Client:
                 for key, item in zip(data, items, strict=True)
             ]
         message = Scatter(items, names, broadcast)
-        states = self._session.add([item.key for item in items], None, message)
+        states = self._session.add([item.key for item in items], None, message, self._cell())
         futures = [Future._of(state, self) for state in states]
 
         def finish(_: None) -> Any:

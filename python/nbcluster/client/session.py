@@ -3,16 +3,18 @@
 Rules
 1. Outgoing messages of all threads pass through one queue, in order, and leave together: one wake-up per
    batch.
-2. The states of keys are weak: a state is dead when no future holds it. Its death queues a release. Looking a
-   key up, making its state and queueing what goes with it happen under one lock, and so does the release: the
-   scheduler never sees a release that overtakes, or undoes, a newer wish.
+2. The states of keys are weak: a state is dead when no future holds it. Looking a key up, making its state and
+   queueing what goes with it happen under one lock, and so does the release of a dead one's key: the scheduler
+   never sees a release that overtakes, or undoes, a newer wish.
 3. States change on the loop only.
+4. A caller may be interrupted (Ctrl-C) at any instruction. So what a caller's thread does is in such an order that
+   each prefix of it does no harm, and a death is noted by C code: an interrupt in a callback written in Python
+   would be swallowed. The loop looks for the dead now and then, as long as there are states.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
 import threading
@@ -23,7 +25,7 @@ from contextvars import Context
 from typing import Any
 
 from nbcluster import errors
-from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
+from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, Countdown, FutureState
 from nbcluster.comm.base import Connection
 from nbcluster.comm.peers import PeerPool
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
@@ -46,6 +48,7 @@ from nbcluster.protocol.messages import (
     Pushed,
     ReleaseKeys,
     ReportMissing,
+    RetryKeys,
     Stopping,
     TaskOutput,
     Welcome,
@@ -55,6 +58,10 @@ from nbcluster.snapshot import ClusterView
 from nbcluster.types import Address, Key
 
 logger = logging.getLogger("nbcluster.client")
+
+
+_LOOK_SOON, _LOOK_LATE = 0.01, 0.2
+"""Seconds between two looks for dead states: after one that found some, and when none has died for long."""
 
 
 class _Release:
@@ -77,7 +84,10 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._peers = peers
         self._lock = threading.RLock()
-        self._states: dict[Key, weakref.ref[FutureState]] = {}
+        self._states: dict[Key, _Ref] = {}
+        self._dead: deque[weakref.ref[FutureState]] = deque()
+        self._look_again: asyncio.TimerHandle | None = None
+        self._look_after = _LOOK_SOON
         self._outgoing: deque[Message | _Release] = deque()
         self._wake_pending = False
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
@@ -103,18 +113,24 @@ class Session:
 
     # --- from any thread ---
 
-    def add(self, keys: Iterable[Key], context: Context | None, then: Message | None) -> list[FutureState]:
+    def add(
+        self, keys: Iterable[Key], context: Context | None, then: Message | None, cell: str | None = None
+    ) -> list[FutureState]:
         """Find or make the states of keys, and queue the message that goes with them."""
         states = []
-        known = self._states
+        known, note_death = self._states, self._dead.append
         with self._lock:
             self._check_open()
             for key in keys:
                 ref = known.get(key)
                 state = None if ref is None else ref()
                 if state is None or state.status == CANCELLED:
-                    state = FutureState(key, context)
-                    known[key] = weakref.ref(state, _Death(self, key))
+                    if ref is not None and state is None:  # it has died, and the loop has not seen it yet
+                        self._outgoing.append(_Release(key))
+                    state = FutureState(key, context, cell)
+                    ref = _Ref(state, note_death)
+                    ref.key = key
+                    known[key] = ref
                 states.append(state)
             if then is not None:
                 self._outgoing.append(then)
@@ -133,15 +149,32 @@ class Session:
 
     def cancel(self, message: CancelKeys) -> None:
         """Cancel keys: here at once, and on the cluster. Who wants one of them from now on gets a new state."""
+        known = self._states
         with self._lock:
             self._check_open()
-            refs = [self._states.pop(key, None) for key in message.keys]
+            states = [state for key in message.keys if (ref := known.get(key)) is not None and (state := ref())]
+            self.on_loop(_cancel, states, message.reason, message.msg)
             self._outgoing.append(message)
+            for key in message.keys:
+                known.pop(key, None)
             self._wake()
-        for ref in refs:
-            state = None if ref is None else ref()
-            if state is not None:
-                self.on_loop(state.cancel, message.reason, message.msg)
+
+    def cancel_cell(self, cell: str, reason: str, msg: str) -> int:
+        """Cancel what a cell has submitted and is still pending. Returns how many that were."""
+        with self._lock:
+            states = [state for ref in list(self._states.values()) if (state := ref()) is not None]
+        keys = [state.key for state in states if state.cell == cell and state.status == PENDING]
+        if keys:
+            try:
+                self.cancel(CancelKeys(keys, reason, msg))
+            except ClosedClientError:
+                return 0  # then they have been cancelled already
+        return len(keys)
+
+    def retry(self, states: list[FutureState]) -> None:
+        """Have erred keys run again: they are pending from now on."""
+        self._check_open()
+        self.on_loop(self._retry, states)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -158,16 +191,6 @@ class Session:
         self._end(reason)
         self.connection.abort()
 
-    def died(self, key: Key, ref: weakref.ref[FutureState]) -> None:
-        """The last future for a key is gone."""
-        with self._lock:
-            if self._states.get(key) is not ref:
-                return
-            del self._states[key]
-            if not self.closed_because:
-                self._outgoing.append(_Release(key))
-                self._wake()
-
     def _check_open(self) -> None:
         if self.closed_because:
             raise ClosedClientError(
@@ -175,16 +198,22 @@ class Session:
             )
 
     def _wake(self) -> None:
-        if not self._wake_pending:
-            self._wake_pending = True
-            # The loop may be gone when the interpreter shuts down; then nobody waits for this either.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._flush)
+        if self._wake_pending:
+            return
+        self._wake_pending = True
+        try:
+            self._loop.call_soon_threadsafe(self._flush)
+        except RuntimeError:
+            pass  # the loop is gone when the interpreter shuts down; then nobody waits for this either
+        except BaseException:  # an interrupt: nobody knows whether the loop was woken
+            self._wake_pending = False
+            raise
 
     # --- on the loop: out ---
 
     def _flush(self) -> None:
         self._wake_pending = False
+        self._bury()
         outgoing, messages = self._outgoing, []
         released: list[Key] = []
         while outgoing:
@@ -200,6 +229,33 @@ class Session:
             messages.append(ReleaseKeys(released))
         if messages and not self.connection.closed:
             self.connection.send(*messages)
+
+    def _bury(self) -> None:
+        """Release the keys of states that have died; look again, as long as others can."""
+        dead, known = self._dead, self._states
+        if dead:
+            with self._lock:
+                while dead:
+                    ref = dead.popleft()
+                    assert isinstance(ref, _Ref)
+                    if known.get(ref.key) is ref:
+                        del known[ref.key]
+                        self._outgoing.append(_Release(ref.key))
+            self._look_after = _LOOK_SOON
+        if known and self._look_again is None and not self.closed_because:
+            self._look_again = self._loop.call_later(self._look_after, self._look)
+
+    def _look(self) -> None:
+        self._look_again = None
+        self._look_after = min(2 * self._look_after, _LOOK_LATE)
+        self._flush()
+
+    def _retry(self, states: list[FutureState]) -> None:
+        for state in states:
+            if state.status == ERROR:
+                state.pend()
+        if not self.closed_because:
+            self.post(RetryKeys([state.key for state in states]))
 
     async def call(self, command: AnyCommand) -> AnyAnswer:
         """Have the cluster carry out a command.
@@ -305,10 +361,12 @@ class Session:
             return
         with self._lock:
             self.closed_because = reason
-            states = [state for ref in self._states.values() if (state := ref()) is not None]
+            states = [state for ref in list(self._states.values()) if (state := ref()) is not None]
         for state in states:
             if state.status == PENDING or state.payload is None:
                 state.cancel("scheduler-connection-lost", f"{reason[:1].upper()}{reason[1:]}.")
+        if self._look_again is not None:
+            self._look_again.cancel()
         gone = ClosedClientError(f"This client has no scheduler any more: {reason}.")
         self._calls.end(gone)
         if not self._welcome.done():
@@ -356,17 +414,16 @@ class Session:
             self.view = answer.cluster
 
 
-class _Death:
-    """A state's weak reference's callback; it must not keep the session alive."""
+class _Ref(weakref.ref[FutureState]):
+    """A weak reference that knows its key."""
 
-    __slots__ = ("_key", "_session")
+    __slots__ = ("key",)
+    key: Key
 
-    def __init__(self, session: Session, key: Key) -> None:
-        self._session = session
-        self._key = key
 
-    def __call__(self, ref: weakref.ref[FutureState]) -> None:
-        self._session.died(self._key, ref)
+def _cancel(states: list[FutureState], reason: str, msg: str) -> None:
+    for state in states:
+        state.cancel(reason, msg)
 
 
 def _write_out(text: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import Final
 
+from nbcluster.comm.loop import wait_for_latch
 from nbcluster.errors import FutureCancelledError, KilledWorker, WorkerLostData
 from nbcluster.protocol.exceptions import load_exception
 from nbcluster.protocol.messages import Failure, Killed, Raised
@@ -34,6 +35,7 @@ class FutureState:
     __slots__ = (
         "__weakref__",
         "blamed",
+        "cell",
         "context",
         "failure",
         "key",
@@ -47,10 +49,12 @@ class FutureState:
         "waiters",
     )
 
-    def __init__(self, key: Key, context: Context | None = None) -> None:
+    def __init__(self, key: Key, context: Context | None = None, cell: str | None = None) -> None:
         self.key = key
         self.context = context
         """The context variables of whoever submitted: in a notebook they say in which cell output appears."""
+        self.cell = cell
+        """Which run of which cell submitted it; see ``cells``."""
         self.status = PENDING
         self.type_name = ""
         self.nbytes = 0
@@ -102,7 +106,8 @@ class FutureState:
         # Last: the status is set before the latches are taken, and a thread looks at it after hanging up its own.
         latches, self.latches = self.latches, None
         for latch in latches or ():
-            latch.release()
+            if latch.locked():  # else whoever waited there was woken before, and hung it up again too late
+                latch.release()
 
     def when_done(self, waiter: Waiter) -> None:
         """Call ``waiter`` once, when the state is not pending (any more)."""
@@ -131,7 +136,7 @@ class FutureState:
             self.latches = [*(self.latches or ()), latch]
         if self.status != PENDING:
             return True
-        return latch.acquire(timeout=-1 if timeout is None else timeout)
+        return wait_for_latch(latch, timeout)
 
     def exception(self) -> BaseException | None:
         """Why there is no result: a new exception object at each call, or None."""

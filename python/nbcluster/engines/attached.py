@@ -11,6 +11,7 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]
 from msgspec.structs import replace
 
+from nbcluster.client.cells import told_of_interrupt
 from nbcluster.engines.native import RemoteEngine
 from nbcluster.snapshot import ClusterView
 
@@ -45,6 +46,7 @@ class AttachedEngine(RemoteEngine):
             keywords=pickled,
             digest=hashlib.blake2b(pickled, digest_size=16).digest(),
             name=self._keywords.get("name"),
+            on_interrupt=told_of_interrupt,
         )
         self._address = attachment.address
         self._on_close = attachment.close
