@@ -10,6 +10,8 @@ Rules
 
 from __future__ import annotations
 
+from collections import deque
+
 from nbcluster.protocol.messages import Failure, KeyDone, KeyErred, KeysCancelled, Lost, TaskDone
 from nbcluster.protocol.payload import Payload
 from nbcluster.scheduler.outbox import Outbox
@@ -174,7 +176,10 @@ class Machine:
         state = self._state
         task.payload = payload
         state.inlined.append(task)
+        state.inlined_count += 1
         state.inlined_bytes += len(payload.data)
+        if len(state.inlined) > 2 * state.inlined_count + 1000:  # more than half of them are gone
+            state.inlined = deque(kept for kept in state.inlined if kept.payload is not None)
         while state.inlined_bytes > state.settings.inline_budget and state.inlined:
             oldest = state.inlined.popleft()
             if oldest.payload is not None and oldest.who_has:
@@ -183,6 +188,7 @@ class Machine:
     def _drop_inline(self, task: SchedTask) -> None:
         if task.payload is not None:
             self._state.inlined_bytes -= len(task.payload.data)
+            self._state.inlined_count -= 1
             task.payload = None
 
     def lose_replica(self, task: SchedTask, worker: SchedWorker) -> None:

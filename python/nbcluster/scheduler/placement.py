@@ -10,13 +10,13 @@ Theory
 - A worker without work, and nothing queued: it takes half of what another has not started. One recall per
   victim at a time; what comes back is queued and flows to whoever has room by then.
 - There is a lane per set of constraints (workers, resources); tasks that nobody connected can run simply wait
-  in it.
+  in it. Priority and age count across lanes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import islice
 
 from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks, TaskOptions
@@ -48,6 +48,13 @@ class Lane:
     def fits(self, worker: SchedWorker) -> bool:
         """True if the worker has the resources free right now."""
         return all(worker.available.get(name, 0) >= amount for name, amount in self.resources.items())
+
+    def prune(self) -> bool:
+        """Drop from the front what is queued no more; True if there is anything left."""
+        heap = self.heap
+        while heap and heap[0][2].state != QUEUED:
+            heappop(heap)
+        return bool(heap)
 
     def __len__(self) -> int:
         return sum(1 for _, order, task in self.heap if task.state == QUEUED and task.order == order)
@@ -88,34 +95,36 @@ class Placement:
     def fill(self) -> None:
         """Hand queued tasks to workers that have room; then let idle workers take from busy ones."""
         idle, open_ = self._idle, self._open
-        heap = self._any.heap
-        assign = self._assign
-        while heap and (idle or open_):
-            task = heappop(heap)[2]
-            if task.state == QUEUED:
-                assign(task, next(iter(idle or open_)))
         if self._lanes:
-            self._fill_lanes()
+            self._fill_from_lanes()
+        else:
+            heap = self._any.heap
+            assign = self._assign
+            while heap and (idle or open_):
+                task = heappop(heap)[2]
+                if task.state == QUEUED:
+                    assign(task, next(iter(idle or open_)))
         if idle and self._busy:
             self._steal()
 
-    def _fill_lanes(self) -> None:
-        for signature, lane in list(self._lanes.items()):
-            heap = lane.heap
-            while heap:
-                task = heap[0][2]
-                if task.state != QUEUED:
-                    heappop(heap)
-                    continue
-                worker = self._room_in(lane)
-                if worker is None:
-                    break
-                heappop(heap)
-                self._assign(task, worker)
-            if not heap:
-                del self._lanes[signature]
+    def _fill_from_lanes(self) -> None:
+        """Take from all lanes in the order of their first tasks. A lane without room has none until the next event."""
+        every = enumerate((self._any, *self._lanes.values()))
+        lanes = [(lane.heap[0][:2], number, lane) for number, lane in every if lane.prune()]
+        heapify(lanes)
+        while lanes and (self._idle or self._open):
+            _, number, lane = heappop(lanes)
+            worker = self._room_in(lane)
+            if worker is None:
+                continue
+            self._assign(heappop(lane.heap)[2], worker)
+            if lane.prune():
+                heappush(lanes, (lane.heap[0][:2], number, lane))
+        self._lanes = {signature: lane for signature, lane in self._lanes.items() if lane.heap}
 
     def _room_in(self, lane: Lane) -> SchedWorker | None:
+        if lane is self._any:
+            return next(iter(self._idle or self._open), None)
         preferred = None
         for group in (self._idle, self._open):
             for worker in group:
@@ -180,7 +189,8 @@ class Placement:
         options = task.options
         if options.resources:
             for name, amount in options.resources.items():
-                worker.available[name] -= amount
+                if amount:
+                    worker.available[name] -= amount
         function = task.function
         assert function is not None
         if function not in worker.functions:
@@ -222,7 +232,8 @@ class Placement:
         del worker.processing[task.run_id]
         worker.occupancy = max(0.0, worker.occupancy - task.estimate) if worker.processing else 0.0
         for name, amount in task.options.resources.items():
-            worker.available[name] += amount
+            if amount:
+                worker.available[name] += amount
         task.processing_on = None
         return worker
 

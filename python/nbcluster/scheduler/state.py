@@ -285,6 +285,8 @@ class SchedulerState:
         self.retiring: dict[WorkerName, dict[SchedTask, SchedWorker]] = {}
         """Workers on their way out, with what is being copied from them, and where to."""
         self.inlined: deque[SchedTask] = deque()
+        """Tasks whose small result is kept here, the oldest first, among others of which that was so."""
+        self.inlined_count = 0
         self.inlined_bytes = 0
         self.story: deque[Transition] = deque(maxlen=settings.story_length)
         self.stream: deque[RunRecord] = deque(maxlen=settings.stream_length)

@@ -1,0 +1,555 @@
+"""Every transition of a task, how it comes about and what it does; then what is worth a story of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from nbcluster.protocol import messages as m
+from nbcluster.protocol.payload import Payload
+from nbcluster.scheduler.events import ClientJoined, ClientLeft, Forget, RetireWorkers
+from nbcluster.scheduler.state import STATE_NAMES
+from tests.support.scheduler_bench import ALLOWED, Bench
+
+
+def queued() -> Bench:
+    bench = Bench()
+    bench.submit("f-0")
+    return bench
+
+
+def processing() -> Bench:
+    bench = queued()
+    bench.join(0)
+    return bench
+
+
+def waiting() -> Bench:
+    """``g-0`` waits for ``f-0``, which runs."""
+    bench = processing()
+    bench.submit("g-0", needs={"g-0": ["f-0"]})
+    return bench
+
+
+def in_memory() -> Bench:
+    bench = processing()
+    bench.finish(0, "f-0", inline=False)
+    return bench
+
+
+def erred() -> Bench:
+    bench = processing()
+    bench.fail(0, "f-0")
+    return bench
+
+
+def scattered() -> Bench:
+    """``data-0`` is with worker 0, and nothing can recompute it."""
+    bench = Bench()
+    bench.join(0)
+    bench.scatter("data-0", nbytes=10_000)
+    bench.report(0, m.DataAdded([m.StoredData("data-0", 10_000)]))
+    return bench
+
+
+def lineage() -> Bench:
+    """``f-0`` was needed for ``g-0`` only: it is released, and kept as the way to compute it again."""
+    bench = waiting()
+    bench.release("f-0")
+    bench.finish(0, "f-0", inline=False)
+    bench.finish(0, "g-0", inline=False)
+    return bench
+
+
+def on_its_way() -> Bench:
+    """``data-0`` was sent to worker 0."""
+    bench = Bench()
+    bench.join(0)
+    bench.scatter("data-0")
+    return bench
+
+
+def queued_behind_a_result() -> Bench:
+    """``g-0`` must run where nobody is; its data ``f-0`` is with worker 0."""
+    bench = in_memory()
+    bench.submit("g-0", needs={"g-0": ["f-0"]}, workers=["9"])
+    return bench
+
+
+def queued_behind_data() -> Bench:
+    """The same, with data that nothing can recompute."""
+    bench = scattered()
+    bench.submit("g-0", needs={"g-0": ["data-0"]}, workers=["9"])
+    return bench
+
+
+def running_on_a_result() -> Bench:
+    """``g-0`` runs on worker 1 and fetches its data ``f-0`` from worker 0."""
+    bench = in_memory()
+    bench.join(1)
+    bench.submit("g-0", needs={"g-0": ["f-0"]}, workers=["1"])
+    return bench
+
+
+def return_unrun(bench: Bench) -> None:
+    """Worker 1 could not fetch what ``g-0`` needs."""
+    bench.report(1, m.TaskReturned("g-0", bench.run_id(1, "g-0"), [m.MissingData("f-0", "fake://0")]))
+
+
+Row = tuple[str, str, str, Callable[[], Bench], Callable[[Bench], object]]
+
+TABLE: list[Row] = [
+    ("released", "waiting", "f-0", lineage, lambda b: b.leave(0)),
+    ("released", "memory", "data-0", on_its_way, lambda b: b.report(0, m.DataAdded([m.StoredData("data-0", 10)]))),
+    ("released", "erred", "unknown", Bench, lambda b: b.submit("g-0", needs={"g-0": ["unknown"]})),
+    ("released", "forgotten", "f-0", lineage, lambda b: b.release("g-0")),
+    ("waiting", "queued", "g-0", waiting, lambda b: b.finish(0, "f-0")),
+    ("waiting", "released", "g-0", waiting, lambda b: b.release("g-0")),
+    ("waiting", "erred", "g-0", waiting, lambda b: b.fail(0, "f-0")),
+    ("queued", "processing", "f-0", queued, lambda b: b.join(0)),
+    ("queued", "waiting", "g-0", queued_behind_a_result, lambda b: b.leave(0)),
+    ("queued", "released", "f-0", queued, lambda b: b.release("f-0")),
+    ("queued", "erred", "g-0", queued_behind_data, lambda b: b.leave(0)),
+    ("processing", "memory", "f-0", processing, lambda b: b.finish(0, "f-0")),
+    ("processing", "erred", "f-0", processing, lambda b: b.fail(0, "f-0")),
+    ("processing", "queued", "f-0", processing, lambda b: b.leave(0)),
+    ("processing", "waiting", "g-0", running_on_a_result, return_unrun),
+    ("processing", "released", "f-0", processing, lambda b: b.release("f-0")),
+    ("memory", "released", "f-0", in_memory, lambda b: b.release("f-0")),
+    ("memory", "erred", "data-0", scattered, lambda b: b.leave(0)),
+    ("erred", "released", "f-0", erred, lambda b: b.ask(m.RetryKeys(["f-0"]))),
+]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row[0]} to {row[1]}")
+def test_every_transition_comes_about(row: Row) -> None:
+    start, finish, key, make, happens = row
+    bench = make()
+    assert bench.state(key) in (start, "forgotten")  # a new key begins as released
+    before = len(bench.core.state.story)
+    happens(bench)
+    told = [entry[2:4] for entry in list(bench.core.state.story)[before:] if entry[1] == key]
+    if finish == "processing":  # placement assigns by the thousand, and tells no story
+        assert bench.state(key) == finish
+    else:
+        assert (STATE_NAMES.index(start), STATE_NAMES.index(finish)) in told
+
+
+def test_the_table_is_complete() -> None:
+    assert {row[:2] for row in TABLE} == ALLOWED
+
+
+# --- towards running ---
+
+
+def test_a_new_task_without_dependencies_is_queued_at_once() -> None:
+    bench = queued()
+    assert bench.state("f-0") == "queued"
+
+
+def test_a_queued_task_goes_to_a_worker_with_its_function() -> None:
+    bench = processing()
+    assert bench.state("f-0") == "processing"
+    [definition] = bench.heard(0, m.DefineFunctions)
+    [task] = bench.computes(0)
+    assert definition.functions == {b"f": Payload(b"f")}
+    assert (task.key, task.function, task.data) == ("f-0", b"f", b"arguments")
+    assert bench.worker(0).occupancy > 0
+
+
+def test_a_function_is_sent_once_to_each_worker() -> None:
+    bench = Bench()
+    bench.join(0, nthreads=4)
+    bench.submit("f-0")
+    bench.submit("f-1")
+    assert len(bench.heard(0, m.DefineFunctions)) == 1
+
+
+def test_a_task_waits_for_its_dependencies() -> None:
+    bench = waiting()
+    assert bench.state("g-0") == "waiting"
+    bench.finish(0, "f-0")
+    assert bench.assigned(0) == ["g-0"]
+
+
+def test_a_task_waits_for_all_of_them() -> None:
+    bench = Bench()
+    bench.join(0, nthreads=4)
+    bench.submit("f-0", "f-1", "g-0", needs={"g-0": ["f-0", "f-1", "f-0"]})
+    bench.finish(0, "f-0")
+    assert bench.state("g-0") == "waiting"
+    bench.finish(0, "f-1")
+    assert bench.state("g-0") == "processing"
+    assert [d.key for d in bench.computes(0)[-1].dependencies] == ["f-0", "f-1"]
+
+
+def test_a_task_on_data_that_nobody_knows_errs_by_the_datas_name() -> None:
+    bench = Bench()
+    bench.submit("g-0", needs={"g-0": ["nobody-knows-it"]})
+    [erred] = bench.heard("ada", m.KeyErred)
+    assert (erred.key, erred.blamed, type(erred.error)) == ("g-0", "nobody-knows-it", m.Lost)
+
+
+def test_the_same_key_again_joins_the_task_that_is_there() -> None:
+    bench = in_memory()
+    bench.handle(ClientJoined("bob"))
+    bench.submit("f-0", client="bob")
+    assert bench.done("bob") == ["f-0"]
+    assert len(bench.computes(0)) == 1
+    bench.release("f-0")
+    assert bench.state("f-0") == "memory"
+
+
+# --- in memory ---
+
+
+def test_a_result_is_announced_with_a_small_payload() -> None:
+    bench = processing()
+    bench.finish(0, "f-0", nbytes=7)
+    [done] = bench.heard("ada", m.KeysDone)
+    assert done.items == [m.KeyDone("f-0", "int", 7, Payload(b"x"))]
+    assert list(bench.task("f-0").who_has) == [bench.worker(0)]
+
+
+def test_clients_are_sent_only_so_many_bytes_unasked() -> None:
+    bench = Bench(client_budget=1)
+    bench.join(0, nthreads=4)
+    bench.submit("f-0", "f-1")
+    bench.finish(0, "f-0", "f-1")
+    [done] = bench.heard("ada", m.KeysDone)
+    assert [item.payload is not None for item in done.items] == [True, False]
+    bench.ask(m.Locate(1, ["f-1"]))
+    [located] = bench.heard("ada", m.Located)
+    assert [(item.key, item.payload) for item in located.items] == [("f-1", Payload(b"x"))]
+
+
+def test_the_scheduler_keeps_only_so_many_bytes() -> None:
+    bench = Bench(inline_budget=2)
+    bench.join(0, nthreads=8)
+    bench.submit("f-0", "f-1", "f-2", "f-3")
+    bench.finish(0, "f-0", "f-1", "f-2", "f-3")
+    kept = [key for key in ("f-0", "f-1", "f-2", "f-3") if bench.task(key).payload is not None]
+    assert kept == ["f-2", "f-3"]
+    assert bench.core.state.inlined_bytes == 2
+
+
+def test_small_results_that_are_gone_leave_no_trace() -> None:
+    bench = Bench()
+    bench.join(0, nthreads=64)
+    for number in range(0, 5000, 50):
+        keys = [f"f-{index}" for index in range(number, number + 50)]
+        bench.submit(*keys)
+        bench.finish(0, *keys)
+        bench.release(*keys)
+    state = bench.core.state
+    assert (len(state.tasks), state.inlined_bytes) == (0, 0)
+    assert len(state.inlined) < 2500
+
+
+def test_a_result_that_is_wanted_no_more_is_freed_and_forgotten() -> None:
+    bench = in_memory()
+    bench.release("f-0")
+    assert bench.state("f-0") == "forgotten"
+    assert bench.heard(0, m.FreeKeys) == [m.FreeKeys(["f-0"])]
+    assert bench.heard(0, m.ForgetFunctions) == [m.ForgetFunctions([b"f"])]
+    assert bench.core.state.functions == {}
+
+
+def test_a_result_nobody_wants_is_kept_while_a_task_needs_it() -> None:
+    bench = waiting()
+    bench.release("f-0")
+    assert bench.state("f-0") == "processing"
+    bench.finish(0, "f-0")
+    assert bench.state("f-0") == "memory"
+    bench.finish(0, "g-0")
+    assert bench.state("f-0") == "released"
+    bench.release("g-0")
+    assert bench.state("f-0") == bench.state("g-0") == "forgotten"
+
+
+def test_a_stale_report_is_dropped_and_its_result_freed() -> None:
+    bench = processing()
+    run_id = bench.run_id(0, "f-0")
+    bench.release("f-0")
+    bench.said.clear()
+    bench.report(0, m.TasksDone([m.TaskDone("f-0", run_id, 1, "int", 0, 0.0, 1.0)]))
+    assert bench.heard(0, m.FreeKeys) == [m.FreeKeys(["f-0"])]
+    assert bench.done() == []
+
+
+# --- losing data ---
+
+
+def test_lost_data_is_computed_again_from_its_lineage() -> None:
+    bench = lineage()
+    assert bench.state("f-0") == "released"
+    bench.join(1)
+    bench.leave(0)
+    assert bench.heard("ada", m.KeysPending) == [m.KeysPending(["g-0"])]
+    assert bench.assigned(1) == ["f-0"]
+    bench.finish(1, "f-0")
+    bench.finish(1, "g-0")
+    assert bench.done() == ["g-0", "g-0"]
+    assert bench.state("f-0") == "released"
+
+
+def test_data_that_another_worker_holds_too_is_not_lost() -> None:
+    bench = in_memory()
+    bench.join(1)
+    bench.report(1, m.DataAdded([m.StoredData("f-0", 1)]))
+    bench.leave(0)
+    assert bench.state("f-0") == "memory"
+    assert bench.heard("ada", m.KeysPending) == []
+
+
+def test_small_data_that_the_scheduler_has_is_not_lost() -> None:
+    bench = processing()
+    bench.finish(0, "f-0", inline=True)
+    bench.leave(0)
+    assert bench.state("f-0") == "memory"
+
+
+def test_scattered_data_that_is_lost_errs_by_name() -> None:
+    bench = scattered()
+    bench.submit("g-0", needs={"g-0": ["data-0"]}, workers=["9"])
+    bench.leave(0)
+    errors = {erred.key: erred for erred in bench.heard("ada", m.KeyErred)}
+    assert errors["data-0"].error == m.Lost("fake://0")
+    assert errors["g-0"].blamed == "data-0"
+
+
+def test_what_a_client_could_not_fetch_is_computed_again() -> None:
+    bench = in_memory()
+    bench.ask(m.ReportMissing([m.MissingData("f-0", "fake://0")]))
+    assert bench.state("f-0") == "processing"
+    assert m.FreeKeys(["f-0"]) in bench.heard(0, m.FreeKeys)
+
+
+def test_what_a_task_could_not_fetch_is_computed_again_before_it() -> None:
+    bench = in_memory()
+    bench.join(1)
+    bench.submit("g-0", needs={"g-0": ["f-0"]}, workers=["1"])
+    run_id = bench.run_id(1, "g-0")
+    bench.report(1, m.TaskReturned("g-0", run_id, [m.MissingData("f-0", "fake://0")]))
+    assert bench.state("g-0") == "waiting"
+    assert bench.state("f-0") == "processing"
+    bench.run_all()
+    assert bench.done()[-1] == "g-0"
+
+
+# --- failing ---
+
+
+def test_an_error_goes_to_all_that_depend_on_the_task() -> None:
+    bench = waiting()
+    bench.submit("h-0", needs={"h-0": ["g-0"]})
+    bench.fail(0, "f-0")
+    assert {e.key: e.blamed for e in bench.heard("ada", m.KeyErred)} == {"f-0": "f-0", "g-0": "f-0", "h-0": "f-0"}
+
+
+def test_a_task_on_an_erred_one_errs_at_once() -> None:
+    bench = erred()
+    bench.submit("g-0", needs={"g-0": ["f-0"]})
+    assert bench.state("g-0") == "erred"
+    assert bench.heard("ada", m.KeyErred)[-1].blamed == "f-0"
+
+
+def test_retries_are_used_up_one_by_one() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit("f-0", retries=2)
+    for _ in range(2):
+        bench.fail(0, "f-0")
+        assert bench.state("f-0") == "processing"
+    bench.fail(0, "f-0")
+    assert bench.state("f-0") == "erred"
+    assert len(bench.computes(0)) == 3
+
+
+def test_each_run_has_a_number_of_its_own() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit("f-0", retries=2)
+    bench.fail(0, "f-0")
+    bench.report(0, m.TaskRescheduled("f-0", bench.run_id(0, "f-0")))
+    assert len({task.run_id for task in bench.computes(0)}) == 3
+
+
+def test_retrying_runs_the_task_and_what_it_failed_of_again() -> None:
+    bench = waiting()
+    bench.fail(0, "f-0")
+    bench.ask(m.RetryKeys(["g-0"]))
+    assert (bench.state("f-0"), bench.state("g-0")) == ("processing", "waiting")
+    pending = [key for message in bench.heard("ada", m.KeysPending) for key in message.keys]
+    assert sorted(pending) == ["f-0", "g-0"]
+    bench.finish(0, "f-0")
+    bench.finish(0, "g-0")
+    assert bench.done() == ["f-0", "g-0"]
+
+
+def test_only_the_task_that_was_running_is_blamed_for_a_death() -> None:
+    bench = Bench(allowed_failures=2)
+    bench.submit("guilty-0", "innocent-0")
+    for name in range(3):
+        bench.join(name)
+        bench.leave(name, "guilty-0", cause="was killed by SIGSEGV")
+    [erred] = bench.heard("ada", m.KeyErred)
+    assert (erred.key, erred.error) == ("guilty-0", m.Killed(3, "fake://2", "was killed by SIGSEGV", ""))
+    assert bench.state("innocent-0") == "queued"
+
+
+# --- letting go ---
+
+
+def test_a_client_that_leaves_releases_all_it_wanted() -> None:
+    bench = waiting()
+    bench.handle(ClientLeft("ada"))
+    assert bench.core.state.tasks == {}
+    assert m.FreeKeys(["f-0"]) in bench.heard(0, m.FreeKeys)
+
+
+def test_a_release_that_comes_before_a_new_wish_in_one_batch_changes_nothing() -> None:
+    bench = in_memory()
+    submit = m.SubmitTasks(b"f", Payload(b"f"), ["f-0"], [b"arguments"])
+    bench.ask(m.ReleaseKeys(["f-0"]), submit)
+    assert bench.state("f-0") == "memory"
+    assert bench.done() == ["f-0", "f-0"]
+    assert bench.heard(0, m.FreeKeys) == []
+
+
+def test_a_chain_of_any_length_is_forgotten_without_recursion() -> None:
+    bench = Bench()
+    keys = [f"f-{number}" for number in range(5000)]
+    bench.submit(*keys, needs={key: [before] for before, key in itertools.pairwise(keys)})
+    bench.join(0)
+    bench.fail(0, "f-0")
+    assert len(bench.heard("ada", m.KeyErred)) == 5000
+    bench.release(*keys)
+    assert bench.core.state.tasks == {}
+
+
+# --- cancelling ---
+
+
+def test_cancelling_takes_what_depends_on_it_along_and_tells_the_client_of_that_only() -> None:
+    bench = waiting()
+    bench.ask(m.CancelKeys(["f-0"], "cancelled", "by ada"))
+    assert bench.heard("ada", m.KeysCancelled) == [m.KeysCancelled(["g-0"], "cancelled", "by ada")]
+    assert bench.core.state.tasks == {}
+    assert m.FreeKeys(["f-0"]) in bench.heard(0, m.FreeKeys)
+
+
+def test_a_client_cancels_for_itself_only() -> None:
+    bench = processing()
+    bench.handle(ClientJoined("bob"))
+    bench.submit("f-0", client="bob")
+    bench.ask(m.CancelKeys(["f-0"], "cancelled", "by ada"))
+    assert bench.state("f-0") == "processing"
+    bench.finish(0, "f-0")
+    assert (bench.done("ada"), bench.done("bob")) == ([], ["f-0"])
+
+
+def test_by_force_it_cancels_for_all() -> None:
+    bench = processing()
+    bench.handle(ClientJoined("bob"))
+    bench.submit("f-0", client="bob")
+    bench.ask(m.CancelKeys(["f-0"], "enough", "by ada", True))
+    assert bench.heard("bob", m.KeysCancelled) == [m.KeysCancelled(["f-0"], "enough", "by ada")]
+    assert bench.core.state.tasks == {}
+
+
+def test_a_restart_cancels_everything_for_everybody() -> None:
+    bench = waiting()
+    bench.handle(ClientJoined("bob"))
+    bench.submit("f-0", client="bob")
+    bench.handle(Forget("cluster-restarted", "The cluster was restarted."))
+    assert [sorted(message.keys) for message in bench.heard("ada", m.KeysCancelled)] == [["f-0", "g-0"]]
+    assert [message.keys for message in bench.heard("bob", m.KeysCancelled)] == [["f-0"]]
+    assert bench.core.state.tasks == {}
+
+
+# --- scattered data ---
+
+
+def test_scattered_data_waits_for_a_worker() -> None:
+    bench = Bench()
+    bench.scatter("data-0")
+    assert bench.done() == []
+    bench.join(0)
+    assert [item.key for message in bench.heard(0, m.PutData) for item in message.items] == ["data-0"]
+    bench.report(0, m.DataAdded([m.StoredData("data-0", 10)]))
+    assert bench.done() == ["data-0"]
+
+
+def test_broadcast_data_goes_to_every_worker() -> None:
+    bench = Bench()
+    for name in range(3):
+        bench.join(name)
+    bench.scatter("data-0", broadcast=True)
+    for name in range(3):
+        bench.report(name, m.DataAdded([m.StoredData("data-0", 10)]))
+    assert len(bench.task("data-0").who_has) == 3
+    assert bench.done() == ["data-0"]
+
+
+def test_scattered_data_goes_to_the_workers_that_are_named() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.join(1)
+    bench.scatter("data-0", "data-1", workers=["fake://1"])
+    assert bench.heard(0, m.PutData) == []
+    assert len(bench.heard(1, m.PutData)) == 1
+
+
+def test_data_whose_first_holder_dies_on_the_way_goes_to_another() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.scatter("data-0")
+    bench.join(1)
+    bench.leave(0)
+    bench.report(1, m.DataAdded([m.StoredData("data-0", 10)]))
+    assert bench.done() == ["data-0"]
+
+
+def test_a_task_may_use_data_that_is_still_on_its_way() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.scatter("data-0")
+    bench.submit("g-0", needs={"g-0": ["data-0"]})
+    assert bench.state("g-0") == "waiting"
+    bench.report(0, m.DataAdded([m.StoredData("data-0", 10)]))
+    assert bench.assigned(0) == ["g-0"]
+
+
+# --- retiring ---
+
+
+def test_what_only_a_retiring_worker_holds_is_copied_first() -> None:
+    bench = in_memory()
+    bench.join(1)
+    bench.handle(RetireWorkers([0]))
+    [order] = bench.heard(1, m.AcquireReplicas)
+    assert [(item.key, item.holders) for item in order.items] == [("f-0", ["fake://0"])]
+    assert bench.said[None] == []
+    bench.report(1, m.DataAdded([m.StoredData("f-0", 1)]))
+    assert [retired.name for retired in bench.said[None]] == [0]
+    bench.leave(0)
+    assert bench.state("f-0") == "memory"
+
+
+def test_a_worker_that_runs_nothing_and_holds_nothing_may_go_at_once() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.handle(RetireWorkers([0]))
+    assert [retired.name for retired in bench.said[None]] == [0]
+
+
+def test_a_retiring_worker_finishes_what_it_has_started() -> None:
+    bench = processing()
+    bench.handle(RetireWorkers([0]))
+    bench.give_back(0)
+    assert bench.said[None] == []
+    bench.finish(0, "f-0")
+    assert [retired.name for retired in bench.said[None]] == [0]

@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nbcluster.protocol import messages as m
+from nbcluster.scheduler.events import RetireWorkers
+from nbcluster.scheduler.figures import task_counts
+from tests.support.scheduler_bench import Bench
+
+LARGE = 10**6
+
+
+def keys(count: int, prefix: str = "f") -> list[str]:
+    return [f"{prefix}-{number}" for number in range(count)]
+
+
+def with_known_duration(seconds: float, **settings: float) -> Bench:
+    """A bench that has learned how long tasks of ``f`` take; worker 0 is gone again."""
+    bench = Bench(**settings)
+    bench.join("teacher")
+    bench.submit("f-first")
+    bench.finish("teacher", "f-first", seconds=seconds)
+    bench.leave("teacher")
+    return bench
+
+
+# --- how far ahead ---
+
+
+@pytest.mark.parametrize("nthreads", [1, 2, 4])
+def test_of_unknown_tasks_each_thread_gets_one_and_the_worker_one_spare(nthreads: int) -> None:
+    bench = Bench()
+    bench.join(0, nthreads)
+    bench.submit(*keys(20))
+    assert bench.assigned(0) == keys(nthreads + 1)
+
+
+def test_of_long_tasks_too() -> None:
+    bench = with_known_duration(60.0)
+    bench.join(0)
+    bench.submit(*keys(20))
+    assert bench.assigned(0) == keys(2)
+
+
+def test_of_short_tasks_a_worker_gets_so_much_ahead_as_takes_the_prefetch_time() -> None:
+    bench = with_known_duration(0.001, prefetch=0.02)
+    bench.join(0)
+    bench.submit(*keys(1000))
+    assert len(bench.assigned(0)) == pytest.approx(20, abs=2)
+
+
+def test_of_tasks_that_do_nothing_it_gets_no_more_than_the_most() -> None:
+    bench = with_known_duration(0.0, most_ahead=100)
+    bench.join(0, nthreads=2)
+    bench.submit(*keys(1000))
+    assert len(bench.assigned(0)) == 200
+
+
+def test_what_is_finished_makes_room_for_more() -> None:
+    bench = with_known_duration(60.0)
+    bench.join(0)
+    bench.submit(*keys(4))
+    bench.finish(0, "f-0", seconds=60.0)
+    assert bench.assigned(0) == ["f-1", "f-2"]
+
+
+def test_a_mean_follows_what_is_measured() -> None:
+    bench = with_known_duration(1.0)
+    bench.join(0)
+    bench.submit("f-0")
+    bench.finish(0, "f-0", seconds=2.0)
+    mean = bench.core.state.prefixes["f"].mean
+    assert mean == pytest.approx(1.2)
+
+
+# --- who gets it ---
+
+
+def test_idle_workers_come_first() -> None:
+    bench = Bench()
+    for name in range(3):
+        bench.join(name)
+    bench.submit(*keys(3))
+    assert [bench.assigned(name) for name in range(3)] == [["f-0"], ["f-1"], ["f-2"]]
+
+
+def test_without_workers_tasks_wait_and_go_to_the_first_that_joins() -> None:
+    bench = Bench()
+    bench.submit(*keys(2))
+    assert [bench.state(key) for key in keys(2)] == ["queued", "queued"]
+    bench.join(0)
+    assert bench.assigned(0) == keys(2)
+
+
+def test_higher_priority_goes_first_then_first_come_first_served() -> None:
+    bench = Bench()
+    bench.submit("low-1", "low-2", priority=-1)
+    bench.submit("mid-1", "mid-2")
+    bench.submit("high-1", "high-2", priority=5)
+    bench.join(0, nthreads=5)
+    assert bench.assigned(0) == ["high-1", "high-2", "mid-1", "mid-2", "low-1", "low-2"]
+
+
+def test_the_worker_learns_the_order_too() -> None:
+    bench = Bench()
+    bench.join(0, nthreads=2)
+    bench.submit("low-1", priority=-1)
+    bench.submit("high-1", priority=5)
+    priority = {task.key: task.priority for task in bench.computes(0)}
+    assert priority["high-1"] < priority["low-1"]
+
+
+# --- restrictions ---
+
+
+@pytest.mark.parametrize("name", ["1", "fake://1"], ids=["name", "address"])
+def test_a_restricted_task_goes_to_a_worker_that_is_named(name: str) -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.join(1)
+    bench.submit("f-0", workers=[name])
+    assert bench.assigned(1) == ["f-0"]
+
+
+def test_a_restricted_task_waits_for_its_worker() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit("f-0", workers=["1"])
+    assert bench.state("f-0") == "queued"
+    assert task_counts(bench.core.state, bench.core.placement).no_worker == 1
+    bench.join(1)
+    assert bench.assigned(1) == ["f-0"]
+    assert task_counts(bench.core.state, bench.core.placement).no_worker == 0
+
+
+def test_a_preference_is_no_condition() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.join(1)
+    bench.submit("f-0", workers=["1"], allow_other_workers=True)
+    assert bench.assigned(1) == ["f-0"]
+    bench.submit("f-1", workers=["9"], allow_other_workers=True)
+    assert bench.assigned(0) == ["f-1"]
+
+
+def test_a_restricted_task_is_not_overtaken_by_those_that_came_later() -> None:
+    bench = Bench()
+    bench.submit("f-0", workers=["0"])
+    bench.submit(*keys(50, "g"))
+    bench.join(0)
+    assert bench.assigned(0) == ["f-0", "g-0"]
+
+
+def test_a_restricted_task_overtakes_nobody() -> None:
+    bench = Bench()
+    bench.submit(*keys(2, "g"))
+    bench.submit("f-0", workers=["0"])
+    bench.join(0)
+    assert bench.assigned(0) == ["g-0", "g-1"]
+
+
+def test_priority_counts_among_restricted_and_free_tasks() -> None:
+    bench = Bench()
+    bench.submit(*keys(50, "g"))
+    bench.submit("f-0", workers=["0"], priority=1)
+    bench.submit("f-1", resources={"GPU": 1}, priority=2)
+    bench.submit("f-2", workers=["0"], priority=-1)
+    bench.join(0, nthreads=2, resources={"GPU": 1})
+    assert bench.assigned(0) == ["f-1", "f-0", "g-0"]
+
+
+def test_a_task_that_fits_nowhere_does_not_hold_up_the_others() -> None:
+    bench = Bench()
+    bench.submit("f-0", workers=["9"], priority=5)
+    bench.submit("f-1", resources={"GPU": 1}, priority=5)
+    bench.submit(*keys(2, "g"))
+    bench.join(0)
+    assert bench.assigned(0) == ["g-0", "g-1"]
+
+
+# --- resources ---
+
+
+def test_a_task_takes_its_resources_and_gives_them_back() -> None:
+    bench = Bench()
+    worker = bench.join(0, nthreads=4, resources={"GPU": 2})
+    bench.submit(*keys(4), resources={"GPU": 1})
+    assert bench.assigned(0) == ["f-0", "f-1"]
+    assert worker.available == {"GPU": 0}
+    bench.finish(0, "f-0")
+    assert bench.assigned(0) == ["f-1", "f-2"]
+    bench.fail(0, "f-1")
+    assert bench.assigned(0) == ["f-2", "f-3"]
+    bench.release("f-2")
+    bench.finish(0, "f-3")
+    assert worker.available == {"GPU": 2}
+
+
+def test_without_its_resources_a_task_waits() -> None:
+    bench = Bench()
+    bench.join(0, nthreads=4)
+    bench.join(1, nthreads=4, resources={"GPU": 1})
+    bench.submit("f-0", resources={"GPU": 2})
+    assert bench.state("f-0") == "queued"
+    assert task_counts(bench.core.state, bench.core.placement).no_worker == 1
+    bench.join(2, resources={"GPU": 2})
+    assert bench.assigned(2) == ["f-0"]
+
+
+def test_what_takes_nothing_of_a_resource_still_needs_no_such_worker() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit("f-0", resources={"GPU": 0})
+    assert bench.state("f-0") == "processing"
+    bench.finish(0, "f-0")
+    assert bench.done() == ["f-0"]
+
+
+def test_fractions_of_a_resource_add_up() -> None:
+    bench = Bench()
+    worker = bench.join(0, nthreads=20, resources={"GPU": 1})
+    bench.submit(*keys(12), resources={"GPU": 0.1})
+    assert len(bench.assigned(0)) == 10
+    bench.run_all()
+    assert worker.available["GPU"] == pytest.approx(1)
+
+
+# --- data ---
+
+
+def test_a_task_goes_to_its_large_data() -> None:
+    bench = Bench()
+    for name in range(3):
+        bench.join(name)
+    bench.submit("data-1", workers=["1"])
+    bench.finish(1, "data-1", nbytes=LARGE, inline=False)
+    bench.submit("f-0", needs={"f-0": ["data-1"]})
+    assert bench.assigned(1) == ["f-0"]
+    [dependency] = bench.computes(1)[-1].dependencies
+    assert (dependency.key, dependency.holders, dependency.payload) == ("data-1", ["fake://1"], None)
+
+
+def test_small_data_goes_along_to_any_worker() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit("data-1")
+    bench.finish(0, "data-1", nbytes=5)
+    bench.submit("block-1", workers=["0"])
+    bench.join(1)
+    bench.submit("f-0", needs={"f-0": ["data-1"]})
+    assert bench.assigned(1) == ["f-0"]
+    [dependency] = bench.computes(1)[-1].dependencies
+    assert dependency.payload is not None
+    assert dependency.holders == []
+
+
+def test_a_long_queue_outweighs_a_short_transfer() -> None:
+    bench = with_known_duration(60.0, bandwidth=1e9)
+    bench.join(0)
+    bench.submit("data-1")
+    bench.finish(0, "data-1", nbytes=LARGE, inline=False)
+    bench.submit("f-0", workers=["0"])
+    bench.join(1)
+    bench.submit("f-1", needs={"f-1": ["data-1"]})
+    assert bench.assigned(1) == ["f-1"]
+    [dependency] = bench.computes(1)[-1].dependencies
+    assert dependency.holders == ["fake://0"]
+
+
+def test_a_long_transfer_outweighs_a_short_queue() -> None:
+    bench = with_known_duration(0.01, bandwidth=1e6)
+    bench.join(0)
+    bench.submit("data-1")
+    bench.finish(0, "data-1", nbytes=100 * LARGE, inline=False)
+    bench.submit("f-0", workers=["0"])
+    bench.join(1)
+    bench.submit("f-1", needs={"f-1": ["data-1"]})
+    assert bench.assigned(0) == ["f-0", "f-1"]
+
+
+def test_a_restriction_outweighs_the_data() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.join(1)
+    bench.submit("data-1", workers=["1"])
+    bench.finish(1, "data-1", nbytes=LARGE, inline=False)
+    bench.submit("f-0", needs={"f-0": ["data-1"]}, workers=["0"])
+    assert bench.assigned(0) == ["f-0"]
+    bench.submit("f-1", needs={"f-1": ["data-1"]}, workers=["9"])
+    assert bench.state("f-1") == "queued"
+
+
+# --- stealing ---
+
+
+def busy_and_idle(tasks: int, **options: Any) -> Bench:
+    """Worker 0 has all tasks, and worker 1 has just joined."""
+    bench = with_known_duration(0.001, prefetch=1.0)
+    bench.join(0)
+    bench.submit(*keys(tasks), **options)
+    assert len(bench.assigned(0)) == tasks
+    bench.join(1)
+    return bench
+
+
+def test_an_idle_worker_takes_half_of_what_another_has_not_started() -> None:
+    bench = busy_and_idle(9)
+    [recall] = bench.heard(0, m.RecallTasks)
+    assert sorted(recall.run_ids) == sorted(bench.run_id(0, key) for key in keys(9)[5:])
+    bench.give_back(0, *keys(9)[5:])
+    assert bench.assigned(1)[0] == "f-5"
+    assert sorted(bench.assigned(0) + bench.assigned(1)) == keys(9)
+
+
+def test_what_had_started_stays() -> None:
+    bench = busy_and_idle(9)
+    bench.give_back(0, "f-8")
+    assert bench.assigned(1) == ["f-8"]
+    assert bench.assigned(0) == keys(8)
+
+
+def test_there_is_one_recall_at_a_time() -> None:
+    bench = busy_and_idle(9)
+    bench.join(2)
+    bench.submit("g-0", workers=["9"])
+    assert len(bench.heard(0, m.RecallTasks)) == 1
+    bench.give_back(0)
+    assert len(bench.heard(0, m.RecallTasks)) == 2
+
+
+def test_restricted_tasks_are_not_taken_by_others() -> None:
+    bench = busy_and_idle(9, workers=["0"])
+    assert bench.heard(0, m.RecallTasks) == []
+
+
+def test_a_task_stays_with_its_large_data_unless_it_would_start_sooner_elsewhere() -> None:
+    bench = with_known_duration(0.001, prefetch=1.0, bandwidth=1e6)
+    bench.join(0)
+    bench.submit("data-1")
+    bench.finish(0, "data-1", nbytes=LARGE, inline=False)
+    bench.submit(*keys(9), needs={key: ["data-1"] for key in keys(9)})
+    bench.join(1)
+    assert bench.heard(0, m.RecallTasks) == []
+
+
+def test_with_nothing_spare_nothing_is_taken() -> None:
+    bench = busy_and_idle(1)
+    assert bench.heard(0, m.RecallTasks) == []
+
+
+# --- leaving ---
+
+
+def test_a_retiring_worker_gets_nothing_more_and_gives_back_what_it_has() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit(*keys(2))
+    bench.handle(RetireWorkers([0]))
+    bench.submit("f-9")
+    assert bench.assigned(0) == keys(2)
+    [recall] = bench.heard(0, m.RecallTasks)
+    assert len(recall.run_ids) == 2
+    bench.give_back(0, "f-1")
+    assert bench.state("f-1") == bench.state("f-9") == "queued"
+    bench.join(1)
+    assert bench.assigned(1) == ["f-1", "f-9"]
+
+
+def test_what_a_lost_worker_had_goes_to_others_in_its_old_order() -> None:
+    bench = Bench()
+    bench.join(0, nthreads=2)
+    bench.submit(*keys(5))
+    bench.leave(0)
+    bench.join(1, nthreads=4)
+    assert bench.assigned(1) == keys(5)
