@@ -38,6 +38,7 @@ from nbcluster.commands import (
     Close,
     GetLogs,
     GetTaskStream,
+    GetView,
     Logs,
     Restart,
     Scale,
@@ -321,4 +322,4 @@ class ClusterRuntime:
         return reasonable if most is None else min(reasonable, most)
 
 
-_ASKING = (GetLogs, GetTaskStream, StopAdapting)
+_ASKING = (GetLogs, GetTaskStream, GetView)
