@@ -461,7 +461,7 @@ async def test_what_a_peer_sends_while_it_learns_of_the_close_does_no_harm(wire:
 @on_each_wire
 async def test_who_closes_hears_no_more(wire: Wire) -> None:
     near, near_recorder, far, _ = await wire.started()
-    far.send(*numbered(10))
+    far.send(*[Stopping("too late")] * 10)
     closing = asyncio.ensure_future(near.close())
     await asyncio.sleep(0)
     heard = len(near_recorder.messages)

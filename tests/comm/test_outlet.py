@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import pytest
+
+from nbcluster.comm.outlet import PIECE, Outlet
+from tests.support.eventually import soon
+from tests.support.fake_transport import FakeTransport
+from tests.support.links import LOOPS, run
+
+
+class Protocol(asyncio.Protocol):
+    """Passes on what a connection would."""
+
+    outlet: Outlet
+
+    def connection_made(self, transport: Any) -> None:
+        self.outlet = Outlet(transport)
+
+    def pause_writing(self) -> None:
+        self.outlet.pause()
+
+    def resume_writing(self) -> None:
+        self.outlet.resume()
+
+
+def outlet_with(room: int) -> tuple[Outlet, FakeTransport]:
+    transport = FakeTransport(room)
+    transport.protocol = protocol = Protocol()
+    protocol.connection_made(transport)
+    return protocol.outlet, transport
+
+
+def test_a_transport_that_copies_gets_a_piece_at_a_time() -> None:
+    outlet, transport = outlet_with(room=2 * PIECE)
+    data = os.urandom(10 * PIECE + 7)
+    outlet.write([data[:10], data[10:]])
+    assert all(len(piece) <= PIECE for piece in transport.written)
+    assert transport.pending <= 3 * PIECE
+    assert outlet.pending_bytes == len(data)
+    assert not outlet.drained.is_set()
+    got = b""
+    while outlet.pending_bytes:
+        got += transport.take()
+    assert got == data
+    assert outlet.drained.is_set()
+
+
+def test_small_buffers_leave_as_one() -> None:
+    outlet, transport = outlet_with(room=PIECE)
+    outlet.write([b"ab", b"", b"cd"])
+    assert transport.written == [b"abcd"]
+
+
+def test_order_is_kept_across_pauses() -> None:
+    outlet, transport = outlet_with(room=PIECE)
+    parts = [os.urandom(size) for size in (PIECE, 5, PIECE + 1, 3, 4 * PIECE, 1)]
+    got = b""
+    for part in parts:
+        outlet.write([part])
+        if len(part) == 3:
+            got += transport.take()
+    while outlet.pending_bytes:
+        got += transport.take()
+    assert got == b"".join(parts)
+
+
+def test_nothing_is_written_to_a_closing_transport() -> None:
+    outlet, transport = outlet_with(room=PIECE)
+    transport.close()
+    outlet.write([b"x"])
+    assert not transport.written
+
+
+@pytest.mark.parametrize("loop_kind", LOOPS)
+def test_uvloop_gets_everything_at_once_and_holds_it_uncopied(loop_kind: str) -> None:
+    accepted: list[Any] = []
+
+    class Silent(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            accepted.append(transport)
+            asyncio.get_running_loop().call_soon(transport.pause_reading)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Silent, "127.0.0.1", 0)
+        transport, protocol = await loop.create_connection(Protocol, *server.sockets[0].getsockname())
+        outlet = protocol.outlet
+        outlet.write([b"head", bytes(100 * PIECE)])
+        await soon(lambda: accepted)
+        pending = outlet.pending_bytes, transport.get_write_buffer_size()
+        for each in (transport, *accepted):
+            each.abort()
+        server.close()
+        assert pending[0] > 10 * PIECE
+        assert (pending[0] == pending[1]) is (loop_kind == "uvloop")
+
+    run(loop_kind, main())
