@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -59,7 +60,8 @@ def mark() -> Iterator[Mark]:
         os.kill(pid, signal.SIGKILL)
 
 
-def start(mark: Mark, cluster: str, end: str) -> subprocess.Popen[str]:
+@contextmanager
+def running(mark: Mark, cluster: str, end: str) -> Iterator[subprocess.Popen[str]]:
     script = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(SCRIPT).format(cluster=cluster, end=end)],
         env={**os.environ, **mark.environment},
@@ -67,31 +69,33 @@ def start(mark: Mark, cluster: str, end: str) -> subprocess.Popen[str]:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    assert script.stdout is not None
-    assert script.stdout.readline() == "ready\n"
-    return script
+    try:
+        assert script.stdout is not None
+        assert script.stdout.readline() == "ready\n"
+        yield script
+    finally:
+        script.kill()
+        script.communicate()
 
 
 @pytest.mark.parametrize("cluster", ["LocalCluster", "SubprocessCluster"])
 @pytest.mark.parametrize("how", list(ENDS))
 def test_nothing_outlives_a_script(mark: Mark, cluster: str, how: str) -> None:
     end, number = ENDS[how]
-    script = start(mark, cluster, end)
-    if number is not None:
-        assert len(mark.processes()) >= 8
-        script.send_signal(number)
-    script.communicate(timeout=30)
+    with running(mark, cluster, end) as script:
+        if number is not None:
+            assert len(mark.processes()) >= 8
+            script.send_signal(number)
+        script.wait(timeout=30)
     eventually(lambda: not mark.processes(), "the end of all", timeout=5)
 
 
 @pytest.mark.parametrize("cluster", ["LocalCluster", "SubprocessCluster"])
 def test_a_fork_that_outlives_a_script_keeps_nothing_else_alive(mark: Mark, cluster: str) -> None:
     """It has every descriptor of the script, those too whose end is a sign of the script's end."""
-    script = start(mark, cluster, "print(os.fork(), flush=True); os.close(1)\n" + WAIT)
-    assert script.stdout is not None
-    fork = max(int(script.stdout.readline()), int(script.stdout.readline()))
-    script.kill()
-    script.communicate(timeout=30)
+    with running(mark, cluster, "os.write(1, b'%d\\n' % os.fork()); os.close(1)\n" + WAIT) as script:
+        assert script.stdout is not None
+        fork = max(int(script.stdout.readline()), int(script.stdout.readline()))
     eventually(lambda: list(mark.processes()) == [fork], "the end of all but the fork", timeout=5)
 
 
