@@ -301,6 +301,7 @@ class _ClientSession(_Session):
         super().__init__(server, connection)
         self.id = id
         self._unsubscribe: Callable[[], None] | None = None
+        self._lost = False
 
     def received(self, messages: list[Any]) -> None:
         """Split calls from what the core handles, in order."""
@@ -314,6 +315,7 @@ class _ClientSession(_Session):
 
     def lost(self, error: Exception | None) -> None:
         """The link has ended."""
+        self._lost = True
         if self._unsubscribe is not None:
             self._unsubscribe()
         self.server.client_lost(self)
@@ -322,6 +324,8 @@ class _ClientSession(_Session):
         """Replace what this session has subscribed to."""
         if self._unsubscribe is not None:
             self._unsubscribe()
+        if self._lost:  # while its call was on the way
+            return
         self._unsubscribe = ports.subscribe(lambda answer: self.send([Pushed(answer)]), interval)
 
 
