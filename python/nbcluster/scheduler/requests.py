@@ -56,6 +56,9 @@ class Requests:
         new = []
         for index, key in enumerate(keys):
             task = tasks.get(key)
+            if task is not None and not task.needed and self._is_another(task, index, message):
+                machine.settle()  # nobody wanted its former meaning any more: now it has a new one
+                task = tasks.get(key)
             if task is None or self._has_nothing(task):
                 if task is None:
                     if prefix is None or not key.startswith(prefix.name):
@@ -79,6 +82,12 @@ class Requests:
             self._count_function(message.function, message.definition, len(new))
             for task in new:
                 machine.start(task)
+
+    def _is_another(self, task: SchedTask, index: int, message: SubmitTasks) -> bool:
+        """True unless the result is there already that this submission would compute."""
+        if task.state != MEMORY or task.frames or index in message.frames:
+            return True
+        return task.function != message.function or task.data != message.arguments[index]
 
     def _has_nothing(self, task: SchedTask) -> bool:
         """True for a key that is known by name only: neither data nor a way to compute it."""

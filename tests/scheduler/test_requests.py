@@ -1,0 +1,115 @@
+"""What clients ask, one situation at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbcluster.protocol import messages as m
+from nbcluster.protocol.payload import Payload
+from nbcluster.scheduler.core import SchedulerCore
+from nbcluster.scheduler.events import ClientJoined, FromClient, FromWorker, RetireWorkers, WorkerJoined, WorkerLeft
+from nbcluster.scheduler.outbox import Command, Retired, ToClient, ToWorker
+
+
+def core_with(*names: str) -> SchedulerCore:
+    core = SchedulerCore()
+    core.handle(ClientJoined("c"), 0.0)
+    for name in names:
+        core.handle(WorkerJoined(m.RegisterWorker(name, f"fake://{name}", 1, 1)), 0.0)
+    return core
+
+
+def ask(core: SchedulerCore, *messages: m.Message) -> list[Command]:
+    return core.handle(FromClient("c", list(messages)), 0.0)
+
+
+def report(core: SchedulerCore, name: str, *messages: m.Message) -> list[Command]:
+    return core.handle(FromWorker(name, list(messages)), 0.0)
+
+
+def submit(key: str, function: bytes = b"f", *needed: str) -> m.SubmitTasks:
+    return m.SubmitTasks(function, Payload(function), [key], [b"arguments"], m.TaskOptions(), {0: list(needed)})
+
+
+def done(key: str, run_id: int, payload: Payload | None = None) -> m.TasksDone:
+    return m.TasksDone([m.TaskDone(key, run_id, 9, "int", 0, 0.0, 1.0, payload)])
+
+
+def datum(key: str) -> m.DataItem:
+    return m.DataItem(key, Payload(b"x"), 9, "int")
+
+
+def said(commands: list[Command], kind: type[Any]) -> list[Any]:
+    to_all = [c for c in commands if isinstance(c, (ToWorker, ToClient))]
+    return [message for command in to_all for message in command.messages if isinstance(message, kind)]
+
+
+def test_a_key_that_is_released_and_submitted_anew_at_once_gets_its_new_meaning() -> None:
+    core = core_with("w")
+    ask(core, submit("a"))
+    report(core, "w", done("a", 1, Payload(b"old")))
+    commands = ask(core, m.ReleaseKeys(["a"]), submit("a", b"g"))
+    [compute] = said(commands, m.Compute)
+    assert [task.function for task in compute.tasks] == [b"g"]
+    assert not said(commands, m.KeysDone)
+
+
+def test_a_key_that_is_cancelled_and_submitted_anew_at_once_gets_its_new_meaning() -> None:
+    core = core_with("w")
+    ask(core, submit("a"))
+    [compute] = said(ask(core, m.CancelKeys(["a"], "cancelled", "test"), submit("a", b"g")), m.Compute)
+    assert [(task.run_id, task.function) for task in compute.tasks] == [(2, b"g")]
+
+
+def test_a_task_waits_for_data_that_is_on_its_way() -> None:
+    core = core_with()
+    assert not said(ask(core, m.Scatter([datum("d")]), submit("a", b"f", "d")), m.KeyErred)
+    core.handle(WorkerJoined(m.RegisterWorker("w", "fake://w", 1, 1)), 0.0)
+    [compute] = said(report(core, "w", m.DataAdded([m.StoredData("d", 9)])), m.Compute)
+    assert [task.key for task in compute.tasks] == ["a"]
+
+
+def retired(commands: list[Command]) -> list[object]:
+    return [command.name for command in commands if isinstance(command, Retired)]
+
+
+def holding(core: SchedulerCore) -> None:
+    """Worker v computes a, and is to go; w is to copy it."""
+    ask(core, submit("a"))
+    report(core, "v", done("a", 1))
+    [order] = said(core.handle(RetireWorkers(["v"]), 0.0), m.AcquireReplicas)
+    assert [item.key for item in order.items] == ["a"]
+
+
+def test_a_worker_retires_once_its_data_is_elsewhere() -> None:
+    core = core_with("v", "w")
+    holding(core)
+    assert retired(report(core, "w", m.DataAdded([m.StoredData("a", 9)]))) == ["v"]
+
+
+def test_a_worker_retires_when_nobody_wants_its_data_any_more_though_it_is_lineage() -> None:
+    core = core_with("v", "w")
+    holding(core)
+    ask(core, submit("b", b"f", "a"))
+    report(core, "w", m.DataAdded([]))
+    report(core, "w", done("b", 2, Payload(b"x")))
+    assert retired(ask(core, m.ReleaseKeys(["a"]))) == ["v"]
+
+
+def test_the_data_of_a_retiring_worker_goes_elsewhere_when_its_target_dies() -> None:
+    core = core_with("v", "w", "x")
+    holding(core)
+    commands = core.handle(WorkerLeft("w"), 0.0)
+    assert said(commands, m.AcquireReplicas)
+    assert not retired(commands)
+    assert retired(report(core, "x", m.DataAdded([m.StoredData("a", 9)]))) == ["v"]
+
+
+def test_a_worker_does_not_retire_while_data_is_on_its_way_to_it() -> None:
+    core = core_with("v")
+    ask(core, m.Scatter([datum("d")]))
+    core.handle(WorkerJoined(m.RegisterWorker("w", "fake://w", 1, 1)), 0.0)
+    assert not retired(core.handle(RetireWorkers(["v"]), 0.0))
+    commands = report(core, "v", m.DataAdded([m.StoredData("d", 9)]))
+    assert said(commands, m.AcquireReplicas)
+    assert retired(report(core, "w", m.DataAdded([m.StoredData("d", 9)]))) == ["v"]
