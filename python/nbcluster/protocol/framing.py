@@ -44,7 +44,7 @@ GOODBYE = _PREFIX.pack(0, 0)
 INLINE = 4096
 """A buffer below this size is cheaper to copy than to send by itself."""
 
-CHUNK = 128 * 1024
+CHUNK = 64 * 1024
 """Small frames are read many at a time, into a chunk of this size that they share."""
 
 _FULL = 1024 * 1024
