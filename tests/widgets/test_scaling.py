@@ -70,6 +70,19 @@ def test_the_switch_adapts_within_the_limits_and_ends_it(on_stage: OnStage) -> N
     on_stage(play)
 
 
+def test_limits_that_change_while_adapting_begins_are_sent_too(on_stage: OnStage) -> None:
+    async def play(scene: Scene) -> None:
+        scaling = scene.card.scaling
+        scaling.adapt.widget.value = True
+        scaling.maximum.widget.value = 5
+        await soon(lambda: len(scene.commands) == 2)
+        assert scene.commands[-1] == Adapt(minimum=0, maximum=5)
+        await soon(lambda: not scene.card.orders.doing)
+        assert scaling.maximum.value == 5
+
+    on_stage(play)
+
+
 def test_the_switch_shows_what_others_do(on_stage: OnStage) -> None:
     async def play(scene: Scene) -> None:
         scaling = scene.card.scaling

@@ -21,6 +21,7 @@ class Scaling:
     def __init__(self, orders: Orders, view: ClusterView) -> None:
         self._orders = orders
         self._view = view
+        self._adapting = False  # true as soon as it was told to
         self.slider = Input(
             w.IntSlider(
                 value=view.requested,
@@ -71,7 +72,8 @@ class Scaling:
             control.widget.disabled = disabled
         if not self._orders.doing:
             self.slider.show_below(view.requested, view.capacity)
-            self.adapt.show(view.adaptive is not None)
+            self._adapting = view.adaptive is not None
+            self.adapt.show(self._adapting)
             if view.adaptive is not None and not self._crossed:
                 most = view.capacity if view.adaptive.maximum is None else view.adaptive.maximum
                 self.minimum.show(view.adaptive.minimum)
@@ -104,6 +106,7 @@ class Scaling:
         self._orders.give(Scale(n=self.slider.value), "Scaling…", "Not scaled")
 
     def _switch(self) -> None:
+        self._adapting = self.adapt.value and not self._crossed
         if not self.adapt.value:
             self._orders.give(StopAdapting(), "Changing…", "Still adapting")
         elif self._crossed:
@@ -114,7 +117,7 @@ class Scaling:
 
     def _limits_changed(self) -> None:
         self._draw_hint()
-        if self._view.adaptive is not None and not self._crossed:
+        if self._adapting and not self._crossed:
             self._give_limits()
 
     def _give_limits(self) -> None:
