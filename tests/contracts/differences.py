@@ -15,6 +15,7 @@ DIFFERENCES = {
     "cancelled again": "A call that was cancelled can be submitted again at once: the new future is computed.",
     "cancelled futures": "The error of a cancelled future says who cancelled it and why, however it ended.",
     "cancelled in time": "A worker that has been told of a cancellation does not start the task any more.",
+    "closed clients": "A closed client's futures still tell what is known; all else raises ClosedClientError.",
     "cluster name": "A cluster's name never replaces its class in its repr; an empty name shows as two quotes.",
     "dashboard prefix": "The prefix in service_kwargs={'dashboard': {'prefix': '/foo'}} shows in its link too.",
     "deprecated keywords": "ip and diagnostics_port work, with a DeprecationWarning that names the replacement.",

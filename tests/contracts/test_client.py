@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from nbcluster.errors import ClosedClientError
 from tests.contracts.gates import Gate, at_gate, inc
+from tests.support.eventually import eventually
 
 
 def test_a_client_makes_a_cluster_of_its_own(api: Any, keywords: Any) -> None:
@@ -68,6 +70,42 @@ def test_closing_cancels_what_is_pending(api: Any, cluster: Any, gate: Gate) -> 
     future = client.submit(at_gate, gate)
     client.close()
     assert future.status == "cancelled"
+
+
+@pytest.mark.differs("closed clients")
+def test_the_futures_of_a_closed_client_still_tell_what_is_known(api: Any, cluster: Any, gate: Gate) -> None:
+    client = api.Client(cluster, set_as_default=False)
+    done, pending = client.submit(inc, 1), client.submit(at_gate, gate)
+    done.result()
+    client.close()
+    assert done.result() == 2
+    assert isinstance(pending.exception(), api.FutureCancelledError)
+    with pytest.raises(api.FutureCancelledError, match="The client was closed"):
+        pending.result()
+    with pytest.raises(api.FuturesCancelledError):
+        api.wait([done, pending])
+    assert list(api.as_completed([done, pending])) == [done, pending]
+    called: list[Any] = []
+    done.add_done_callback(called.append)
+    eventually(lambda: called == [done])
+
+
+@pytest.mark.differs("closed clients")
+def test_a_closed_client_says_so(api: Any, cluster: Any) -> None:
+    client = api.Client(cluster, set_as_default=False)
+    future = client.submit(inc, 1)
+    client.close()
+    for attempt in (
+        lambda: client.map(inc, [1]),
+        lambda: client.scatter([1]),
+        client.scheduler_info,
+        client.nthreads,
+        lambda: client.wait_for_workers(1),
+        future.cancel,
+        future.retry,
+    ):
+        with pytest.raises(ClosedClientError, match=r"Make a new Client\(\)"):
+            attempt()
 
 
 def test_shutdown_closes_the_cluster_too(api: Any, keywords: Any) -> None:

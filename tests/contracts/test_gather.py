@@ -45,6 +45,15 @@ def test_gather_raises_without_waiting_for_the_others(client: Any, gate: Gate) -
         client.gather(futures)
 
 
+def test_gather_raises_at_once_what_had_erred_before(client: Any, gate: Gate) -> None:
+    bad, slow = client.submit(fail_with, "before"), client.submit(at_gate, gate)
+    bad.exception()
+    for futures in ([bad, slow], [slow, bad]):
+        with pytest.raises(Mishap, match="before"):
+            client.gather(futures)
+    assert slow.status == "pending"
+
+
 def test_gather_can_skip_what_erred(client: Any) -> None:
     good, bad = client.submit(inc, 1), client.submit(fail_with, "boom")
     assert client.gather([good, bad, good], errors="skip") == [2, 2]

@@ -29,7 +29,7 @@ from nbcluster.comm.loop import LoopThread, background
 from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close, GetView, View
-from nbcluster.errors import TimeoutError, WorkerStartTimeoutError
+from nbcluster.errors import ClosedClientError, TimeoutError, WorkerStartTimeoutError
 from nbcluster.protocol.messages import CancelKeys, DataItem, Scatter, ToClient, WantKeys
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import dump, load, set_future_factory, sizeof
@@ -275,6 +275,8 @@ class Client:
         """Run a coroutine function on the loop; ``then`` runs in the caller's thread."""
         if self.asynchronous:
             return _then(function(*args), then, timeout)
+        if self.status == "closed":
+            raise ClosedClientError("This client is closed. Make a new Client().")
         try:
             result = self._loop_thread.sync(function, *args, timeout=timeout)
         except KeyboardInterrupt:

@@ -182,8 +182,13 @@ class Session:
         return self._loop
 
     def on_loop(self, function: Callable[..., object], *args: Any) -> None:
-        """Call something on the loop, soon."""
-        self._loop.call_soon_threadsafe(function, *args)
+        """Call something on the loop, soon. If the loop is gone, nothing changes any more, and it is called here."""
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+            function(*args)
 
     def close_soon(self, reason: str) -> None:
         """Close without waiting: for a client that nobody holds any more. On the loop."""
@@ -404,10 +409,13 @@ class Session:
     def _task_output(self, message: TaskOutput) -> None:
         state = self._state(message.key)
         write = _write_out if message.stream == "stdout" else _write_err
-        if state is not None and state.context is not None:
-            state.context.run(write, message.text)
-        else:
-            write(message.text)
+        try:
+            if state is not None and state.context is not None:
+                state.context.run(write, message.text)
+            else:
+                write(message.text)
+        except Exception as error:  # e.g. nobody reads our stdout any more: no reason to lose the scheduler too
+            logger.info("Could not print what %s printed: %r", message.key, error)
 
     def _viewed(self, answer: AnyAnswer) -> None:
         if isinstance(answer, View):

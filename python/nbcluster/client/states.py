@@ -175,8 +175,11 @@ class Countdown:
     ) -> None:
         self._then: Callable[[], object] | None = then
         self._stop_early = stop_early
+        states = list(states)
         self._states = [state for state in states if state.status == PENDING]
         self._left = len(self._states) if enough is None else min(enough, len(self._states))
+        if stop_early and any(state.status not in (PENDING, FINISHED) for state in states):
+            self._left = 0
         if not self._left:
             self._fire()
             return

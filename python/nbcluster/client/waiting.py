@@ -64,6 +64,8 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
         await client._wait_for(states, enough)
 
     seconds = _seconds(timeout)
+    if not client.asynchronous and all(state.status != PENDING for state in states):
+        return finish(None)
     if client.asynchronous:
         return client._sync(watch, then=finish, timeout=seconds)
     try:
