@@ -56,8 +56,7 @@ def test_it_travels() -> None:
         ({"processes": False, "interface": "lo"}, ("127.0.0.1", "tcp")),
         ({"processes": False, "protocol": "tcp"}, ("127.0.0.1", "tcp")),
         ({"processes": False, "protocol": "inproc://"}, ("127.0.0.1", "inproc")),
-        ({"host": ""}, ("0.0.0.0", "tcp")),
-        ({"host": "tcp://10.0.0.1"}, ("10.0.0.1", "tcp")),
+        ({"host": "tcp://127.0.0.2"}, ("127.0.0.2", "tcp")),
         ({"host": "localhost", "protocol": "tcp://"}, ("localhost", "tcp")),
     ],
     ids=str,
@@ -110,13 +109,13 @@ def test_the_environment_is_added_to_this_ones() -> None:
 
 @pytest.mark.parametrize(
     ("keyword", "value", "replacement"),
-    [("ip", "10.0.0.1", "host="), ("diagnostics_port", 8788, "dashboard_address="), ("start", True, "no effect")],
+    [("ip", "127.0.0.2", "host="), ("diagnostics_port", 8788, "dashboard_address="), ("start", True, "no effect")],
 )
 def test_deprecated_keywords_are_taken_with_a_warning(keyword: str, value: Any, replacement: str) -> None:
     with pytest.warns(DeprecationWarning, match=replacement):
         spec = make_spec(**{keyword: value})
     if keyword == "ip":
-        assert spec.host == "10.0.0.1"
+        assert spec.host == "127.0.0.2"
     if keyword == "diagnostics_port":
         assert spec.dashboard_address == [":8788"]
 
@@ -134,6 +133,8 @@ def test_deprecated_keywords_are_taken_with_a_warning(keyword: str, value: Any, 
         ("memory_limit", True, TypeError, "fraction"),
         ("scheduler_port", -1, ValueError, "65535"),
         ("scheduler_port", "8786", ValueError, "65535"),
+        ("host", "", ValueError, "reached from other machines"),
+        ("host", "10.0.0.1", ValueError, "reached from other machines"),
         ("protocol", "http", ValueError, "tcp and inproc"),
         ("interface", "nowhere0", ValueError, "there are .*lo"),
         ("host", 5, TypeError, "string"),

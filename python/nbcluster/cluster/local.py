@@ -23,7 +23,7 @@ class LocalCluster(Cluster):
         n_workers: how many workers; by default as many as suit the CPUs.
         threads_per_worker: threads of each.
         processes: False makes the workers threads of this process.
-        host: where the scheduler listens; ``""`` means on all interfaces.
+        host: where the scheduler listens: an address of this machine alone.
         scheduler_port: 0 takes any free port; 8786 is a common choice.
         silence_logs: level from which on log records go to stderr; None or False leaves logging alone.
         dashboard_address: ``":8787"`` (the default; the next free port if it is taken), ``":0"`` for a random

@@ -20,6 +20,21 @@ _SOURCES = {
 _TAIL = 15
 
 
+class _Speaker(logging.Handler):
+    """Writes records to stderr, unless a cluster that was there before does so already."""
+
+    def __init__(self, logger: logging.Logger, level: int) -> None:
+        super().__init__(level)
+        self._logger = logger
+        self.setFormatter(logging.Formatter(FORMAT))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by ``logging``."""
+        first = next(handler for handler in self._logger.handlers if isinstance(handler, _Speaker))
+        if first is self:
+            print(self.format(record), file=sys.stderr)
+
+
 class ClusterLogs:
     """The log book, and what fills it from this process.
 
@@ -36,15 +51,9 @@ class ClusterLogs:
             if logger.level == logging.NOTSET:
                 logger.setLevel(logging.INFO)
             self._add(logger, self.book.handler(source))
-            if level is not None and level != logging.WARNING:  # that one is what logging does by itself
-                self._speak(logger, level)
-
-    def _speak(self, logger: logging.Logger, level: int) -> None:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setLevel(level)
-        handler.setFormatter(logging.Formatter(FORMAT))
-        logger.propagate = False
-        self._add(logger, handler)
+            if level is not None:
+                logger.propagate = False
+                self._add(logger, _Speaker(logger, level))
 
     def _add(self, logger: logging.Logger, handler: logging.Handler) -> None:
         logger.addHandler(handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import logging
 import os
 import sys
@@ -18,6 +19,7 @@ from nbcluster.capacity import cpu_count
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
 
 DEFAULT_DASHBOARD = ":8787"
+LOOPBACK = "127.0.0.1"
 PROTOCOLS = ("tcp", "inproc")
 NOT_YET = ("security", "services", "worker_class", "worker_dashboard_address", "worker_services")
 """Known to dask.distributed, and not available here yet: only their default is accepted."""
@@ -168,7 +170,23 @@ def _where(
         raise ValueError(f"protocol={protocol!r} is not available; there are {' and '.join(PROTOCOLS)}")
     if protocol == "inproc" and processes:
         raise ValueError("protocol='inproc' needs processes=False: worker processes cannot be reached by it")
-    return "127.0.0.1" if host is None else (host or "0.0.0.0"), protocol
+    if host is None:
+        return LOOPBACK, protocol
+    if not _is_loopback(host):
+        raise ValueError(
+            f"host={host!r} is reached from other machines, and connections to them must be encrypted, which is not "
+            f"available yet; give {LOOPBACK!r} or another address of this machine alone, or leave it out"
+        )
+    return host, protocol
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _interface_address(interface: str) -> str:
