@@ -376,6 +376,7 @@ class Session:
         self._calls.end(gone)
         if not self._welcome.done():
             self._welcome.set_exception(gone)
+            self._welcome.exception()  # nobody may be waiting for it, and that is nothing to complain of
 
     def _state(self, key: Key) -> FutureState | None:
         ref = self._states.get(key)

@@ -110,5 +110,6 @@ class ControlLink:
         self._calls.end(gone)
         if not self._welcome.done():
             self._welcome.set_exception(gone)
+            self._welcome.exception()  # nobody may be waiting for it, and that is nothing to complain of
         self._ended.set()
         self._on_end(reason, lost)

@@ -1,0 +1,489 @@
+"""A client's link to its scheduler, without a scheduler: what is said, in which order, and what is made of answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import io
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from nbcluster.client.session import Session
+from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
+from nbcluster.comm.peers import PeerPool
+from nbcluster.commands import GetView, Subscribe, View
+from nbcluster.errors import ClosedClientError, CommClosedError
+from nbcluster.protocol import messages as m
+from nbcluster.protocol.payload import Payload
+from tests.support.eventually import soon
+from tests.support.fake_cluster import make_view
+from tests.support.fake_connection import FakeConnection
+
+DEADLINE = 20.0
+RESULT = Payload(b"x")
+
+
+class FakePeers(PeerPool):
+    """Workers by address, and what they hold."""
+
+    def __init__(self) -> None:
+        super().__init__(b"token")
+        self.held: dict[str, dict[str, Payload]] = {}
+
+    async def fetch(self, address: str, keys: list[str]) -> tuple[list[m.DataItem], list[str]]:
+        if address not in self.held:
+            raise CommClosedError(f"{address} does not answer")
+        held = self.held[address]
+        return [m.DataItem(key, held[key]) for key in keys if key in held], [key for key in keys if key not in held]
+
+
+class Stage:
+    """A session, its link, and the workers that it fetches from."""
+
+    def __init__(self) -> None:
+        self.link = FakeConnection()
+        self.peers = FakePeers()
+        self.session = Session(self.link, self.peers)
+        self.link.start(self.session)
+
+    def want(self, *keys: str, **options: Any) -> list[FutureState]:
+        return self.session.add(keys, None, m.WantKeys(list(keys)), **options)
+
+    def hear_done(self, *keys: str, payload: Payload | None = RESULT) -> None:
+        self.link.hear(m.KeysDone([m.KeyDone(key, "int", 8, payload) for key in keys]))
+
+    async def sent(self, count: int) -> list[Any]:
+        await soon(lambda: len(self.link.sent) >= count, f"{count} messages, sent {self.link.sent}")
+        return self.link.sent
+
+
+def staged(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
+    def wrapper() -> None:
+        async def main() -> None:
+            stage = Stage()
+            try:
+                await test(stage)
+            finally:
+                await stage.session.close("the test is over")
+
+        asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+    wrapper.__name__ = test.__name__
+    return wrapper
+
+
+# --- what goes out ---
+
+
+@staged
+async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
+    stage.session.post(m.WantKeys(["a"]))
+    [state] = stage.want("b")
+    stage.session.post(m.WantKeys(["c"]))
+    assert stage.link.sent == []
+    assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
+    assert state.status == PENDING
+
+
+@staged
+async def test_the_same_key_has_one_state_as_long_as_it_lives(stage: Stage) -> None:
+    [first] = stage.want("a")
+    [second, other] = stage.want("a", "b")
+    assert first is second
+    assert other.key == "b"
+
+
+@staged
+async def test_a_state_that_dies_is_released(stage: Stage) -> None:
+    states = stage.want("a", "b", "c")
+    await stage.sent(1)
+    del states
+    [release] = (await stage.sent(2))[1:]
+    assert sorted(release.keys) == ["a", "b", "c"]
+
+
+@staged
+async def test_a_release_never_undoes_a_newer_wish(stage: Stage) -> None:
+    for number in range(100):
+        states = stage.want("a")
+        del states
+        if number % 3 == 0:
+            await asyncio.sleep(0)
+    [state] = stage.want("a")
+    await soon(lambda: len(stage.link.said(m.WantKeys)) == 101)
+    assert stage.link.sent[-1] == m.WantKeys(["a"])
+    assert state.status == PENDING
+
+
+def test_no_release_overtakes_a_wish_whatever_thread_it_comes_from() -> None:
+    """Other threads make and drop states of one key; whoever holds one is told of its result."""
+
+    @staged
+    async def test(stage: Stage) -> None:
+        stop = threading.Event()
+
+        def make_and_drop() -> None:
+            while not stop.is_set():
+                stage.want("a")
+
+        threads = [threading.Thread(target=make_and_drop) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(200):
+                await asyncio.sleep(0)
+        finally:
+            stop.set()
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
+        [state] = stage.want("a")
+        count = len(stage.link.said(m.WantKeys))
+        await soon(lambda: len(stage.link.said(m.WantKeys)) > count or not stage.session._outgoing)
+        assert stage.link.sent[-1] == m.WantKeys(["a"])
+        stage.hear_done("a")
+        assert state.status == FINISHED
+
+    test()
+
+
+@staged
+async def test_releases_are_merged(stage: Stage) -> None:
+    for key in "abc":
+        stage.want(key)
+    await soon(lambda: stage.link.said(m.ReleaseKeys))
+    assert sum(len(message.keys) for message in stage.link.said(m.ReleaseKeys)) == 3
+    assert len(stage.link.said(m.ReleaseKeys)) == 1
+
+
+# --- what comes in ---
+
+
+@staged
+async def test_results_and_errors_reach_their_states(stage: Stage) -> None:
+    good, bad = stage.want("good", "bad")
+    stage.hear_done("good")
+    stage.link.hear(m.KeyErred("bad", m.Lost(""), "culprit"))
+    assert (good.status, good.type_name, good.payload) == (FINISHED, "int", RESULT)
+    assert (bad.status, bad.blamed) == (ERROR, "culprit")
+
+
+@staged
+async def test_what_nobody_holds_any_more_is_dropped(stage: Stage) -> None:
+    stage.hear_done("gone")
+    stage.link.hear(
+        m.KeyErred("gone", m.Lost(""), "gone"), m.KeysPending(["gone"]), m.KeysCancelled(["gone"], "enough", "")
+    )
+
+
+@staged
+async def test_a_lost_result_is_pending_again(stage: Stage) -> None:
+    [state] = stage.want("a")
+    stage.hear_done("a")
+    stage.link.hear(m.KeysPending(["a"]))
+    assert state.status == PENDING
+    stage.hear_done("a")
+    assert state.status == FINISHED
+
+
+@staged
+async def test_others_may_cancel(stage: Stage) -> None:
+    [state] = stage.want("a")
+    stage.link.hear(m.KeysCancelled(["a"], "cluster-restarted", "The cluster was restarted."))
+    assert (state.status, state.reason) == (CANCELLED, "cluster-restarted")
+    stage.hear_done("a")
+    assert state.status == CANCELLED
+
+
+# --- cancelling ---
+
+
+@staged
+async def test_cancelling_counts_here_at_once_and_is_said(stage: Stage) -> None:
+    [state] = stage.want("a")
+    stage.session.cancel(m.CancelKeys(["a", "unknown"], "enough", "by ada"))
+    await soon(lambda: state.status == CANCELLED)
+    assert (state.reason, state.msg) == ("enough", "by ada")
+    assert (await stage.sent(2))[1] == m.CancelKeys(["a", "unknown"], "enough", "by ada")
+
+
+@staged
+async def test_a_new_wish_after_a_cancellation_is_a_new_state(stage: Stage) -> None:
+    [old] = stage.want("a")
+    stage.session.cancel(m.CancelKeys(["a"], "enough", ""))
+    [new] = stage.want("a")
+    assert new is not old
+    await soon(lambda: old.status == CANCELLED)
+    stage.hear_done("a")
+    assert (old.status, new.status) == (CANCELLED, FINISHED)
+    assert [type(message) for message in stage.link.sent] == [m.WantKeys, m.CancelKeys, m.WantKeys]
+
+
+@staged
+async def test_the_death_of_a_cancelled_state_releases_nothing(stage: Stage) -> None:
+    states = stage.want("a", "b")
+    stage.session.cancel(m.CancelKeys(["a"], "enough", ""))
+    await soon(lambda: states[0].status == CANCELLED)
+    [new] = stage.want("a")
+    states.clear()
+    await soon(lambda: stage.link.said(m.ReleaseKeys))
+    assert stage.link.said(m.ReleaseKeys) == [m.ReleaseKeys(["b"])]
+    assert new.status == PENDING
+
+
+@staged
+async def test_a_cells_pending_states_are_cancelled_together(stage: Stage) -> None:
+    mine, done = stage.want("a", "b", cell="cell 1")
+    [other] = stage.want("c", cell="cell 2")
+    stage.hear_done("b")
+    assert stage.session.cancel_cell("cell 1", "interrupted", "") == 1
+    await soon(lambda: mine.status == CANCELLED)
+    assert (done.status, other.status) == (FINISHED, PENDING)
+
+
+@staged
+async def test_retrying_makes_erred_states_pending(stage: Stage) -> None:
+    bad, good = stage.want("bad", "good")
+    stage.link.hear(m.KeyErred("bad", m.Lost(""), "bad"))
+    stage.hear_done("good")
+    stage.session.retry([bad, good])
+    await soon(lambda: bad.status == PENDING)
+    assert good.status == FINISHED
+    await soon(lambda: stage.link.said(m.RetryKeys))
+
+
+# --- collecting ---
+
+
+@staged
+async def test_payloads_that_came_along_are_at_hand(stage: Stage) -> None:
+    states = stage.want("a", "b")
+    stage.hear_done("a", "b")
+    assert await stage.session.collect(states, stop_early=True) == {"a": RESULT, "b": RESULT}
+
+
+@staged
+async def test_others_are_fetched_from_who_holds_them(stage: Stage) -> None:
+    states = stage.want("a", "b", "c")
+    stage.peers.held["w0"] = {"a": Payload(b"a")}
+    stage.peers.held["w1"] = {"b": Payload(b"b")}
+    stage.hear_done("a", "b", "c", payload=None)
+    collecting = asyncio.ensure_future(stage.session.collect(states, stop_early=True))
+    await soon(lambda: stage.link.said(m.Locate))
+    [locate] = stage.link.said(m.Locate)
+    assert locate.keys == ["a", "b", "c"]
+    places = [
+        m.Location("a", None, ["w0"], 8),
+        m.Location("b", None, ["w1", "w2"], 8),
+        m.Location("c", Payload(b"c"), [], 8),
+    ]
+    stage.link.hear(m.Located(locate.request, places))
+    assert await collecting == {"a": Payload(b"a"), "b": Payload(b"b"), "c": Payload(b"c")}
+
+
+@staged
+async def test_what_cannot_be_fetched_is_reported_and_waited_for_again(stage: Stage) -> None:
+    states = stage.want("a", "b")
+    stage.peers.held["w1"] = {}
+    stage.hear_done("a", "b", payload=None)
+    collecting = asyncio.ensure_future(stage.session.collect(states, stop_early=True))
+    await soon(lambda: stage.link.said(m.Locate))
+    request = stage.link.said(m.Locate)[0].request
+    places = [m.Location("a", None, ["w-gone"], 8), m.Location("b", None, ["w1"], 8)]
+    stage.link.hear(m.Located(request, places))
+    await soon(lambda: stage.link.said(m.ReportMissing))
+    [report] = stage.link.said(m.ReportMissing)
+    assert sorted((item.key, item.holder) for item in report.missing) == [("a", "w-gone"), ("b", "w1")]
+    stage.link.hear(m.KeysPending(["a", "b"]))
+    for locate in stage.link.said(m.Locate)[1:]:
+        stage.link.hear(m.Located(locate.request, []))
+    stage.hear_done("a", "b")
+    assert await collecting == {"a": RESULT, "b": RESULT}
+
+
+@staged
+async def test_collecting_stops_at_the_first_failure_if_it_should(stage: Stage) -> None:
+    slow, bad = stage.want("slow", "bad")
+    collecting = asyncio.ensure_future(stage.session.collect([slow, bad], stop_early=True))
+    await asyncio.sleep(0)
+    stage.link.hear(m.KeyErred("bad", m.Lost(""), "bad"))
+    assert await collecting == {}
+    assert await stage.session.collect([slow, bad], stop_early=True) == {}
+
+
+@staged
+async def test_or_goes_on_without_what_failed(stage: Stage) -> None:
+    slow, bad = stage.want("slow", "bad")
+    collecting = asyncio.ensure_future(stage.session.collect([slow, bad], stop_early=False))
+    await asyncio.sleep(0)
+    stage.link.hear(m.KeyErred("bad", m.Lost(""), "bad"))
+    stage.hear_done("slow")
+    assert await collecting == {"slow": RESULT}
+
+
+# --- commands ---
+
+
+@staged
+async def test_a_command_is_answered(stage: Stage) -> None:
+    calling = asyncio.ensure_future(stage.session.call(GetView()))
+    await stage.sent(1)
+    [call] = stage.link.said(m.Call)
+    stage.link.hear(m.Answered(call.id, View(cluster=make_view())))
+    assert await calling == View(cluster=make_view())
+
+
+@staged
+async def test_a_command_that_is_refused_is_raised(stage: Stage) -> None:
+    calling = asyncio.ensure_future(stage.session.call(GetView()))
+    await stage.sent(1)
+    stage.link.hear(m.CallFailed(stage.link.said(m.Call)[0].id, "ValueError", "n=-1 is out of range"))
+    with pytest.raises(ValueError, match="n=-1 is out of range"):
+        await calling
+
+
+@staged
+async def test_views_are_kept_fresh(stage: Stage) -> None:
+    subscribing = asyncio.ensure_future(stage.session.subscribe(0.5))
+    await stage.sent(1)
+    [call] = stage.link.said(m.Call)
+    assert call.command == Subscribe(interval=0.5)
+    stage.link.hear(m.Answered(call.id, View(cluster=make_view(requested=1))))
+    await subscribing
+    assert stage.session.view == make_view(requested=1)
+    stage.link.hear(m.Pushed(View(cluster=make_view(requested=2))))
+    assert stage.session.view == make_view(requested=2)
+
+
+# --- output of tasks ---
+
+_where: contextvars.ContextVar[str] = contextvars.ContextVar("where", default="nowhere")
+
+
+class _Notebook(io.StringIO):
+    """Shows output where the context says, as a kernel's stdout does."""
+
+    def write(self, text: str) -> int:
+        return super().write(f"{_where.get()}: {text}")
+
+
+def test_what_a_task_prints_appears_where_it_was_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = _Notebook(), _Notebook()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+
+    @staged
+    async def test(stage: Stage) -> None:
+        token = _where.set("cell 1")
+        states = stage.session.add(["a"], contextvars.copy_context(), None)
+        _where.reset(token)
+        stage.link.hear(m.TaskOutput("a", "stdout", "hello"), m.TaskOutput("a", "stderr", "oh"))
+        assert states[0].status == PENDING
+
+    test()
+    assert (out.getvalue(), err.getvalue()) == ("cell 1: hello", "cell 1: oh")
+
+
+def test_what_a_forgotten_task_prints_appears_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    @staged
+    async def test(stage: Stage) -> None:
+        stage.link.hear(m.TaskOutput("forgotten", "stdout", "hello\n"))
+
+    test()
+    assert capsys.readouterr().out == "hello\n"
+
+
+def test_a_stdout_that_nobody_reads_does_not_cost_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError("nobody reads this")
+
+    @staged
+    async def test(stage: Stage) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", Broken())
+            [state] = stage.want("a")
+            stage.link.hear(m.TaskOutput("a", "stdout", "hello\n"))
+            stage.hear_done("a")
+            assert state.status == FINISHED
+
+    test()
+
+
+# --- the end ---
+
+
+@staged
+async def test_a_lost_link_cancels_what_is_pending_and_says_why(stage: Stage) -> None:
+    waiting, done, large = stage.want("waiting", "done", "large")
+    stage.hear_done("done")
+    stage.hear_done("large", payload=None)
+    calling = asyncio.ensure_future(stage.session.call(GetView()))
+    await stage.sent(2)
+    stage.link.lose(ConnectionResetError("reset by peer"))
+    assert (waiting.status, done.status, large.status) == (CANCELLED, FINISHED, CANCELLED)
+    assert "fake://scheduler was lost (reset by peer)" in waiting.msg
+    with pytest.raises(ClosedClientError, match="reset by peer"):
+        await calling
+    for attempt in (
+        lambda: stage.want("a"),
+        lambda: stage.session.post(m.WantKeys(["a"])),
+        lambda: stage.session.cancel(m.CancelKeys(["waiting"], "enough", "")),
+        lambda: stage.session.retry([done]),
+    ):
+        with pytest.raises(ClosedClientError, match="reset by peer"):
+            attempt()
+
+
+@staged
+async def test_a_cluster_that_closes_says_so(stage: Stage) -> None:
+    [state] = stage.want("a")
+    stage.link.hear(m.Stopping("somebody closed it"))
+    stage.link.lose()
+    assert state.msg == "The cluster was closed: somebody closed it."
+
+
+@staged
+async def test_closing_sends_what_was_queued_first(stage: Stage) -> None:
+    [state] = stage.want("a")
+    await stage.session.close("the client was closed")
+    assert stage.link.sent == [m.WantKeys(["a"])]
+    assert stage.link.closed
+    assert state.reason == "scheduler-connection-lost"
+    assert state.msg == "The client was closed."
+
+
+@staged
+async def test_waiting_ends_with_the_link(stage: Stage) -> None:
+    states = stage.want("a")
+    waiting = asyncio.ensure_future(stage.session.wait(states))
+    await asyncio.sleep(0)
+    stage.link.lose()
+    await waiting
+
+
+def test_the_welcome_is_what_the_scheduler_says_first() -> None:
+    async def main() -> None:
+        link = FakeConnection()
+        session = Session(link, FakePeers())
+        starting = asyncio.ensure_future(session.start(DEADLINE))
+        await asyncio.sleep(0)
+        welcome = m.Welcome("c1", "ada", "tcp://x:1", "http://x")
+        link.hear(welcome)
+        assert await starting == welcome
+        await session.close("done")
+
+    asyncio.run(main())
+
+
+def test_a_scheduler_that_says_nothing_is_not_waited_for_for_ever() -> None:
+    async def main() -> None:
+        session = Session(FakeConnection(), FakePeers())
+        with pytest.raises(asyncio.TimeoutError):
+            await session.start(0.01)
+        await session.close("done")
+
+    asyncio.run(main())
