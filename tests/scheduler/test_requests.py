@@ -113,3 +113,14 @@ def test_a_worker_does_not_retire_while_data_is_on_its_way_to_it() -> None:
     commands = report(core, "v", m.DataAdded([m.StoredData("d", 9)]))
     assert said(commands, m.AcquireReplicas)
     assert retired(report(core, "w", m.DataAdded([m.StoredData("d", 9)]))) == ["v"]
+
+
+def test_keys_of_one_message_are_counted_under_the_names_that_they_begin_with() -> None:
+    core = core_with()
+    keys = ["inc-1", "increment-1", "inc-by-1"]
+    ask(core, m.SubmitTasks(b"f", Payload(b"f"), keys, [b"arguments"] * 3))
+    assert {key: core.state.tasks[key].prefix.name for key in keys} == {
+        "inc-1": "inc",
+        "increment-1": "increment",
+        "inc-by-1": "inc-by",
+    }

@@ -52,7 +52,6 @@ class Requests:
         tasks, machine = self._state.tasks, self._machine
         keys = message.keys
         sparse = bool(message.dependencies or message.frames)
-        prefix = self._state.prefix(key_prefix(keys[0])) if keys else None
         new = []
         for index, key in enumerate(keys):
             task = tasks.get(key)
@@ -61,9 +60,7 @@ class Requests:
                 task = tasks.get(key)
             if task is None or self._has_nothing(task):
                 if task is None:
-                    if prefix is None or not key.startswith(prefix.name):
-                        prefix = self._state.prefix(key_prefix(key))
-                    task = self._new_task(key, prefix)
+                    task = self._new_task(key)
                 elif task.state == ERRED:
                     machine.release(task)
                 task.function = message.function
@@ -95,11 +92,10 @@ class Requests:
             return False
         return task.state in (RELEASED, ERRED)
 
-    def _new_task(self, key: Key, prefix_record: object = None) -> SchedTask:
+    def _new_task(self, key: Key) -> SchedTask:
         state = self._state
         state.orders += 1
-        prefix = state.prefix(key_prefix(key)) if prefix_record is None else prefix_record
-        task = SchedTask(key, prefix, state.orders)  # type: ignore[arg-type]
+        task = SchedTask(key, state.prefix(key_prefix(key)), state.orders)
         task.prefix.counts[RELEASED] += 1
         state.tasks[key] = task
         return task
