@@ -12,33 +12,12 @@ from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import ClientJoined, Event, FromClient, FromWorker, WorkerJoined, WorkerLeft
 from nbcluster.scheduler.invariants import check
 from nbcluster.scheduler.outbox import ToClient, ToWorker
-from nbcluster.scheduler.state import STATE_NAMES, SchedTask, SchedWorker, Settings
+from nbcluster.scheduler.state import STATE_NAMES, TRANSITIONS, SchedTask, SchedWorker, Settings
 from nbcluster.types import Key, WorkerName
 
 M = TypeVar("M")
 
-ALLOWED = {
-    ("released", "waiting"),
-    ("released", "memory"),
-    ("released", "erred"),
-    ("released", "forgotten"),
-    ("waiting", "queued"),
-    ("waiting", "released"),
-    ("waiting", "erred"),
-    ("queued", "processing"),
-    ("queued", "waiting"),
-    ("queued", "released"),
-    ("queued", "erred"),
-    ("processing", "memory"),
-    ("processing", "erred"),
-    ("processing", "queued"),
-    ("processing", "waiting"),
-    ("processing", "released"),
-    ("memory", "released"),
-    ("memory", "erred"),
-    ("erred", "released"),
-}
-"""The transitions that there are, and no others."""
+ALLOWED = {(STATE_NAMES[start], STATE_NAMES[finish]) for start, finish in TRANSITIONS}
 
 
 class Bench:

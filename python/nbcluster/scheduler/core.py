@@ -76,8 +76,8 @@ class SchedulerCore:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take one event; return what must be sent. ``now`` is monotonic seconds."""
-        self._machine.now = now
-        self._machine.stimulus = type(event).__name__
+        self.state.now = now
+        self.state.stimulus = type(event).__name__
         self._on_event[type(event)](event)
         self._machine.settle()
         self.placement.fill()
@@ -92,7 +92,7 @@ class SchedulerCore:
         if client is None:
             return
         for message in event.messages:
-            self._machine.stimulus = type(message).__name__
+            self.state.stimulus = type(message).__name__
             self._on_request[type(message)](client, message)
 
     def _from_worker(self, event: FromWorker) -> None:
@@ -100,7 +100,7 @@ class SchedulerCore:
         if worker is None:
             return
         for message in event.messages:
-            self._machine.stimulus = type(message).__name__
+            self.state.stimulus = type(message).__name__
             self._on_report[type(message)](worker, message)
 
     def _client_joined(self, event: ClientJoined) -> None:
@@ -113,7 +113,7 @@ class SchedulerCore:
                 self._machine.unwant(task, client)
 
     def _worker_joined(self, event: WorkerJoined) -> None:
-        self._reports.joined(event.registration, self._machine.now)
+        self._reports.joined(event.registration, self.state.now)
 
     def _retire(self, event: RetireWorkers) -> None:
         self._reports.retire(event.names)

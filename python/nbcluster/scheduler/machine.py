@@ -45,14 +45,13 @@ class Machine:
         self._outbox = outbox
         self._placement = placement
         self._loose: list[SchedTask] = []
-        self.now = 0.0
-        self.stimulus = ""
 
     def _move(self, task: SchedTask, state: State) -> None:
         counts = task.prefix.counts
         counts[task.state] -= 1
         counts[state] += 1
-        self._state.story.append((self.now, task.key, task.state, state, self.stimulus))
+        known = self._state
+        known.story.append((known.now, task.key, task.state, state, known.stimulus))
         task.state = state
 
     # --- towards running ---

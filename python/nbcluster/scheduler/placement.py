@@ -183,6 +183,7 @@ class Placement:
         counts = prefix.counts
         counts[QUEUED] -= 1
         counts[PROCESSING] += 1
+        state.story.append((state.now, task.key, QUEUED, PROCESSING, state.stimulus))
         task.state = PROCESSING
         worker.processing[run_id] = task
         worker.occupancy += estimate

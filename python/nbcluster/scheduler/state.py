@@ -33,6 +33,31 @@ ERRED: Final = 5
 FORGOTTEN: Final = 6
 STATE_NAMES: Final = ("released", "waiting", "queued", "processing", "memory", "erred", "forgotten")
 
+TRANSITIONS: Final = frozenset(
+    {
+        (RELEASED, WAITING),  # somebody needs it: its lineage is computed first
+        (RELEASED, MEMORY),  # scattered data has arrived
+        (RELEASED, ERRED),  # nothing can compute it
+        (RELEASED, FORGOTTEN),  # nobody needs it, nor anything that depends on it
+        (WAITING, QUEUED),  # its dependencies are in memory
+        (WAITING, RELEASED),
+        (WAITING, ERRED),  # a dependency erred
+        (QUEUED, PROCESSING),  # a worker has room
+        (QUEUED, WAITING),  # a dependency was lost
+        (QUEUED, RELEASED),
+        (QUEUED, ERRED),
+        (PROCESSING, MEMORY),
+        (PROCESSING, ERRED),
+        (PROCESSING, QUEUED),  # recalled, rescheduled, retried, or its worker died
+        (PROCESSING, WAITING),  # the same, and a dependency was lost as well
+        (PROCESSING, RELEASED),
+        (MEMORY, RELEASED),  # freed, or lost and to be computed again
+        (MEMORY, ERRED),  # scattered data was lost
+        (ERRED, RELEASED),  # retried, or let go
+    }
+)
+"""The transitions that there are, and no others."""
+
 NOBODY: Final[Mapping[SchedClient, None]] = {}
 NOWHERE: Final[Mapping[SchedWorker, None]] = {}
 NO_FRAMES: Final[list[Frame]] = []
@@ -290,6 +315,9 @@ class SchedulerState:
         self.inlined_bytes = 0
         self.story: deque[Transition] = deque(maxlen=settings.story_length)
         self.stream: deque[RunRecord] = deque(maxlen=settings.stream_length)
+        self.now = 0.0
+        """When the event that is being handled came, and what it was: for the story."""
+        self.stimulus = ""
         self.runs_done = 0
         self.orders = 0
         self.run_ids = 0
