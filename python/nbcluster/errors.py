@@ -6,6 +6,7 @@ what to do next. All of them survive pickling with their attributes.
     NbclusterError
     ├── CommError                   a connection could not be made, or broke
     │   ├── CommClosedError
+    │   ├── NotOurServerError       the Jupyter server did not start this kernel
     │   ├── HandshakeError          the peer is not who it should be, or speaks another version
     │   └── ProtocolError           the peer sent what no peer of ours sends
     ├── SerializationError          an argument, a result or an exception cannot be pickled or unpickled
@@ -64,6 +65,10 @@ class CommClosedError(CommError):
 
 class HandshakeError(CommError):
     """The peer could not prove that it holds the cluster's token, or speaks another protocol version."""
+
+
+class NotOurServerError(CommError):
+    """The Jupyter server does not know this kernel: it is not the one that started it."""
 
 
 class ProtocolError(CommError):

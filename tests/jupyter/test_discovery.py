@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from nbcluster.comm.credentials import process_start
-from nbcluster.errors import ClusterClosedError, ClusterError
+from nbcluster.errors import ClusterClosedError, ClusterError, NotOurServerError
 from nbcluster.jupyter import connection_file, discovery
 from nbcluster.jupyter.channel_messages import Refused
 from nbcluster.jupyter.connection_file import ENVIRONMENT_VARIABLE, ConnectionFile
-from nbcluster.jupyter.discovery import NotOurServerError, find_server
+from nbcluster.jupyter.discovery import find_server
 
 PARENT = os.getppid()
 OTHER = os.getpid()

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from nbcluster.errors import NotOurServerError
 from nbcluster.jupyter import connection_file, discovery
-from nbcluster.jupyter.discovery import NotOurServerError, ServerEndpoint
+from nbcluster.jupyter.discovery import ServerEndpoint
 from nbcluster.jupyter.extension import NbclusterExtension
 from tests.support.eventually import soon
 from tests.support.fake_engine import FakeEngine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from nbcluster.cluster.base import Cluster
@@ -9,6 +10,9 @@ from nbcluster.cluster.spec import make_spec
 from nbcluster.engines.attached import attach_to_server
 from nbcluster.engines.in_process import InProcessEngine
 from nbcluster.engines.showing import show
+from nbcluster.errors import NotOurServerError
+
+logger = logging.getLogger("nbcluster.cluster")
 
 
 class LocalCluster(Cluster):
@@ -79,6 +83,14 @@ class LocalCluster(Cluster):
         spec = make_spec(**keywords)
         engine = None if asynchronous else attach_to_server(keywords)
         self.owned_by_server = engine is not None
-        super().__init__(engine or InProcessEngine(spec), spec.name, asynchronous=asynchronous)
-        if engine is not None:
+        if engine is None:
+            super().__init__(InProcessEngine(spec), spec.name, asynchronous=asynchronous)
+            return
+        try:
+            super().__init__(engine, spec.name)
+        except NotOurServerError as error:
+            logger.info("This kernel has a cluster of its own: %s", error)
+            self.owned_by_server = False
+            super().__init__(InProcessEngine(spec), spec.name)
+        else:
             self.name = engine.name

@@ -31,17 +31,13 @@ import psutil
 from nbcluster import errors
 from nbcluster.comm.base import Connection
 from nbcluster.comm.transports import connect
-from nbcluster.errors import ClusterError, CommClosedError, CommError, NbclusterError
+from nbcluster.errors import ClusterError, CommClosedError, NbclusterError, NotOurServerError
 from nbcluster.jupyter import connection_file
 from nbcluster.jupyter.channel_messages import Attach, Attached, Interrupted, Refused, ToKernel
 from nbcluster.types import Address, Role
 
 CONNECT_TIMEOUT = 10.0
 _KERNEL_FILE = re.compile(r"kernel-(.+)\.json")
-
-
-class NotOurServerError(CommError):
-    """The server does not know this kernel: it is not the one that started it."""
 
 
 @dataclass(frozen=True)
