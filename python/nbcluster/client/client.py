@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import inspect
 import uuid
+import weakref
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from html import escape
@@ -25,7 +26,7 @@ from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.session import Session
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
 from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
-from nbcluster.comm.loop import LoopThread, background
+from nbcluster.comm.loop import LoopThread, background, before_exit
 from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close, GetView, View
@@ -39,6 +40,8 @@ from nbcluster.types import Key, Role, Status
 from nbcluster.units import format_bytes, parse_seconds
 
 T = TypeVar("T")
+
+_open: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 class Client:
@@ -155,6 +158,8 @@ class Client:
                 await target.cluster._detach()
             raise
         self.status = "running"
+        if not self.asynchronous:
+            _open.add(self)
         if self._set_as_default:
             defaults.push(self)
 
@@ -785,6 +790,18 @@ def info_of_view(view: ClusterView, n_workers: int = -1) -> dict[str, Any]:
             for worker in workers
         },
     }
+
+
+def _close_all() -> None:
+    """What a script leaves open is closed when it ends."""
+    for client in list(_open):
+        try:
+            client.close(timeout=10)
+        except (RuntimeError, TimeoutError):
+            continue  # the interpreter goes down, and the link with it
+
+
+before_exit(_close_all)
 
 
 def _close_forgotten(session: Session, loop_thread: LoopThread) -> None:

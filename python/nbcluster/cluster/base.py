@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import math
 import warnings
 import weakref
@@ -11,7 +10,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
 from nbcluster.cluster.logs import Logs, logs_by_source
-from nbcluster.comm.loop import LoopThread, background
+from nbcluster.comm.loop import LoopThread, background, before_exit
 from nbcluster.commands import Adapt, AnyAnswer, AnyCommand, GetLogs, GetView, Scale, View, check_whole
 from nbcluster.commands import Logs as LogAnswer
 from nbcluster.engines.base import Engine
@@ -392,7 +391,6 @@ async def _then(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | No
     return result if then is None else then(result)
 
 
-@atexit.register
 def _close_all() -> None:
     """What a script leaves open is closed when it ends."""
     for cluster in list(_open):
@@ -401,3 +399,6 @@ def _close_all() -> None:
                 cluster._loop_thread.sync(cluster._detach, timeout=10)
             except (RuntimeError, TimeoutError):
                 continue  # the interpreter goes down; the zygote ends what is left
+
+
+before_exit(_close_all)

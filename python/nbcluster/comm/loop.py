@@ -200,6 +200,8 @@ class LoopThread:
         """A daemon thread that runs while the interpreter is taken apart may crash it: end it before."""
         if self._pid != os.getpid():
             return
+        for close in reversed(_before_exit):
+            close()
         with self._lock:
             self._users = 0
             thread = self._end()
@@ -289,6 +291,15 @@ def _run(loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
 
 
 _background = LoopThread()
+_before_exit: list[Callable[[], None]] = []
+
+
+def before_exit(close: Callable[[], None]) -> None:
+    """Have ``close`` called when the interpreter ends, as long as a loop runs: a last chance to say good-bye.
+
+    It is called in the main thread. No threads can be started any more.
+    """
+    _before_exit.append(close)
 
 
 def background() -> LoopThread:

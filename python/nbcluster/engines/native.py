@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import io
 import signal
 import subprocess
@@ -223,7 +222,7 @@ class ProcessEngine(RemoteEngine):
         except BaseException as error:
             self._abandoned = True
             self._status, self._message = Status.FAILED, str(error)
-            await loop.run_in_executor(None, self._end, 0.0)
+            await self._end(0.0)
             raise
 
     def _launch(self) -> Ready:
@@ -260,12 +259,9 @@ class ProcessEngine(RemoteEngine):
 
     async def _explain_loss(self, reason: str) -> str:
         assert self._process is not None
-        wait = functools.partial(self._process.wait, 2.0)
-        try:
-            code = await asyncio.get_running_loop().run_in_executor(None, wait)
-        except subprocess.TimeoutExpired:
+        if not await _ended(self._process, 2.0):
             return await super()._explain_loss(reason)
-        return f"the cluster's process {describe_exit(code)}. {self._last_words()}"
+        return f"the cluster's process {describe_exit(self._process.returncode)}. {self._last_words()}"
 
     def _last_words(self) -> str:
         assert self._errors is not None
@@ -284,24 +280,32 @@ class ProcessEngine(RemoteEngine):
             self._status = Status.CLOSING
             await self._ask_to_close(timeout)
         await self._let_go()
-        await asyncio.get_running_loop().run_in_executor(None, self._end, timeout)
+        await self._end(timeout)
         self._status = Status.CLOSED
 
-    def _end(self, timeout: float) -> None:
+    async def _end(self, timeout: float) -> None:
         """Wait for the process; end it if it takes too long: its zygote clears away what is left."""
         process = self._process
         if process is not None:
             assert process.stdin is not None
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout)
+            await _ended(process, timeout)
             process.stdin.close()  # it ends at once when nobody holds the other end of its stdin
-            try:
-                process.wait(2.0)
-            except subprocess.TimeoutExpired:
+            if not await _ended(process, 2.0):
                 process.kill()
                 process.wait()
         if self._errors is not None:
             self._errors.close()
+
+
+async def _ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for the end of a process, but no longer. Without a thread: when the interpreter ends, none can be had."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while process.poll() is None:
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(0.005)
+    return True
 
 
 def describe_exit(code: int) -> str:
