@@ -286,6 +286,7 @@ class Machine:
             self._drop_inline(task)
         elif state == PROCESSING:
             worker = self._placement.finished(task)
+            worker.doubtful = True
             self._outbox.free(worker, task.key)
             self._placement.resort(worker)
         self._move(task, RELEASED)

@@ -9,6 +9,9 @@ Theory
   worker one spare.
 - A worker without work, and nothing queued: it takes half of what another has not started. One recall per
   victim at a time; what comes back is queued and flows to whoever has room by then.
+- A run that is given up while it is under way cannot be stopped: its thread may be busy with it for long, and nobody
+  tells. Until such a *doubtful* worker has shown that a thread of its is free, others get tasks first, and workers that
+  are idle may take all that it has not started.
 - There is a lane per set of constraints (workers, resources); tasks that nobody connected can run simply wait
   in it. Priority and age count across lanes.
 """
@@ -74,7 +77,7 @@ class Placement:
         self._settings = state.settings
         self._any = Lane(TaskOptions())
         self._lanes: dict[tuple[object, ...], Lane] = {}
-        # Ordered sets. Idle: fewer tasks than threads. Open: has room. Busy: more tasks than threads.
+        # Ordered sets. Idle: fewer tasks than threads. Open: has room. Busy: may have tasks that it has not started.
         self._idle: dict[SchedWorker, None] = {}
         self._open: dict[SchedWorker, None] = {}
         self._busy: dict[SchedWorker, None] = {}
@@ -163,6 +166,7 @@ class Placement:
         running = [worker for worker in candidates if worker.status == Status.RUNNING]
         if not running:
             return None
+        running = [worker for worker in running if not worker.doubtful] or running
         return min(running, key=lambda worker: (self._start_time(task, worker), str(worker.name)))
 
     def _start_time(self, task: SchedTask, worker: SchedWorker) -> float:
@@ -259,16 +263,14 @@ class Placement:
             self.remove(worker)
             return
         self._open.pop(worker, None)
-        if count < nthreads:
-            self._idle.pop(worker, None)
+        self._idle.pop(worker, None)
+        if count < nthreads and not worker.doubtful:
             self._idle[worker] = None
-        else:
-            self._idle.pop(worker, None)
         if count <= nthreads or (
             worker.occupancy < nthreads * settings.prefetch and count < nthreads * settings.most_ahead
         ):
             self._open[worker] = None
-        if count > nthreads:
+        if count > nthreads or (worker.doubtful and count):
             self._busy[worker] = None
         else:
             self._busy.pop(worker, None)
@@ -287,10 +289,10 @@ class Placement:
         if not victims:
             return
         thief = next(iter(self._idle))
-        victim = max(victims, key=lambda w: len(w.processing) - w.nthreads)
+        victim = max(victims, key=_spare)
         self._busy[victim] = self._busy.pop(victim)
-        spare = len(victim.processing) - victim.nthreads
-        latest = islice(reversed(victim.processing.values()), (spare + 1) // 2)
+        spare = _spare(victim)
+        latest = islice(reversed(victim.processing.values()), spare if victim.doubtful else (spare + 1) // 2)
         run_ids = [task.run_id for task in latest if self._worth_moving(task, victim, thief)]
         if run_ids:
             self._recall(victim, run_ids)
@@ -298,9 +300,11 @@ class Placement:
     def _worth_moving(self, task: SchedTask, victim: SchedWorker, thief: SchedWorker) -> bool:
         if task.options.workers and not is_named(thief, frozenset(task.options.workers)):
             return False
-        if any(thief.resources.get(name, 0) < amount for name, amount in task.options.resources.items()):
-            return False
-        return not task.dependencies or self._start_time(task, thief) < self._start_time(task, victim)
+        if any(thief.available.get(name, 0) < amount for name, amount in task.options.resources.items()):
+            return False  # it would come straight back
+        if victim.doubtful or not task.dependencies:
+            return True
+        return self._start_time(task, thief) < self._start_time(task, victim)
 
     def recall_all(self, worker: SchedWorker) -> None:
         """Ask for everything back that a worker has not started."""
@@ -324,3 +328,8 @@ class Placement:
         workers = self._state.workers.values()
         lanes = [self._any, *self._lanes.values()]
         return sum(len(lane) for lane in lanes if not any(lane.allows(worker) for worker in workers))
+
+
+def _spare(worker: SchedWorker) -> int:
+    """How many tasks it may not have started."""
+    return len(worker.processing) - (0 if worker.doubtful else worker.nthreads)

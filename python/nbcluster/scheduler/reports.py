@@ -82,6 +82,7 @@ class Reports:
             )
             finish(task, done)
         state.runs_done = number
+        worker.doubtful = False
         self._placement.resort(worker)
 
     def _free_stale(self, worker: SchedWorker, key: Key) -> None:
@@ -115,6 +116,7 @@ class Reports:
             self._machine.requeue(task)
         else:
             self._machine.fail(task, Raised(message.error), task.key)
+        worker.doubtful = False
         self._placement.resort(worker)
 
     def rescheduled(self, worker: SchedWorker, message: TaskRescheduled) -> None:
@@ -130,8 +132,11 @@ class Reports:
         """The worker gave back what it had not started."""
         if worker.recalling == message.request:
             worker.recalling = None
+        if not message.run_ids:  # all that it has it is running
+            worker.doubtful = False
         for run_id in message.run_ids:
             self._take_back(worker, run_id)
+        self._placement.resort(worker)
 
     def _take_back(self, worker: SchedWorker, run_id: RunId) -> None:
         task = worker.processing.get(run_id)

@@ -189,6 +189,7 @@ class SchedWorker:
         "available",
         "cpu",
         "done",
+        "doubtful",
         "executing",
         "functions",
         "holds",
@@ -234,6 +235,8 @@ class SchedWorker:
         self.occupancy = 0.0
         self.recalling: RunId | None = None
         """The recall under way, if any: one at a time."""
+        self.doubtful = False
+        """A run was given up that its thread may be busy with for long: others get tasks first."""
         self.done = 0
         self.executing = 0
         self.memory = 0
