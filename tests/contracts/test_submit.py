@@ -180,8 +180,9 @@ def test_higher_priority_runs_first(client: Any, gate: Gate, tmp_path: Path) -> 
     order = tmp_path / "order"
     low = [client.submit(_note, str(order), f"low {n}", priority=-1, workers=[0]) for n in range(3)]
     high = [client.submit(_note, str(order), f"high {n}", priority=1, workers=[0]) for n in range(3)]
-    # What came after everything else on the same link is known to the scheduler when this one is.
-    client.submit(inc, 1, workers=[1], pure=False).result()
+    # What came after everything else on the same link is known to the scheduler when these are.
+    for _ in range(5):
+        client.submit(inc, 1, workers=[1], pure=False).result()
     gate.open()
     client.gather([*blockers, *low, *high])
     noted = order.read_text().split("\n")[:-1]
