@@ -163,7 +163,7 @@ class Client:
         if self._set_as_default:
             defaults.push(self)
 
-    async def _close(self, fast: bool = False) -> None:
+    async def _close(self) -> None:
         if self.status == "closed":
             return
         self.status = "closed"

@@ -165,11 +165,6 @@ class SchedTask:
         self.blamed: Key = ""
 
     @property
-    def awaited(self) -> bool:
-        """True if some task still needs the data."""
-        return bool(self.waiters)
-
-    @property
     def needed(self) -> bool:
         """True if anybody still cares for the result."""
         return bool(self.who_wants or self.waiters)
