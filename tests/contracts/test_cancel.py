@@ -119,6 +119,7 @@ def test_another_client_keeps_what_it_wants(api: Any, client: Any, cluster: Any,
     with api.Client(cluster, set_as_default=False) as other:
         mine, theirs = client.submit(at_gate, gate, 5), other.submit(at_gate, gate, 5)
         assert mine.key == theirs.key
+        assert other.submit(inc, 1).result(timeout=20) == 2, "so the scheduler has heard of theirs"
         gate.wait_for_visitors()
         mine.cancel()
         gate.open()
