@@ -50,8 +50,9 @@ COMPOSITION_ROOTS = {
     "engines.showing": "how clusters show themselves: the port that widgets fill",
 }
 EXCEPTIONS = {
-    ("client.client", "cluster.local"): "Client() without an address is short for Client(LocalCluster())",
+    ("client.connected", "cluster.local"): "Client() without an address is short for Client(LocalCluster())",
     ("cluster.base", "client.client"): "cluster.get_client() gives a client",
+    ("cluster.base", "client.observing"): "what a client says of its cluster, the cluster says of itself",
     ("cluster.base", "client.defaults"): "cluster.get_client() gives the current client if it is one of this cluster",
     ("dashboard.activation", ""): "it looks up where the package lies, for the path of the process that it starts",
 }

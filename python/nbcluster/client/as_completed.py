@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from nbcluster.client.client import Client, _seconds
+from nbcluster.client.client import Client
+from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.defaults import default_client
 from nbcluster.client.future import Future
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
@@ -52,7 +53,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         self._ready: deque[Future] = deque()
         self._latches: deque[threading.Lock] = deque()
         self._wake_task: Callable[[], object] | None = None
-        seconds = _seconds(timeout)
+        seconds = seconds_or_none(timeout)
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self.update(futures or ())
 

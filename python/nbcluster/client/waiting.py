@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nbcluster.client.client import Client, _seconds
+from nbcluster.client.client import Client
+from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures
 from nbcluster.client.states import CANCELLED, PENDING
@@ -63,7 +64,7 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
     async def watch() -> None:
         await client._wait_for(states, enough)
 
-    seconds = _seconds(timeout)
+    seconds = seconds_or_none(timeout)
     if not client.asynchronous and all(state.status != PENDING for state in states):
         return finish(None)
     if client.asynchronous:

@@ -190,7 +190,7 @@ class Cluster:
     @property
     def scheduler_info(self) -> dict[str, Any]:
         """The scheduler and its workers as plain dicts."""
-        from nbcluster.client.client import info_of_view
+        from nbcluster.client.observing import info_of_view
 
         return info_of_view(self._engine.view)
 

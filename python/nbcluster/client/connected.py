@@ -1,0 +1,317 @@
+"""A client's life: it connects, runs coroutines for callers of either kind, and closes.
+
+One implementation, asynchronous, on an event loop; in synchronous use that loop runs in a background thread
+and each method waits for its coroutine. What pickles or unpickles does so in the caller's thread, not on the
+loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import uuid
+import weakref
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from nbcluster.client import defaults
+from nbcluster.client.cells import cells_of
+from nbcluster.client.future import Future
+from nbcluster.client.session import Session
+from nbcluster.client.states import FutureState
+from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
+from nbcluster.comm.loop import LoopThread, background, before_exit
+from nbcluster.comm.peers import PeerPool
+from nbcluster.comm.transports import connect
+from nbcluster.commands import Close
+from nbcluster.errors import ClosedClientError, TimeoutError
+from nbcluster.protocol.messages import ToClient
+from nbcluster.types import Role, Status
+from nbcluster.units import parse_seconds
+
+if TYPE_CHECKING:
+    from nbcluster.client.client import Client
+
+T = TypeVar("T")
+
+_open: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
+
+
+class ConnectedClient:
+    """What every part of a client builds on: its link to a cluster, and how to run something on the loop."""
+
+    def __init__(
+        self,
+        address: str | ClusterLike | None = None,
+        loop: Any = None,
+        timeout: float | str | None = 30,
+        set_as_default: bool = True,
+        *,
+        asynchronous: bool = False,
+        name: str | None = None,
+        cancel_on_interrupt: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if timeout is None:
+            raise ValueError("timeout=None is not allowed for a client; give a number of seconds")
+        if address is not None and kwargs:
+            raise ValueError(f"Unexpected keyword arguments: {sorted(kwargs)}")
+        if address is not None and not isinstance(address, (str, ClusterLike)):
+            raise TypeError(
+                f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object"
+            )
+        self.id = f"Client-{name or 'nbcluster'}-{uuid.uuid4()}"
+        self.name = name
+        self.status = "connecting"
+        self.asynchronous = asynchronous
+        self.cluster: Any = None
+        self._timeout = parse_seconds(timeout, "timeout")
+        self._address = address
+        self._cluster_kwargs = kwargs
+        self._set_as_default = set_as_default
+        self._loop_thread = background()
+        self._cells = cells_of(cancel_on_interrupt)
+        if self._cells is not None:
+            self._cells.watch(self._this)
+        self._session: Session
+        self._owns_cluster = False
+        if not asynchronous:
+            self._loop_thread.start()
+            try:
+                target = self._target()
+                self._loop_thread.sync(self._start, target)
+            except BaseException:
+                self.status = "closed"
+                self._leave_loop_thread()
+                raise
+
+    # --- life ---
+
+    def _target(self) -> Target:
+        if isinstance(self._address, str):
+            return of_address(self._address)
+        if self._address is not None:
+            return of_cluster(self._address, owned=False)
+        from nbcluster.cluster.local import LocalCluster
+
+        return of_cluster(LocalCluster(**self._cluster_kwargs), owned=True)
+
+    async def _target_async(self) -> Target:
+        if self._address is None:
+            from nbcluster.cluster.local import LocalCluster
+
+            cluster = await LocalCluster(asynchronous=True, **self._cluster_kwargs)
+            return of_cluster(cluster, owned=True)
+        if inspect.isawaitable(self._address) and getattr(self._address, "status", "") == Status.CREATED:
+            await self._address  # a cluster that was not awaited yet starts now
+        return self._target()
+
+    async def _start(self, target: Target) -> None:
+        self.cluster = target.cluster
+        self._owns_cluster = target.owned
+        try:
+            connection = await connect(
+                target.address,
+                role=Role.CLIENT,
+                token=target.token,
+                incoming=ToClient,
+                timeout=self._timeout,
+            )
+            self._session = Session(connection, PeerPool(target.token))
+            self._welcome = await self._session.start(self._timeout)
+            await self._session.subscribe(1.0)
+        except BaseException:
+            if target.owned:
+                await target.cluster._detach()
+            raise
+        self.status = "running"
+        if not self.asynchronous:
+            _open.add(self)
+        if self._set_as_default:
+            defaults.push(self._this)
+
+    async def _close(self) -> None:
+        if self.status == "closed":
+            return
+        self.status = "closed"
+        defaults.remove(self._this)
+        await self._session.close("the client was closed")
+        if self._owns_cluster:
+            await self.cluster._detach()
+
+    def close(self, timeout: float | str | None = None) -> Any:
+        """Release all futures and disconnect; a cluster that this client made is closed too. Idempotent."""
+        if self.asynchronous:
+            return self._close()
+        if self.status == "closed":
+            return None
+        try:
+            self._loop_thread.sync(self._close, timeout=seconds_or_none(timeout))
+        finally:
+            self._leave_loop_thread()
+        return None
+
+    def _leave_loop_thread(self) -> None:
+        """Be no user of the background loop any more, nor the cluster if it was closed along with this client."""
+        leave: Callable[[], None] | None = getattr(self.cluster, "_leave_loop_thread", None)
+        if leave is not None:
+            leave()
+        self._loop_thread.stop()
+
+    def shutdown(self) -> Any:
+        """Close the cluster too, whoever made it."""
+        if self.asynchronous:
+            return self._shutdown()
+        if self.status == "closed":
+            if self.cluster is not None:
+                self.cluster.close()
+            return None
+        try:
+            self._loop_thread.sync(self._shutdown)
+        finally:
+            self._leave_loop_thread()
+        return None
+
+    async def _shutdown(self) -> None:
+        if self.cluster is None:
+            await self._session.call(Close(reason="a client asked for it"))
+        else:
+            self._owns_cluster = False
+            await self.cluster._close()
+        await self._close()
+
+    def __enter__(self) -> Client:
+        if self.asynchronous:
+            raise TypeError("this client is asynchronous; use 'async with', not 'with'")
+        self._current = self.as_current()
+        self._current.__enter__()
+        return self._this
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._current.__exit__(kind, error, tb)
+        self.close()
+
+    async def __aenter__(self) -> Client:
+        await self
+        self._current = self.as_current()
+        self._current.__enter__()
+        return self._this
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._current.__exit__(kind, error, tb)
+        await self._close()
+
+    def __await__(self) -> Any:
+        return self._started().__await__()
+
+    async def _started(self) -> Client:
+        if self.status == "connecting":
+            await self._start(await self._target_async())
+        return self._this
+
+    def __del__(self) -> None:
+        if getattr(self, "status", "closed") == "running" and not self.asynchronous:
+            loop_thread = self._loop_thread
+            if loop_thread.running:
+                loop_thread.call_soon(_close_forgotten, self._session, loop_thread)
+
+    # --- which client ---
+
+    @classmethod
+    def current(cls, allow_global: bool = True) -> Client:
+        """The client that is meant when none is named.
+
+        Raises:
+            ValueError: there is none.
+        """
+        client = defaults.current(allow_global)
+        if client is None:
+            raise ValueError("No clients found. Start a client first: client = Client()")
+        return client
+
+    def as_current(self) -> AbstractContextManager[Client]:
+        """Make this the current client in a ``with`` block, in this thread or task only."""
+        return defaults.as_current(self._this)
+
+    # --- running on the loop ---
+
+    def _sync(
+        self,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        then: Callable[[T], Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Run a coroutine function on the loop; ``then`` runs in the caller's thread."""
+        if self.asynchronous:
+            return _then(function(*args), then, timeout)
+        if self.status == "closed":
+            raise ClosedClientError("This client is closed. Make a new Client().")
+        try:
+            result = self._loop_thread.sync(function, *args, timeout=timeout)
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+        return result if then is None else then(result)
+
+    def _cell(self) -> str | None:
+        return None if self._cells is None else self._cells.current()
+
+    def _interrupted(self) -> None:
+        """The user interrupted this thread while it waited."""
+        if self._cells is not None:
+            self._cells.interrupted()
+
+    def _cancel_cell(self, cell: str, reason: str, msg: str) -> None:
+        if self.status == "running":
+            self._session.cancel_cell(cell, reason, msg)
+
+    def _call_on_loop(self, function: Callable[..., object], *args: Any) -> None:
+        self._session.on_loop(function, *args)
+
+    # --- futures ---
+
+    @property
+    def _this(self) -> Client:
+        """This object, by the type that others know."""
+        return cast("Client", self)
+
+    def _futures(self, states: Iterable[FutureState]) -> list[Future]:
+        of, client = Future._of, self._this
+        return [of(state, client) for state in states]
+
+
+def seconds_or_none(timeout: float | str | None) -> float | None:
+    """A ``timeout`` argument in seconds; None means for ever."""
+    return None if timeout is None else parse_seconds(timeout, "timeout")
+
+
+async def _then(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | None, timeout: float | None) -> Any:
+    result = await (coroutine if timeout is None else asyncio.wait_for(coroutine, timeout))
+    return result if then is None else then(result)
+
+
+async def nothing() -> None:
+    """What an asynchronous client returns where there is nothing to wait for."""
+    return None
+
+
+def _close_all() -> None:
+    """What a script leaves open is closed when it ends."""
+    for client in list(_open):
+        try:
+            client.close(timeout=10)
+        except (RuntimeError, TimeoutError):
+            continue  # the interpreter goes down, and the link with it
+
+
+before_exit(_close_all)
+
+
+def _close_forgotten(session: Session, loop_thread: LoopThread) -> None:
+    session.close_soon("the client was forgotten")
+    loop_thread.stop()

@@ -1,0 +1,216 @@
+"""Data: results of futures to here, and data from here to the workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from queue import Queue
+from typing import Any
+
+from nbcluster.client import submission
+from nbcluster.client.connected import ConnectedClient, seconds_or_none
+from nbcluster.client.future import Future
+from nbcluster.client.gathering import find_futures, replace_futures
+from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
+from nbcluster.errors import TimeoutError
+from nbcluster.protocol.messages import DataItem, Scatter
+from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.serialize import dump, load, sizeof
+from nbcluster.protocol.typenames import type_name
+from nbcluster.types import Key
+from nbcluster.units import parse_seconds
+
+
+class DataClient(ConnectedClient):
+    """Brings data from the cluster, and to it."""
+
+    # --- from the cluster ---
+
+    def gather(
+        self,
+        futures: Any,
+        errors: str = "raise",
+        direct: bool | None = None,
+        asynchronous: bool | None = None,
+    ) -> Any:
+        """Wait for futures and return their results.
+
+        Args:
+            futures: a future, or lists, tuples, sets and dicts with futures in them, nested at will.
+            errors: ``"raise"`` raises the first error as soon as it is known; ``"skip"`` leaves out what
+                erred.
+            direct: accepted for compatibility: large results always come straight from the workers.
+
+        Returns:
+            The same structure, with results in place of futures.
+        """
+        if errors not in ("raise", "skip"):
+            raise ValueError(f"errors={errors!r} is not allowed; give 'raise' or 'skip'")
+        if isinstance(futures, Iterator):
+            futures = list(futures)
+        found = find_futures(futures)
+        self._check_mine(found)
+        states = [future._state for future in found]
+
+        def finish(payloads: Mapping[Key, Payload]) -> Any:
+            if errors == "raise":
+                for state in states:
+                    if state.status in (ERROR, CANCELLED):
+                        raise state.exception() or RuntimeError(state.key)
+            return replace_futures(futures, {key: load(payload) for key, payload in payloads.items()})
+
+        if not self.asynchronous:
+            ready = _payloads_at_hand(states)
+            if ready is not None:
+                return finish(ready)
+        return self._sync(self._collect, states, errors == "raise", then=finish)
+
+    async def _collect(self, states: Collection[FutureState], stop_early: bool) -> dict[Key, Payload]:
+        return await self._session.collect(states, stop_early=stop_early)
+
+    def _check_mine(self, futures: Iterable[Future]) -> None:
+        for future in futures:
+            if future.client is not self:
+                raise ValueError(f"{future!r} belongs to another client ({future.client!r}); gather it there")
+
+    def _result(self, future: Future, timeout: float | str | None) -> Any:
+        state = future._state
+
+        def finish(payloads: Mapping[Key, Payload]) -> Any:
+            payload = payloads.get(state.key)
+            if payload is not None:
+                return load(payload)
+            raise state.exception() or RuntimeError(f"{state.key} is {state.status}")
+
+        if not self.asynchronous:
+            ready = _payloads_at_hand((state,))
+            if ready is not None:
+                return finish(ready)
+        seconds = seconds_or_none(timeout)
+        if not self.asynchronous and not self._loop_thread.is_current:
+            try:
+                done = state.wait_in_thread(seconds)
+            except KeyboardInterrupt:
+                self._interrupted()
+                raise
+            if not done:
+                raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}")
+            ready = _payloads_at_hand((state,))
+            if ready is not None:
+                return finish(ready)
+        return self._sync(self._collect, (state,), True, then=finish, timeout=seconds)
+
+    async def _await_result(self, future: Future) -> Any:
+        state = future._state
+        payloads = await self._collect_here((state,))
+        if state.key in payloads:
+            return load(payloads[state.key])
+        raise state.exception() or RuntimeError(f"{state.key} is {state.status}")
+
+    async def _collect_here(self, states: Collection[FutureState]) -> dict[Key, Payload]:
+        """Collect from whichever loop the caller runs on."""
+        if self.asynchronous:
+            return await self._collect(states, True)
+        on_loop = asyncio.run_coroutine_threadsafe(self._collect(states, True), self._loop_thread.loop)
+        return await asyncio.wrap_future(on_loop)
+
+    def _when_done(self, future: Future, timeout: float | str | None, then: Callable[[], Any]) -> Any:
+        if future.done() and not self.asynchronous:
+            return then()
+        return self._sync(
+            self._wait_for, (future._state,), None, then=lambda _: then(), timeout=seconds_or_none(timeout)
+        )
+
+    async def _wait_for(
+        self, states: Collection[FutureState], enough: int | None = None, stop_early: bool = False
+    ) -> None:
+        await self._session.wait(states, enough=enough, stop_early=stop_early)
+
+    # --- to the cluster ---
+
+    def scatter(
+        self,
+        data: Any,
+        workers: object = None,
+        broadcast: bool = False,
+        direct: bool | None = None,
+        hash: bool = True,
+        timeout: float | str = 30,
+        asynchronous: bool | None = None,
+    ) -> Any:
+        """Put data on the workers once, to be used by many tasks.
+
+        Args:
+            data: a list, tuple, set, range or dict scatters its elements; anything else is one piece.
+            workers: names or addresses of the workers to hold it.
+            broadcast: put it on every worker.
+            hash: name it by its content, so that equal data is held once. False: a new name each time.
+            timeout: seconds to wait for workers.
+
+        Returns:
+            Futures in the same structure.
+
+        Example:
+            >>> table = client.scatter([[1, 2], [3, 4]])
+            >>> client.gather(client.map(sum, table))
+            [3, 7]
+        """
+        names = submission.options(workers=workers).workers
+        seconds = parse_seconds(timeout, "timeout")
+        if isinstance(data, (Iterator, Queue)):
+            raise TypeError(f"scatter() does not take iterators or queues ({data!r}); give a list of the elements")
+        if isinstance(data, range):
+            data = list(data)
+        many = isinstance(data, (list, tuple, set, frozenset, dict))
+        values = list(data.values() if isinstance(data, dict) else data) if many else [data]
+        items = [self._data_item(value, hash) for value in values]
+        if isinstance(data, dict):
+            items = [
+                DataItem(key if isinstance(key, str) else item.key, item.payload, item.nbytes, item.type_name)
+                for key, item in zip(data, items, strict=True)
+            ]
+        message = Scatter(items, names, broadcast)
+        states = self._session.add([item.key for item in items], None, message, self._cell())
+        futures = self._futures(states)
+
+        def finish(_: None) -> Any:
+            if isinstance(data, dict):
+                return dict(zip(data, futures, strict=True))
+            return type(data)(futures) if many else futures[0]
+
+        async def arrive() -> None:
+            try:
+                await asyncio.wait_for(self._session.wait(states), seconds)
+            except asyncio.TimeoutError:
+                raise TimeoutError(
+                    f"no worker took the scattered data within {seconds:g} s; "
+                    "are there workers? See client.cluster, or client.wait_for_workers()"
+                ) from None
+
+        return self._sync(arrive, then=finish)
+
+    def _data_item(self, value: Any, by_content: bool) -> DataItem:
+        name, kind = type(value).__name__, type_name(type(value))
+        live = self._welcome.live and self._session.connection.in_process
+        if live and not by_content:
+            key = f"{name}-{submission.unique_token()}"
+            return DataItem(key, Payload.of_live(value), sizeof(value), kind)
+        payload = dump(value, "data", snapshot=True)
+        token = submission.content_token(payload) if by_content else submission.unique_token()
+        if live:
+            payload = Payload.of_live(value)
+        return DataItem(f"{name}-{token}", payload, sizeof(value), kind)
+
+
+def _payloads_at_hand(states: Collection[FutureState]) -> dict[Key, Payload] | None:
+    """The payloads of all these states if nothing has to be waited for or fetched, else None."""
+    payloads = {}
+    for state in states:
+        if state.status == PENDING:
+            return None
+        if state.status == FINISHED:
+            payload = state.payload
+            if payload is None:
+                return None
+            payloads[state.key] = payload
+    return payloads

@@ -1,0 +1,130 @@
+"""What a client says of its cluster, and how it shows itself."""
+
+from __future__ import annotations
+
+import asyncio
+from html import escape
+from typing import Any
+
+from nbcluster.client.connected import ConnectedClient, seconds_or_none
+from nbcluster.commands import GetView, View
+from nbcluster.errors import WorkerStartTimeoutError
+from nbcluster.snapshot import ClusterView
+from nbcluster.types import Status
+from nbcluster.units import format_bytes
+
+
+class ObservingClient(ConnectedClient):
+    """Looks at the cluster."""
+
+    async def _view(self) -> ClusterView:
+        answer = await self._session.call(GetView())
+        assert isinstance(answer, View)
+        return answer.cluster
+
+    def scheduler_info(self, n_workers: int = -1) -> Any:
+        """What the scheduler knows of itself and its workers, as plain dicts by worker address."""
+        return self._sync(self._view, then=lambda view: info_of_view(view, n_workers))
+
+    def nthreads(self, workers: list[str] | None = None) -> Any:
+        """Threads per worker address."""
+
+        def pick(view: ClusterView) -> dict[str, int]:
+            return {w.address: w.nthreads for w in view.workers if workers is None or w.address in workers}
+
+        return self._sync(self._view, then=pick)
+
+    ncores = nthreads
+
+    def wait_for_workers(self, n_workers: int, timeout: float | str | None = None) -> Any:
+        """Wait until this many workers are there.
+
+        Raises:
+            ValueError: ``n_workers`` is not a positive number.
+            WorkerStartTimeoutError: they did not arrive in time.
+        """
+        if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
+            raise ValueError(f"n_workers={n_workers!r} is not allowed; give a whole number of at least 1")
+        return self._sync(self._wait_for_workers, n_workers, seconds_or_none(timeout))
+
+    async def _wait_for_workers(self, n_workers: int, timeout: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        while True:
+            view = await self._view()
+            there = sum(worker.status == Status.RUNNING for worker in view.workers)
+            if there >= n_workers:
+                return
+            if deadline is not None and loop.time() > deadline:
+                raise WorkerStartTimeoutError(there, n_workers, timeout or 0.0)
+            await asyncio.sleep(0.02)
+
+    @property
+    def dashboard_link(self) -> str:
+        """Where the dashboard is."""
+        if self.cluster is not None:
+            return str(self.cluster.dashboard_link)
+        return self._welcome.dashboard_link
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the client's network side runs on."""
+        return self._session.loop
+
+    # --- how it looks ---
+
+    def __repr__(self) -> str:
+        if self.status != "running" or self._session.closed_because:
+            return "<Client: No scheduler connected>"
+        text = f"<Client: {self._welcome.address!r}"
+        view = self._session.view
+        if view is not None:
+            running = [worker for worker in view.workers if worker.address]
+            threads = sum(worker.nthreads for worker in running)
+            text += f" processes={len(running)} threads={threads}"
+            limits = [worker.memory_limit for worker in running]
+            if limits and all(limits):
+                text += f", memory={format_bytes(sum(limit or 0 for limit in limits))}"
+        return text + ">"
+
+    def _repr_html_(self) -> str:
+        return f"<b>Client</b> {escape(repr(self)[1:-1])}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        show = getattr(self.cluster, "_repr_mimebundle_", None)
+        if show is not None and self.status == "running":
+            return show(include, exclude)
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def info_of_view(view: ClusterView, n_workers: int = -1) -> dict[str, Any]:
+    """A cluster's view as the plain dicts of ``scheduler_info``."""
+    workers = view.workers if n_workers < 0 else view.workers[:n_workers]
+    return {
+        "type": "Scheduler",
+        "id": view.id,
+        "address": view.address,
+        "started": view.started,
+        "n_workers": len(view.workers),
+        "total_threads": sum(worker.nthreads for worker in view.workers),
+        "total_memory": sum(worker.memory_limit or 0 for worker in view.workers),
+        "workers": {
+            worker.address: {
+                "type": "Worker",
+                "id": worker.name,
+                "name": worker.name,
+                "nthreads": worker.nthreads,
+                "memory_limit": worker.memory_limit,
+                "resources": worker.resources,
+                "status": str(worker.status),
+                "pid": worker.pid,
+                "metrics": {
+                    "cpu": worker.cpu,
+                    "memory": worker.memory,
+                    "managed_bytes": worker.stored,
+                    "executing": worker.executing,
+                },
+            }
+            for worker in workers
+        },
+    }

@@ -1,0 +1,187 @@
+"""Submitting calls: each becomes a task, and the caller gets a future; and taking them back."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterable, Iterator
+from queue import Queue
+from typing import Any
+
+from nbcluster.client import submission
+from nbcluster.client.connected import ConnectedClient, nothing
+from nbcluster.client.future import Future
+from nbcluster.client.gathering import find_futures
+from nbcluster.client.states import ERROR, FutureState
+from nbcluster.protocol.messages import CancelKeys, WantKeys
+from nbcluster.types import Key
+from nbcluster.units import parse_seconds
+
+
+class SubmittingClient(ConnectedClient):
+    """Turns calls into tasks."""
+
+    def submit(
+        self,
+        func: Callable[..., Any],
+        *args: Any,
+        key: Key | None = None,
+        workers: object = None,
+        resources: object = None,
+        retries: int | None = None,
+        priority: int = 0,
+        fifo_timeout: float | str = "100 ms",
+        allow_other_workers: bool = False,
+        pure: bool = True,
+        **kwargs: Any,
+    ) -> Future:
+        """Run ``func(*args, **kwargs)`` on a worker.
+
+        Args:
+            func: any function; lambdas and functions of the notebook too.
+            args: its arguments. Futures in them (in lists, tuples, sets and dicts too) become their results.
+            key: the task's name; by default the function's name and a hash of function and arguments.
+            workers: names or addresses of the workers that may run it.
+            resources: what it occupies on its worker, e.g. ``{"GPU": 1}``.
+            retries: how often to run it again if it raises.
+            priority: higher runs first.
+            fifo_timeout: accepted for compatibility: tasks of equal priority always run first in, first out.
+            allow_other_workers: ``workers`` is a preference, not a condition.
+            pure: the same call gives the same future and runs once. False: run it each time.
+            kwargs: its keyword arguments.
+
+        Raises:
+            TypeError: ``func`` cannot be called, or an option has the wrong type.
+            SerializationError: something cannot be pickled; ``path`` says what.
+
+        Example:
+            >>> total = client.submit(sum, [1, 2, 3])
+            >>> client.submit(lambda x: x + 1, total).result()
+            7
+        """
+        options = submission.options(
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+            resources=resources,
+            retries=retries,
+            priority=priority,
+        )
+        parse_seconds(fifo_timeout, "fifo_timeout")
+        if key is not None and (not isinstance(key, str) or not key):
+            raise TypeError(f"key={key!r} is not a non-empty string")
+        batch = submission.Batch(func, options, pure)
+        name = batch.add(args, kwargs, key)
+        [state] = self._session.add([name], contextvars.copy_context(), batch.message(), self._cell())
+        return Future._of(state, self._this)
+
+    def map(
+        self,
+        func: Callable[..., Any],
+        *iterables: Any,
+        key: Key | Iterable[Key] | None = None,
+        workers: object = None,
+        retries: int | None = None,
+        resources: object = None,
+        priority: int = 0,
+        allow_other_workers: bool = False,
+        fifo_timeout: float | str = "100 ms",
+        pure: bool = True,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> list[Future]:
+        """Run ``func`` on each element, or on each tuple of elements of several iterables, like ``map``.
+
+        Args:
+            func: any function.
+            iterables: lists, ranges, arrays…; the shortest one ends it.
+            key: a prefix for all keys, or one key for each task.
+            batch_size: how many tasks travel in one message.
+            kwargs: keyword arguments of every call.
+
+        The other arguments are those of ``submit``.
+
+        Returns:
+            A list of futures, in the order of the elements.
+
+        Raises:
+            TypeError: an iterator or a queue was given: it could be read only once.
+
+        Example:
+            >>> client.gather(client.map(abs, [-1, 2, -3]))
+            [1, 2, 3]
+        """
+        options = submission.options(
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+            resources=resources,
+            retries=retries,
+            priority=priority,
+        )
+        parse_seconds(fifo_timeout, "fifo_timeout")
+        if not iterables:
+            raise TypeError("map() needs at least one iterable after the function")
+        for one in iterables:
+            if isinstance(one, (Iterator, Queue)):
+                raise TypeError(f"map() does not take iterators or queues ({one!r}); give a list of the elements")
+        size = submission.MAP_BATCH if batch_size is None else batch_size
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"batch_size={batch_size!r} is not allowed; give a whole number of at least 1")
+        batch = submission.Batch(func, options, pure)
+        keys: Iterator[Key] | None = None
+        if isinstance(key, str):
+            batch.name = key
+        elif key is not None:
+            keys = iter(key)
+        context = contextvars.copy_context()
+        futures: list[Future] = []
+        for args in zip(*iterables, strict=False):
+            batch.add(args, kwargs, None if keys is None else _next_key(keys))
+            if len(batch.keys) >= size:
+                futures += self._submit_batch(batch, context)
+        if batch.keys:
+            futures += self._submit_batch(batch, context)
+        return futures
+
+    def _submit_batch(self, batch: submission.Batch, context: contextvars.Context) -> list[Future]:
+        message = batch.message()
+        return self._futures(self._session.add(message.keys, context, message, self._cell()))
+
+    def _want(self, key: Key) -> FutureState:
+        [state] = self._session.add([key], contextvars.copy_context(), WantKeys([key]))
+        return state
+
+    def cancel(
+        self,
+        futures: Any,
+        asynchronous: bool | None = None,
+        force: bool = False,
+        reason: str | None = None,
+        msg: str | None = None,
+    ) -> Any:
+        """Cancel tasks that have not finished, and forget results; what depends on them is cancelled too.
+
+        Args:
+            futures: a future, or containers of futures.
+            force: cancel them for other clients as well.
+            reason: one word that the resulting ``FutureCancelledError`` carries; default ``"cancelled"``.
+            msg: a sentence that it carries; by default it names this client.
+        """
+        keys = [future.key for future in find_futures(futures)]
+        text = msg or f"Cancelled by {self.name or 'its client'} (client.cancel or future.cancel)."
+        self._session.cancel(CancelKeys(keys, reason or "cancelled", text, force))
+        return nothing() if self.asynchronous else None
+
+    def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
+        """Run erred futures again."""
+        found = [future for future in find_futures(futures) if future.status == ERROR]
+        self._session.retry([future._state for future in found])
+        return nothing() if self.asynchronous else None
+
+
+def _next_key(keys: Iterator[Key]) -> Key:
+    try:
+        key = next(keys)
+    except StopIteration:
+        raise ValueError("map() got fewer keys than elements; give one key for each element") from None
+    if not isinstance(key, str):
+        raise TypeError(f"key {key!r} is not a string")
+    return key
