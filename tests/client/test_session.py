@@ -1,4 +1,4 @@
-"""A client's link to its scheduler, without a scheduler: what is said, in which order, and what is made of answers."""
+"""A client's link to its scheduler, without a scheduler: what is asked, and what is made of what is said."""
 
 from __future__ import annotations
 
@@ -6,158 +6,19 @@ import asyncio
 import contextvars
 import io
 import sys
-import threading
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from nbcluster.client.session import Session
-from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
-from nbcluster.comm.peers import PeerPool
+from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING
 from nbcluster.commands import GetView, Subscribe, View
-from nbcluster.errors import ClosedClientError, CommClosedError
+from nbcluster.errors import ClosedClientError
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
+from tests.support.client_stage import DEADLINE, RESULT, FakePeers, Stage, staged
 from tests.support.eventually import soon
 from tests.support.fake_cluster import make_view
 from tests.support.fake_connection import FakeConnection
-
-DEADLINE = 20.0
-RESULT = Payload(b"x")
-
-
-class FakePeers(PeerPool):
-    """Workers by address, and what they hold."""
-
-    def __init__(self) -> None:
-        super().__init__(b"token")
-        self.held: dict[str, dict[str, Payload]] = {}
-
-    async def fetch(self, address: str, keys: list[str]) -> tuple[list[m.DataItem], list[str]]:
-        if address not in self.held:
-            raise CommClosedError(f"{address} does not answer")
-        held = self.held[address]
-        return [m.DataItem(key, held[key]) for key in keys if key in held], [key for key in keys if key not in held]
-
-
-class Stage:
-    """A session, its link, and the workers that it fetches from."""
-
-    def __init__(self) -> None:
-        self.link = FakeConnection()
-        self.peers = FakePeers()
-        self.session = Session(self.link, self.peers)
-        self.link.start(self.session)
-
-    def want(self, *keys: str, **options: Any) -> list[FutureState]:
-        return self.session.add(keys, None, m.WantKeys(list(keys)), **options)
-
-    def hear_done(self, *keys: str, payload: Payload | None = RESULT) -> None:
-        self.link.hear(m.KeysDone([m.KeyDone(key, "int", 8, payload) for key in keys]))
-
-    async def sent(self, count: int) -> list[Any]:
-        await soon(lambda: len(self.link.sent) >= count, f"{count} messages, sent {self.link.sent}")
-        return self.link.sent
-
-
-def staged(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
-    def wrapper() -> None:
-        async def main() -> None:
-            stage = Stage()
-            try:
-                await test(stage)
-            finally:
-                await stage.session.close("the test is over")
-
-        asyncio.run(asyncio.wait_for(main(), DEADLINE))
-
-    wrapper.__name__ = test.__name__
-    return wrapper
-
-
-# --- what goes out ---
-
-
-@staged
-async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
-    stage.session.post(m.WantKeys(["a"]))
-    [state] = stage.want("b")
-    stage.session.post(m.WantKeys(["c"]))
-    assert stage.link.sent == []
-    assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
-    assert state.status == PENDING
-
-
-@staged
-async def test_the_same_key_has_one_state_as_long_as_it_lives(stage: Stage) -> None:
-    [first] = stage.want("a")
-    [second, other] = stage.want("a", "b")
-    assert first is second
-    assert other.key == "b"
-
-
-@staged
-async def test_a_state_that_dies_is_released(stage: Stage) -> None:
-    states = stage.want("a", "b", "c")
-    await stage.sent(1)
-    del states
-    [release] = (await stage.sent(2))[1:]
-    assert sorted(release.keys) == ["a", "b", "c"]
-
-
-@staged
-async def test_a_release_never_undoes_a_newer_wish(stage: Stage) -> None:
-    for number in range(100):
-        states = stage.want("a")
-        del states
-        if number % 3 == 0:
-            await asyncio.sleep(0)
-    [state] = stage.want("a")
-    await soon(lambda: len(stage.link.said(m.WantKeys)) == 101)
-    assert stage.link.sent[-1] == m.WantKeys(["a"])
-    assert state.status == PENDING
-
-
-def test_no_release_overtakes_a_wish_whatever_thread_it_comes_from() -> None:
-    """Other threads make and drop states of one key; whoever holds one is told of its result."""
-
-    @staged
-    async def test(stage: Stage) -> None:
-        stop = threading.Event()
-
-        def make_and_drop() -> None:
-            while not stop.is_set():
-                stage.want("a")
-
-        threads = [threading.Thread(target=make_and_drop) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        try:
-            for _ in range(200):
-                await asyncio.sleep(0)
-        finally:
-            stop.set()
-            for thread in threads:
-                await asyncio.to_thread(thread.join)
-        [state] = stage.want("a")
-        count = len(stage.link.said(m.WantKeys))
-        await soon(lambda: len(stage.link.said(m.WantKeys)) > count or not stage.session._outgoing)
-        assert stage.link.sent[-1] == m.WantKeys(["a"])
-        stage.hear_done("a")
-        assert state.status == FINISHED
-
-    test()
-
-
-@staged
-async def test_releases_are_merged(stage: Stage) -> None:
-    for key in "abc":
-        stage.want(key)
-    await soon(lambda: stage.link.said(m.ReleaseKeys))
-    assert sum(len(message.keys) for message in stage.link.said(m.ReleaseKeys)) == 3
-    assert len(stage.link.said(m.ReleaseKeys)) == 1
-
 
 # --- what comes in ---
 
@@ -196,63 +57,6 @@ async def test_others_may_cancel(stage: Stage) -> None:
     assert (state.status, state.reason) == (CANCELLED, "cluster-restarted")
     stage.hear_done("a")
     assert state.status == CANCELLED
-
-
-# --- cancelling ---
-
-
-@staged
-async def test_cancelling_counts_here_at_once_and_is_said(stage: Stage) -> None:
-    [state] = stage.want("a")
-    stage.session.cancel(m.CancelKeys(["a", "unknown"], "enough", "by ada"))
-    await soon(lambda: state.status == CANCELLED)
-    assert (state.reason, state.msg) == ("enough", "by ada")
-    assert (await stage.sent(2))[1] == m.CancelKeys(["a", "unknown"], "enough", "by ada")
-
-
-@staged
-async def test_a_new_wish_after_a_cancellation_is_a_new_state(stage: Stage) -> None:
-    [old] = stage.want("a")
-    stage.session.cancel(m.CancelKeys(["a"], "enough", ""))
-    [new] = stage.want("a")
-    assert new is not old
-    await soon(lambda: old.status == CANCELLED)
-    stage.hear_done("a")
-    assert (old.status, new.status) == (CANCELLED, FINISHED)
-    assert [type(message) for message in stage.link.sent] == [m.WantKeys, m.CancelKeys, m.WantKeys]
-
-
-@staged
-async def test_the_death_of_a_cancelled_state_releases_nothing(stage: Stage) -> None:
-    states = stage.want("a", "b")
-    stage.session.cancel(m.CancelKeys(["a"], "enough", ""))
-    await soon(lambda: states[0].status == CANCELLED)
-    [new] = stage.want("a")
-    states.clear()
-    await soon(lambda: stage.link.said(m.ReleaseKeys))
-    assert stage.link.said(m.ReleaseKeys) == [m.ReleaseKeys(["b"])]
-    assert new.status == PENDING
-
-
-@staged
-async def test_a_cells_pending_states_are_cancelled_together(stage: Stage) -> None:
-    mine, done = stage.want("a", "b", cell="cell 1")
-    [other] = stage.want("c", cell="cell 2")
-    stage.hear_done("b")
-    assert stage.session.cancel_cell("cell 1", "interrupted", "") == 1
-    await soon(lambda: mine.status == CANCELLED)
-    assert (done.status, other.status) == (FINISHED, PENDING)
-
-
-@staged
-async def test_retrying_makes_erred_states_pending(stage: Stage) -> None:
-    bad, good = stage.want("bad", "good")
-    stage.link.hear(m.KeyErred("bad", m.Lost(""), "bad"))
-    stage.hear_done("good")
-    stage.session.retry([bad, good])
-    await soon(lambda: bad.status == PENDING)
-    assert good.status == FINISHED
-    await soon(lambda: stage.link.said(m.RetryKeys))
 
 
 # --- collecting ---
@@ -378,7 +182,7 @@ def test_what_a_task_prints_appears_where_it_was_submitted(monkeypatch: pytest.M
     @staged
     async def test(stage: Stage) -> None:
         token = _where.set("cell 1")
-        states = stage.session.add(["a"], contextvars.copy_context(), None)
+        states = stage.wants.add(["a"], contextvars.copy_context(), None)
         _where.reset(token)
         stage.link.hear(m.TaskOutput("a", "stdout", "hello"), m.TaskOutput("a", "stderr", "oh"))
         assert states[0].status == PENDING
@@ -430,9 +234,9 @@ async def test_a_lost_link_cancels_what_is_pending_and_says_why(stage: Stage) ->
         await calling
     for attempt in (
         lambda: stage.want("a"),
-        lambda: stage.session.post(m.WantKeys(["a"])),
-        lambda: stage.session.cancel(m.CancelKeys(["waiting"], "enough", "")),
-        lambda: stage.session.retry([done]),
+        lambda: stage.wants.post(m.WantKeys(["a"])),
+        lambda: stage.wants.cancel(m.CancelKeys(["waiting"], "enough", "")),
+        lambda: stage.wants.retry([done]),
     ):
         with pytest.raises(ClosedClientError, match="reset by peer"):
             attempt()

@@ -268,10 +268,10 @@ class ConnectedClient:
 
     def _cancel_cell(self, cell: str, reason: str, msg: str) -> None:
         if self.status == "running":
-            self._session.cancel_cell(cell, reason, msg)
+            self._session.wants.cancel_cell(cell, reason, msg)
 
     def _call_on_loop(self, function: Callable[..., object], *args: Any) -> None:
-        self._session.on_loop(function, *args)
+        self._session.wants.on_loop(function, *args)
 
     # --- futures ---
 

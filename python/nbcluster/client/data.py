@@ -170,7 +170,7 @@ class DataClient(ConnectedClient):
                 for key, item in zip(data, items, strict=True)
             ]
         message = Scatter(items, names, broadcast)
-        states = self._session.add([item.key for item in items], None, message, self._cell())
+        states = self._session.wants.add([item.key for item in items], None, message, self._cell())
         futures = self._futures(states)
 
         def finish(_: None) -> Any:

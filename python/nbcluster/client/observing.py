@@ -69,12 +69,12 @@ class ObservingClient(ConnectedClient):
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the client's network side runs on."""
-        return self._session.loop
+        return self._session.wants.loop
 
     # --- how it looks ---
 
     def __repr__(self) -> str:
-        if self.status != "running" or self._session.closed_because:
+        if self.status != "running" or self._session.wants.closed_because:
             return "<Client: No scheduler connected>"
         text = f"<Client: {self._welcome.address!r}"
         view = self._session.view

@@ -70,7 +70,7 @@ class SubmittingClient(ConnectedClient):
             raise TypeError(f"key={key!r} is not a non-empty string")
         batch = submission.Batch(func, options, pure)
         name = batch.add(args, kwargs, key)
-        [state] = self._session.add([name], contextvars.copy_context(), batch.message(), self._cell())
+        [state] = self._session.wants.add([name], contextvars.copy_context(), batch.message(), self._cell())
         return Future._of(state, self._this)
 
     def map(
@@ -143,10 +143,10 @@ class SubmittingClient(ConnectedClient):
 
     def _submit_batch(self, batch: submission.Batch, context: contextvars.Context) -> list[Future]:
         message = batch.message()
-        return self._futures(self._session.add(message.keys, context, message, self._cell()))
+        return self._futures(self._session.wants.add(message.keys, context, message, self._cell()))
 
     def _want(self, key: Key) -> FutureState:
-        [state] = self._session.add([key], contextvars.copy_context(), WantKeys([key]))
+        [state] = self._session.wants.add([key], contextvars.copy_context(), WantKeys([key]))
         return state
 
     def cancel(
@@ -167,13 +167,13 @@ class SubmittingClient(ConnectedClient):
         """
         keys = [future.key for future in find_futures(futures)]
         text = msg or f"Cancelled by {self.name or 'its client'} (client.cancel or future.cancel)."
-        self._session.cancel(CancelKeys(keys, reason or "cancelled", text, force))
+        self._session.wants.cancel(CancelKeys(keys, reason or "cancelled", text, force))
         return nothing() if self.asynchronous else None
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
         """Run erred futures again."""
         found = [future for future in find_futures(futures) if future.status == ERROR]
-        self._session.retry([future._state for future in found])
+        self._session.wants.retry([future._state for future in found])
         return nothing() if self.asynchronous else None
 
 

@@ -1,0 +1,231 @@
+"""What a client wants of its scheduler: the states of its keys, and what is said about them, from any thread.
+
+Rules
+1. Outgoing messages of all threads pass through one queue, in order, and leave together: one wake-up per
+   batch.
+2. The states of keys are weak: a state is dead when no future holds it. Looking a key up, making its state and
+   queueing what goes with it happen under one lock, and so does the release of a dead one's key: the scheduler
+   never sees a release that overtakes, or undoes, a newer wish.
+3. States change on the loop only.
+4. A caller may be interrupted (Ctrl-C) at any instruction. So what a caller's thread does is in such an order that
+   each prefix of it does no harm, and a death is noted by C code: an interrupt in a callback written in Python
+   would be swallowed. The loop looks for the dead now and then, as long as there are states.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from typing import Any
+
+from nbcluster.client.states import CANCELLED, ERROR, PENDING, FutureState
+from nbcluster.comm.base import Connection
+from nbcluster.errors import ClosedClientError
+from nbcluster.protocol.messages import CancelKeys, Message, ReleaseKeys, RetryKeys
+from nbcluster.types import Key
+
+_LOOK_SOON, _LOOK_LATE = 0.01, 0.2
+"""Seconds between two looks for dead states: after one that found some, and when none has died for long."""
+
+
+class _Release:
+    """Marks a key in the outgoing queue; adjacent ones become one message."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+
+class Wants:
+    """The keys of a client that are wanted, and the way out for all that it says."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.closed_because = ""
+        self.loop = asyncio.get_running_loop()
+        """The loop that states change on."""
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._states: dict[Key, _Ref] = {}
+        self._dead: deque[weakref.ref[FutureState]] = deque()
+        self._look_again: asyncio.TimerHandle | None = None
+        self._look_after = _LOOK_SOON
+        self._outgoing: deque[Message | _Release] = deque()
+        self._wake_pending = False
+
+    # --- from any thread ---
+
+    def add(
+        self, keys: Iterable[Key], context: Context | None, then: Message | None, cell: str | None = None
+    ) -> list[FutureState]:
+        """Find or make the states of keys, and queue the message that goes with them."""
+        states = []
+        known, note_death = self._states, self._dead.append
+        with self._lock:
+            self.check_open()
+            for key in keys:
+                ref = known.get(key)
+                state = None if ref is None else ref()
+                if state is None or state.status == CANCELLED:
+                    if ref is not None and state is None:  # it has died, and the loop has not seen it yet
+                        self._outgoing.append(_Release(key))
+                    state = FutureState(key, context, cell)
+                    ref = _Ref(state, note_death)
+                    ref.key = key
+                    known[key] = ref
+                states.append(state)
+            if then is not None:
+                self._outgoing.append(then)
+                self._wake()
+        return states
+
+    def post(self, message: Message) -> None:
+        """Send a message after all that were queued before.
+
+        Raises:
+            ClosedClientError: there is no scheduler any more.
+        """
+        self.check_open()
+        self._outgoing.append(message)
+        self._wake()
+
+    def cancel(self, message: CancelKeys) -> None:
+        """Cancel keys: here at once, and on the cluster. Who wants one of them from now on gets a new state."""
+        known = self._states
+        with self._lock:
+            self.check_open()
+            states = [state for key in message.keys if (ref := known.get(key)) is not None and (state := ref())]
+            self.on_loop(_cancel, states, message.reason, message.msg)
+            self._outgoing.append(message)
+            for key in message.keys:
+                known.pop(key, None)
+            self._wake()
+
+    def cancel_cell(self, cell: str, reason: str, msg: str) -> int:
+        """Cancel what a cell has submitted and is still pending. Returns how many that were."""
+        with self._lock:
+            states = [state for ref in list(self._states.values()) if (state := ref()) is not None]
+        keys = [state.key for state in states if state.cell == cell and state.status == PENDING]
+        if keys:
+            try:
+                self.cancel(CancelKeys(keys, reason, msg))
+            except ClosedClientError:
+                return 0  # then they have been cancelled already
+        return len(keys)
+
+    def retry(self, states: list[FutureState]) -> None:
+        """Have erred keys run again: they are pending from now on."""
+        self.check_open()
+        self.on_loop(self._retry, states)
+
+    def on_loop(self, function: Callable[..., object], *args: Any) -> None:
+        """Call something on the loop, soon. If the loop is gone, nothing changes any more, and it is called here."""
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+            function(*args)
+
+    def check_open(self) -> None:
+        """Raise a ``ClosedClientError`` if there is no scheduler any more."""
+        if self.closed_because:
+            raise ClosedClientError(
+                f"This client has no scheduler any more: {self.closed_because}. Make a new Client()."
+            )
+
+    def _wake(self) -> None:
+        if self._wake_pending:
+            return
+        self._wake_pending = True
+        try:
+            self.loop.call_soon_threadsafe(self.flush)
+        except RuntimeError:
+            pass  # the loop is gone when the interpreter shuts down; then nobody waits for this either
+        except BaseException:  # an interrupt: nobody knows whether the loop was woken
+            self._wake_pending = False
+            raise
+
+    # --- on the loop ---
+
+    @property
+    def all_said(self) -> bool:
+        """True if nothing waits to be sent."""
+        return not self._outgoing
+
+    def state(self, key: Key) -> FutureState | None:
+        """The state of a key, if somebody still holds it."""
+        ref = self._states.get(key)
+        return None if ref is None else ref()
+
+    def flush(self) -> None:
+        """Say all that is queued, and that the dead are not wanted any more."""
+        self._wake_pending = False
+        self._bury()
+        outgoing, messages = self._outgoing, []
+        released: list[Key] = []
+        while outgoing:
+            item = outgoing.popleft()
+            if type(item) is _Release:
+                released.append(item.key)
+                continue
+            if released:
+                messages.append(ReleaseKeys(released))
+                released = []
+            messages.append(item)  # type: ignore[arg-type]
+        if released:
+            messages.append(ReleaseKeys(released))
+        if messages and not self._connection.closed:
+            self._connection.send(*messages)
+
+    def _bury(self) -> None:
+        """Release the keys of states that have died; look again, as long as others can."""
+        dead, known = self._dead, self._states
+        if dead:
+            with self._lock:
+                while dead:
+                    ref = dead.popleft()
+                    assert isinstance(ref, _Ref)
+                    if known.get(ref.key) is ref:
+                        del known[ref.key]
+                        self._outgoing.append(_Release(ref.key))
+            self._look_after = _LOOK_SOON
+        if known and self._look_again is None and not self.closed_because:
+            self._look_again = self.loop.call_later(self._look_after, self._look)
+
+    def _look(self) -> None:
+        self._look_again = None
+        self._look_after = min(2 * self._look_after, _LOOK_LATE)
+        self.flush()
+
+    def _retry(self, states: list[FutureState]) -> None:
+        for state in states:
+            if state.status == ERROR:
+                state.pend()
+        if not self.closed_because:
+            self.post(RetryKeys([state.key for state in states]))
+
+    def end(self, reason: str) -> list[FutureState]:
+        """From now on nothing more is said, because of ``reason``. Returns the states that are left."""
+        with self._lock:
+            self.closed_because = reason
+            states = [state for ref in list(self._states.values()) if (state := ref()) is not None]
+        if self._look_again is not None:
+            self._look_again.cancel()
+        return states
+
+
+class _Ref(weakref.ref[FutureState]):
+    """A weak reference that knows its key."""
+
+    __slots__ = ("key",)
+    key: Key
+
+
+def _cancel(states: list[FutureState], reason: str, msg: str) -> None:
+    for state in states:
+        state.cancel(reason, msg)

@@ -1,0 +1,148 @@
+"""What a client wants: its keys' states, and what is said about them, in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from nbcluster.client.states import CANCELLED, FINISHED, PENDING
+from nbcluster.protocol import messages as m
+from tests.support.client_stage import Stage, staged
+from tests.support.eventually import soon
+
+
+@staged
+async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
+    stage.wants.post(m.WantKeys(["a"]))
+    [state] = stage.want("b")
+    stage.wants.post(m.WantKeys(["c"]))
+    assert stage.link.sent == []
+    assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
+    assert state.status == PENDING
+
+
+@staged
+async def test_the_same_key_has_one_state_as_long_as_it_lives(stage: Stage) -> None:
+    [first] = stage.want("a")
+    [second, other] = stage.want("a", "b")
+    assert first is second
+    assert other.key == "b"
+
+
+@staged
+async def test_a_state_that_dies_is_released(stage: Stage) -> None:
+    states = stage.want("a", "b", "c")
+    await stage.sent(1)
+    del states
+    [release] = (await stage.sent(2))[1:]
+    assert sorted(release.keys) == ["a", "b", "c"]
+
+
+@staged
+async def test_a_release_never_undoes_a_newer_wish(stage: Stage) -> None:
+    for number in range(100):
+        states = stage.want("a")
+        del states
+        if number % 3 == 0:
+            await asyncio.sleep(0)
+    [state] = stage.want("a")
+    await soon(lambda: len(stage.link.said(m.WantKeys)) == 101)
+    assert stage.link.sent[-1] == m.WantKeys(["a"])
+    assert state.status == PENDING
+
+
+def test_no_release_overtakes_a_wish_whatever_thread_it_comes_from() -> None:
+    """Other threads make and drop states of one key; whoever holds one is told of its result."""
+
+    @staged
+    async def test(stage: Stage) -> None:
+        stop = threading.Event()
+
+        def make_and_drop() -> None:
+            while not stop.is_set():
+                stage.want("a")
+
+        threads = [threading.Thread(target=make_and_drop) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(200):
+                await asyncio.sleep(0)
+        finally:
+            stop.set()
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
+        [state] = stage.want("a")
+        count = len(stage.link.said(m.WantKeys))
+        await soon(lambda: len(stage.link.said(m.WantKeys)) > count or stage.wants.all_said)
+        assert stage.link.sent[-1] == m.WantKeys(["a"])
+        stage.hear_done("a")
+        assert state.status == FINISHED
+
+    test()
+
+
+@staged
+async def test_releases_are_merged(stage: Stage) -> None:
+    for key in "abc":
+        stage.want(key)
+    await soon(lambda: stage.link.said(m.ReleaseKeys))
+    assert sum(len(message.keys) for message in stage.link.said(m.ReleaseKeys)) == 3
+    assert len(stage.link.said(m.ReleaseKeys)) == 1
+
+
+# --- cancelling ---
+
+
+@staged
+async def test_cancelling_counts_here_at_once_and_is_said(stage: Stage) -> None:
+    [state] = stage.want("a")
+    stage.wants.cancel(m.CancelKeys(["a", "unknown"], "enough", "by ada"))
+    await soon(lambda: state.status == CANCELLED)
+    assert (state.reason, state.msg) == ("enough", "by ada")
+    assert (await stage.sent(2))[1] == m.CancelKeys(["a", "unknown"], "enough", "by ada")
+
+
+@staged
+async def test_a_new_wish_after_a_cancellation_is_a_new_state(stage: Stage) -> None:
+    [old] = stage.want("a")
+    stage.wants.cancel(m.CancelKeys(["a"], "enough", ""))
+    [new] = stage.want("a")
+    assert new is not old
+    await soon(lambda: old.status == CANCELLED)
+    stage.hear_done("a")
+    assert (old.status, new.status) == (CANCELLED, FINISHED)
+    assert [type(message) for message in stage.link.sent] == [m.WantKeys, m.CancelKeys, m.WantKeys]
+
+
+@staged
+async def test_the_death_of_a_cancelled_state_releases_nothing(stage: Stage) -> None:
+    states = stage.want("a", "b")
+    stage.wants.cancel(m.CancelKeys(["a"], "enough", ""))
+    await soon(lambda: states[0].status == CANCELLED)
+    [new] = stage.want("a")
+    states.clear()
+    await soon(lambda: stage.link.said(m.ReleaseKeys))
+    assert stage.link.said(m.ReleaseKeys) == [m.ReleaseKeys(["b"])]
+    assert new.status == PENDING
+
+
+@staged
+async def test_a_cells_pending_states_are_cancelled_together(stage: Stage) -> None:
+    mine, done = stage.want("a", "b", cell="cell 1")
+    [other] = stage.want("c", cell="cell 2")
+    stage.hear_done("b")
+    assert stage.wants.cancel_cell("cell 1", "interrupted", "") == 1
+    await soon(lambda: mine.status == CANCELLED)
+    assert (done.status, other.status) == (FINISHED, PENDING)
+
+
+@staged
+async def test_retrying_makes_erred_states_pending(stage: Stage) -> None:
+    bad, good = stage.want("bad", "good")
+    stage.link.hear(m.KeyErred("bad", m.Lost(""), "bad"))
+    stage.hear_done("good")
+    stage.wants.retry([bad, good])
+    await soon(lambda: bad.status == PENDING)
+    assert good.status == FINISHED
+    await soon(lambda: stage.link.said(m.RetryKeys))

@@ -1,0 +1,69 @@
+"""A client's link to its scheduler on a stage: without a scheduler, and with workers that only hold data."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nbcluster.client.session import Session
+from nbcluster.client.states import FutureState
+from nbcluster.comm.peers import PeerPool
+from nbcluster.errors import CommClosedError
+from nbcluster.protocol import messages as m
+from nbcluster.protocol.payload import Payload
+from tests.support.eventually import soon
+from tests.support.fake_connection import FakeConnection
+
+DEADLINE = 20.0
+RESULT = Payload(b"x")
+
+
+class FakePeers(PeerPool):
+    """Workers by address, and what they hold."""
+
+    def __init__(self) -> None:
+        super().__init__(b"token")
+        self.held: dict[str, dict[str, Payload]] = {}
+
+    async def fetch(self, address: str, keys: list[str]) -> tuple[list[m.DataItem], list[str]]:
+        if address not in self.held:
+            raise CommClosedError(f"{address} does not answer")
+        held = self.held[address]
+        return [m.DataItem(key, held[key]) for key in keys if key in held], [key for key in keys if key not in held]
+
+
+class Stage:
+    """A session, its link, and the workers that it fetches from."""
+
+    def __init__(self) -> None:
+        self.link = FakeConnection()
+        self.peers = FakePeers()
+        self.session = Session(self.link, self.peers)
+        self.wants = self.session.wants
+        self.link.start(self.session)
+
+    def want(self, *keys: str, **options: Any) -> list[FutureState]:
+        return self.wants.add(keys, None, m.WantKeys(list(keys)), **options)
+
+    def hear_done(self, *keys: str, payload: Payload | None = RESULT) -> None:
+        self.link.hear(m.KeysDone([m.KeyDone(key, "int", 8, payload) for key in keys]))
+
+    async def sent(self, count: int) -> list[Any]:
+        await soon(lambda: len(self.link.sent) >= count, f"{count} messages, sent {self.link.sent}")
+        return self.link.sent
+
+
+def staged(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
+    def wrapper() -> None:
+        async def main() -> None:
+            stage = Stage()
+            try:
+                await test(stage)
+            finally:
+                await stage.session.close("the test is over")
+
+        asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+    wrapper.__name__ = test.__name__
+    return wrapper
