@@ -82,6 +82,20 @@ class TaskDone(Record, frozen=True):
     payload: Payload | None = None
 
 
+class GraphTask(Record, frozen=True):
+    """One task of a graph. ``data`` and ``frames`` are the pickled ``(args, kwargs)``."""
+
+    key: Key
+    function: FunctionId
+    data: bytes
+    dependencies: list[Key] = []
+    wanted: bool = False
+    """The client holds a future for it; the others are let go of as soon as no task needs them."""
+    options: TaskOptions | None = None
+    """None: those of the graph."""
+    frames: list[Frame] = []
+
+
 class StoredData(Record, frozen=True):
     """Data that a worker holds without having computed it."""
 
@@ -165,6 +179,19 @@ class SubmitTasks(Message, frozen=True):
     options: TaskOptions = TaskOptions()
     dependencies: dict[int, list[Key]] = {}
     frames: dict[int, list[Frame]] = {}
+
+
+class SubmitGraph(Message, frozen=True):
+    """Tasks of several functions, in the order in which to run them: each after those that it needs.
+
+    A key that the scheduler already knows is not run again. What is neither ``wanted`` nor needed by what is wanted is
+    not run at all.
+    """
+
+    functions: dict[FunctionId, Payload]
+    """The pickled functions of these tasks."""
+    tasks: list[GraphTask]
+    options: TaskOptions = TaskOptions()
 
 
 class WantKeys(Message, frozen=True):
@@ -448,7 +475,18 @@ class Data(Message, frozen=True):
     missing: list[Key]
 
 
-ClientMessage = SubmitTasks | WantKeys | ReleaseKeys | CancelKeys | RetryKeys | Scatter | Locate | ReportMissing | Call
+ClientMessage = (
+    SubmitTasks
+    | SubmitGraph
+    | WantKeys
+    | ReleaseKeys
+    | CancelKeys
+    | RetryKeys
+    | Scatter
+    | Locate
+    | ReportMissing
+    | Call
+)
 """What a client (or, of these, only ``Call``: a control link) may send to the scheduler."""
 
 ToClient = (

@@ -24,6 +24,7 @@ from nbcluster.scheduler.events import (
     WorkerJoined,
     WorkerLeft,
 )
+from nbcluster.scheduler.graph_requests import GraphRequests
 from nbcluster.scheduler.machine import Machine
 from nbcluster.scheduler.outbox import Command, Outbox
 from nbcluster.scheduler.placement import Placement
@@ -44,6 +45,7 @@ class SchedulerCore:
         self._reports = reports = Reports(state, self._machine, self.placement, requests, outbox)
         self._on_request: dict[type, Callable[[Any, Any], None]] = {
             m.SubmitTasks: requests.submit,
+            m.SubmitGraph: GraphRequests(state, self._machine, outbox).submit_graph,
             m.WantKeys: requests.want,
             m.ReleaseKeys: requests.release,
             m.CancelKeys: requests.cancel,

@@ -1,0 +1,59 @@
+"""Graphs of tasks that clients submit: tasks come in the order in which to run them, and most are nobody's futures."""
+
+from __future__ import annotations
+
+from nbcluster.protocol.messages import GraphTask, SubmitGraph
+from nbcluster.protocol.payload import Payload
+from nbcluster.scheduler.requests import Requests
+from nbcluster.scheduler.state import ERRED, SchedClient, SchedTask
+
+
+class GraphRequests(Requests):
+    """The handler of ``SubmitGraph``."""
+
+    def submit_graph(self, client: SchedClient, message: SubmitGraph) -> None:
+        """Make tasks of new keys, join the ones that are there, and start what the client wants."""
+        machine, tasks = self._machine, self._state.tasks
+        machine.settle()  # what nobody wants any more by now may get a new meaning
+        wanted: list[tuple[SchedTask, bool]] = []
+        for item in message.tasks:
+            task = tasks.get(item.key)
+            new = task is None or self._has_nothing(task)
+            if task is None:
+                task = self._new_task(item.key)
+            if new:
+                self._define(task, item, message)
+                task.origin = client
+            if item.wanted:
+                self._want(client, task)
+                wanted.append((task, new))
+            elif new:
+                machine.loosen(task)  # settled at the end: who is needed by then stays
+        for task, new in wanted:
+            if new:
+                machine.start(task)  # and with it what it needs
+            else:
+                self._catch_up(client, task)
+
+    def _define(self, task: SchedTask, item: GraphTask, message: SubmitGraph) -> None:
+        if task.state == ERRED:
+            self._machine.release(task)
+        task.function = item.function
+        task.data = item.data
+        task.frames = item.frames
+        task.options = message.options if item.options is None else item.options
+        task.retries = task.options.retries
+        self._depend(task, item.dependencies)
+        self._count_function(item.function, message.functions.get(item.function, _UNDEFINED), 1)
+
+    def _depend(self, task: SchedTask, keys: list[str]) -> None:
+        task.dependencies = tuple(self._dependency(key) for key in dict.fromkeys(keys))
+        for dependency in task.dependencies:
+            if dependency.dependents is None:
+                dependency.dependents = {task: None}
+            else:
+                dependency.dependents[task] = None
+
+
+_UNDEFINED = Payload(b"")
+"""Cannot be unpickled: the task errs and says so."""
