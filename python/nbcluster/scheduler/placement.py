@@ -18,6 +18,7 @@ Theory
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -78,9 +79,11 @@ class Placement:
         self._any = Lane(TaskOptions())
         self._lanes: dict[tuple[object, ...], Lane] = {}
         # Ordered sets. Idle: fewer tasks than threads. Open: has room. Busy: may have tasks that it has not started.
-        self._idle: dict[SchedWorker, None] = {}
-        self._open: dict[SchedWorker, None] = {}
-        self._busy: dict[SchedWorker, None] = {}
+        self._idle: OrderedDict[SchedWorker, None] = OrderedDict()
+        self._open: OrderedDict[SchedWorker, None] = OrderedDict()
+        self._busy: OrderedDict[SchedWorker, None] = OrderedDict()
+        self.examined = 0
+        """How many candidates were looked at so far: what placement does, in a figure that no clock disturbs."""
 
     # --- queueing ---
 
@@ -106,6 +109,7 @@ class Placement:
             while heap and (idle or open_):
                 task = heappop(heap)[2]
                 if task.state == QUEUED:
+                    self.examined += 1
                     assign(task, next(iter(idle or open_)))
         if idle and self._busy:
             self._steal()
@@ -127,10 +131,12 @@ class Placement:
 
     def _room_in(self, lane: Lane) -> SchedWorker | None:
         if lane is self._any:
+            self.examined += 1
             return next(iter(self._idle or self._open), None)
         preferred = None
         for group in (self._idle, self._open):
             for worker in group:
+                self.examined += 1
                 if lane.allows(worker) and lane.fits(worker):
                     if lane.workers is None or is_named(worker, lane.workers):
                         return worker
@@ -163,6 +169,7 @@ class Placement:
             named = {w: None for w in self._state.workers.values() if is_named(w, names)}
             if named or not task.options.allow_other_workers:
                 candidates = named
+        self.examined += len(candidates)
         running = [worker for worker in candidates if worker.status == Status.RUNNING]
         if not running:
             return None
@@ -223,7 +230,7 @@ class Placement:
             payload = needed.payload
             if worker in holders:
                 dependencies.append(Dependency(needed.key, None, [worker.address], needed.nbytes))
-            elif payload is not None and (not holders or payload.is_live or payload.nbytes <= limit):
+            elif payload is not None and (not holders or payload.is_live or payload.sent_nbytes <= limit):
                 dependencies.append(Dependency(needed.key, payload, [], needed.nbytes))
             else:
                 addresses = [holder.address for holder in holders]
@@ -286,6 +293,7 @@ class Placement:
     def _steal(self) -> None:
         """Recall half of what the busiest of a few victims has not started."""
         victims = [w for w in islice(self._busy, _VICTIMS_EXAMINED) if w.recalling is None]
+        self.examined += len(victims)
         if not victims:
             return
         thief = next(iter(self._idle))
@@ -293,6 +301,7 @@ class Placement:
         self._busy[victim] = self._busy.pop(victim)
         spare = _spare(victim)
         latest = islice(reversed(victim.processing.values()), spare if victim.doubtful else (spare + 1) // 2)
+        self.examined += spare
         run_ids = [task.run_id for task in latest if self._worth_moving(task, victim, thief)]
         if run_ids:
             self._recall(victim, run_ids)
