@@ -7,7 +7,8 @@ import threading
 
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING
 from nbcluster.protocol import messages as m
-from tests.support.client_stage import Stage, staged
+from nbcluster.protocol.payload import Payload
+from tests.support.client_stage import Stage, let_go_in, staged
 from tests.support.eventually import soon
 
 
@@ -146,3 +147,45 @@ async def test_retrying_makes_erred_states_pending(stage: Stage) -> None:
     await soon(lambda: bad.status == PENDING)
     assert good.status == FINISHED
     await soon(lambda: stage.link.said(m.RetryKeys))
+
+
+@staged
+async def test_an_answer_of_a_former_meaning_is_not_the_new_ones(stage: Stage) -> None:
+    states = stage.want("a")
+    del states  # let go of…
+    [state] = stage.want("a")  # …and wanted again, while an answer is on its way
+    stage.link.hear(
+        m.KeysDone([m.KeyDone("a", "int", 8, Payload(b"old"))]),
+        m.KeyErred("a", m.Lost(""), "a"),
+        m.KeysCancelled(["a"], "enough", ""),
+    )
+    assert state.status == PENDING
+    stage.link.hear(m.KeysDone([m.KeyDone("a", "int", 8, Payload(b"new"))], let_go=1))
+    assert state.payload == Payload(b"new")
+
+
+@staged
+async def test_an_answer_to_what_was_cancelled_is_not_the_new_ones(stage: Stage) -> None:
+    kept = stage.want("a", "b")
+    stage.wants.cancel(m.CancelKeys(["a"], "cancelled", ""))
+    [state] = stage.want("a")
+    stage.link.hear(m.KeysDone([m.KeyDone(key, "int", 8, Payload(b"old")) for key in "ab"]))
+    assert [state.status, kept[1].status] == [PENDING, FINISHED]
+    stage.link.hear(m.KeysDone([m.KeyDone("a", "int", 8, Payload(b"new"))], let_go=1))
+    assert state.status == FINISHED
+
+
+@staged
+async def test_keys_are_counted_as_let_go_of_as_they_are_told(stage: Stage) -> None:
+    """The scheduler counts what it is told: who wants a key after that must not be waiting for more."""
+    for number in range(50):
+        states = stage.want("a", "b")
+        if number % 3 == 0:
+            stage.wants.cancel(m.CancelKeys(["a", "c"], "cancelled", ""))
+        del states
+        if number % 5 == 0:
+            await asyncio.sleep(0)
+    [state] = stage.want("a")
+    await soon(lambda: stage.wants.all_said)
+    last = max(index for index, said in enumerate(stage.link.sent) if isinstance(said, m.WantKeys))
+    assert state.since == let_go_in(stage.link.sent[:last])

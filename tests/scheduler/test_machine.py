@@ -433,7 +433,7 @@ def test_a_chain_of_any_length_is_forgotten_without_recursion() -> None:
 def test_cancelling_takes_what_depends_on_it_along_and_tells_the_client_of_that_only() -> None:
     bench = waiting()
     bench.ask(m.CancelKeys(["f-0"], "cancelled", "by ada"))
-    assert bench.heard("ada", m.KeysCancelled) == [m.KeysCancelled(["g-0"], "cancelled", "by ada")]
+    assert bench.heard("ada", m.KeysCancelled) == [m.KeysCancelled(["g-0"], "cancelled", "by ada", let_go=1)]
     assert bench.core.state.tasks == {}
     assert m.FreeKeys(["f-0"]) in bench.heard(0, m.FreeKeys)
 

@@ -7,7 +7,15 @@ from typing import Any
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
 from nbcluster.scheduler.core import SchedulerCore
-from nbcluster.scheduler.events import ClientJoined, FromClient, FromWorker, RetireWorkers, WorkerJoined, WorkerLeft
+from nbcluster.scheduler.events import (
+    ClientJoined,
+    Forget,
+    FromClient,
+    FromWorker,
+    RetireWorkers,
+    WorkerJoined,
+    WorkerLeft,
+)
 from nbcluster.scheduler.outbox import Command, Retired, ToClient, ToWorker
 
 
@@ -124,3 +132,23 @@ def test_keys_of_one_message_are_counted_under_the_names_that_they_begin_with() 
         "increment-1": "increment",
         "inc-by-1": "inc-by",
     }
+
+
+def test_what_is_said_of_a_key_tells_whether_the_client_had_let_go_of_it() -> None:
+    core = core_with("w")
+    ask(core, submit("a"))
+    [first] = said(report(core, "w", done("a", 1, Payload(b"old"))), m.KeysDone)
+    ask(core, m.ReleaseKeys(["a"]), submit("a", b"g"))
+    [second] = said(report(core, "w", done("a", 2, Payload(b"new"))), m.KeysDone)
+    ask(core, m.CancelKeys(["a", "b"], "cancelled", "test"), submit("a"))
+    [third] = said(report(core, "w", m.TaskErred("a", 3, Payload(b"e"), "text", 0, 0.0, 1.0)), m.KeyErred)
+    [fourth] = said(core.handle(Forget("restarted", "test"), 0.0), m.KeysCancelled)
+    assert [first.let_go, second.let_go, third.let_go, fourth.let_go] == [0, 1, 3, 3]
+
+
+def test_what_was_said_before_a_release_does_not_mix_with_what_is_said_after_it() -> None:
+    core = core_with("w")
+    ask(core, submit("a"))
+    report(core, "w", done("a", 1, Payload(b"old")))
+    told = said(ask(core, submit("a"), m.ReleaseKeys(["b"]), submit("a")), m.KeysDone)
+    assert [([item.key for item in message.items], message.let_go) for message in told] == [(["a"], 0), (["a"], 1)]

@@ -47,11 +47,17 @@ class Stage:
         return self.wants.add(keys, None, m.WantKeys(list(keys)), **options)
 
     def hear_done(self, *keys: str, payload: Payload | None = RESULT) -> None:
-        self.link.hear(m.KeysDone([m.KeyDone(key, "int", 8, payload) for key in keys]))
+        """The scheduler has read all that was sent, and says that these are done."""
+        self.link.hear(m.KeysDone([m.KeyDone(key, "int", 8, payload) for key in keys], let_go_in(self.link.sent)))
 
     async def sent(self, count: int) -> list[Any]:
         await soon(lambda: len(self.link.sent) >= count, f"{count} messages, sent {self.link.sent}")
         return self.link.sent
+
+
+def let_go_in(sent: list[Any]) -> int:
+    """How many keys were released or cancelled with these messages."""
+    return sum(len(said.keys) for said in sent if isinstance(said, (m.ReleaseKeys, m.CancelKeys)))
 
 
 def staged(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:

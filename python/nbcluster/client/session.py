@@ -166,14 +166,14 @@ class Session:
             self._on_message[type(message)](message)
 
     def _keys_done(self, message: KeysDone) -> None:
-        find = self.wants.state
+        find, let_go = self.wants.state, message.let_go
         for item in message.items:
-            state = find(item.key)
+            state = find(item.key, let_go)
             if state is not None and state.status != CANCELLED:
                 state.finish(item.type_name, item.nbytes, item.payload)
 
     def _key_erred(self, message: KeyErred) -> None:
-        state = self.wants.state(message.key)
+        state = self.wants.state(message.key, message.let_go)
         if state is not None and state.status != CANCELLED:
             state.fail(message.error, message.blamed)
 
@@ -185,7 +185,7 @@ class Session:
 
     def _keys_cancelled(self, message: KeysCancelled) -> None:
         for key in message.keys:
-            state = self.wants.state(key)
+            state = self.wants.state(key, message.let_go)
             if state is not None:
                 state.cancel(message.reason, message.msg)
 

@@ -44,13 +44,16 @@ class FutureState:
         "nbytes",
         "payload",
         "reason",
+        "since",
         "status",
         "type_name",
         "waiters",
     )
 
-    def __init__(self, key: Key, context: Context | None = None, cell: str | None = None) -> None:
+    def __init__(self, key: Key, context: Context | None = None, cell: str | None = None, since: int = 0) -> None:
         self.key = key
+        self.since = since
+        """How many keys the client had let go of before: what the scheduler said sooner is of a former meaning."""
         self.context = context
         """The context variables of whoever submitted: in a notebook they say in which cell output appears."""
         self.cell = cell

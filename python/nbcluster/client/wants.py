@@ -55,6 +55,8 @@ class Wants:
         self._look_again: asyncio.TimerHandle | None = None
         self._look_after = _LOOK_SOON
         self._outgoing: deque[Message | _Release] = deque()
+        self._let_go = 0
+        """How many keys were released or cancelled so far; an interrupt may leave it too small, never too large."""
         self._wake_pending = False
 
     # --- from any thread ---
@@ -72,8 +74,8 @@ class Wants:
                 state = None if ref is None else ref()
                 if state is None or state.status == CANCELLED:
                     if ref is not None and state is None:  # it has died, and the loop has not seen it yet
-                        self._outgoing.append(_Release(key))
-                    state = FutureState(key, context, cell)
+                        self._release(key)
+                    state = FutureState(key, context, cell, self._let_go)
                     ref = _Ref(state, note_death)
                     ref.key = key
                     known[key] = ref
@@ -101,6 +103,7 @@ class Wants:
             states = [state for key in message.keys if (ref := known.get(key)) is not None and (state := ref())]
             self.on_loop(_cancel, states, message.reason, message.msg)
             self._outgoing.append(message)
+            self._let_go += len(message.keys)
             for key in message.keys:
                 known.pop(key, None)
             self._wake()
@@ -138,6 +141,10 @@ class Wants:
                 f"This client has no scheduler any more: {self.closed_because}. Make a new Client()."
             )
 
+    def _release(self, key: Key) -> None:
+        self._outgoing.append(_Release(key))
+        self._let_go += 1
+
     def _wake(self) -> None:
         if self._wake_pending:
             return
@@ -157,10 +164,16 @@ class Wants:
         """True if nothing waits to be sent."""
         return not self._outgoing
 
-    def state(self, key: Key) -> FutureState | None:
-        """The state of a key, if somebody still holds it."""
+    def state(self, key: Key, let_go: int | None = None) -> FutureState | None:
+        """The state of a key, if somebody still holds it.
+
+        Args:
+            key: which.
+            let_go: comes with what the scheduler says of it: what is of a former meaning of the key is for nobody.
+        """
         ref = self._states.get(key)
-        return None if ref is None else ref()
+        state = None if ref is None else ref()
+        return None if state is None or (let_go is not None and let_go < state.since) else state
 
     def flush(self) -> None:
         """Say all that is queued, and that the dead are not wanted any more."""
@@ -192,7 +205,7 @@ class Wants:
                     assert isinstance(ref, _Ref)
                     if known.get(ref.key) is ref:
                         del known[ref.key]
-                        self._outgoing.append(_Release(ref.key))
+                        self._release(ref.key)
             self._look_after = _LOOK_SOON
         if known and self._look_again is None and not self.closed_because:
             self._look_again = self.loop.call_later(self._look_after, self._look)

@@ -264,9 +264,15 @@ class Welcome(Message, frozen=True):
 
 
 class KeysDone(Message, frozen=True):
-    """Results are in memory."""
+    """Results are in memory.
+
+    ``let_go`` here and below: how many keys the client had released or cancelled when the scheduler said so, as far as
+    it knew.
+    That tells a former meaning of a key from the one that the client has given it since.
+    """
 
     items: list[KeyDone]
+    let_go: int = 0
 
 
 class KeyErred(Message, frozen=True):
@@ -275,6 +281,7 @@ class KeyErred(Message, frozen=True):
     key: Key
     error: Failure
     blamed: Key
+    let_go: int = 0
 
 
 class KeysPending(Message, frozen=True):
@@ -289,6 +296,7 @@ class KeysCancelled(Message, frozen=True):
     keys: list[Key]
     reason: str
     msg: str
+    let_go: int = 0
 
 
 class Located(Message, frozen=True):

@@ -126,4 +126,4 @@ class SchedulerCore:
             for task in list(client.wants):
                 self._machine.unwant(task, client)
             if keys:
-                self._outbox.to_client(client, m.KeysCancelled(keys, event.reason, event.msg))
+                self._outbox.to_client(client, m.KeysCancelled(keys, event.reason, event.msg, client.let_go))

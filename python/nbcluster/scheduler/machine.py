@@ -236,7 +236,7 @@ class Machine:
             task.waiting_on = None
             self._stop_waiting(task)
             for client in task.who_wants:
-                self._outbox.to_client(client, KeyErred(task.key, failure, blamed))
+                self._outbox.to_client(client, KeyErred(task.key, failure, blamed, client.let_go))
             stack.extend(t for t in task.dependents or () if t.state in (WAITING, QUEUED))
             self._loose.append(task)
 
@@ -351,7 +351,7 @@ class Machine:
                     cancelled.setdefault(other, []).append(task.key)
                 self.unwant(task, other)
         for other, keys in cancelled.items():
-            self._outbox.to_client(other, KeysCancelled(keys, reason, msg))
+            self._outbox.to_client(other, KeysCancelled(keys, reason, msg, other.let_go))
 
     def unwant(self, task: SchedTask, client: SchedClient) -> None:
         """A client has no more futures for this task."""

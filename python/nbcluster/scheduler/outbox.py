@@ -84,6 +84,14 @@ class Outbox:
         """Tell a client of a result."""
         _append(self._clients, client, KeysDone, item)
 
+    def let_go(self, client: SchedClient, count: int) -> None:
+        """Note that a client has let go of keys. What was said to it of results so far was said before."""
+        batches = self._clients.get(client)
+        if batches and batches[-1][0] is KeysDone:
+            message = KeysDone(batches.pop()[1], client.let_go)
+            batches.append((Message, [message]))
+        client.let_go += count
+
     def pending(self, client: SchedClient, key: Key) -> None:
         """Tell a client that a result is being recomputed."""
         _append(self._clients, client, KeysPending, key)
@@ -109,7 +117,7 @@ class Outbox:
             self._workers = {}
         if self._clients:
             for client, batches in self._clients.items():
-                commands.append(ToClient(client.id, [_message(batch) for batch in batches]))
+                commands.append(ToClient(client.id, [_message(batch, client.let_go) for batch in batches]))
             self._clients = {}
         if self._retired:
             commands += [Retired(name) for name in self._retired]
@@ -127,12 +135,12 @@ def _append(table: dict[Any, list[_Batch]], recipient: object, kind: type[Messag
         batches.append((kind, [item]))
 
 
-def _message(batch: _Batch) -> Message:
+def _message(batch: _Batch, let_go: int = 0) -> Message:
     kind, items = batch
     if kind is Compute:
         return Compute(items)
     if kind is KeysDone:
-        return KeysDone(items)
+        return KeysDone(items, let_go)
     if kind is FreeKeys:
         return FreeKeys(items)
     if kind is KeysPending:

@@ -133,7 +133,7 @@ class Requests:
         if task.state == MEMORY:
             self._machine.announce(task, client)
         elif task.state == ERRED and task.failure is not None:
-            self._outbox.to_client(client, KeyErred(task.key, task.failure, task.blamed))
+            self._outbox.to_client(client, KeyErred(task.key, task.failure, task.blamed, client.let_go))
         elif task.state == RELEASED:
             self._machine.start(task)
 
@@ -147,6 +147,7 @@ class Requests:
     def release(self, client: SchedClient, message: ReleaseKeys) -> None:
         """The client's last futures for these keys are gone."""
         tasks, wants, unwant = self._state.tasks, client.wants, self._machine.unwant
+        self._outbox.let_go(client, len(message.keys))
         for key in message.keys:
             task = tasks.get(key)
             if task is not None and task in wants:
@@ -154,6 +155,7 @@ class Requests:
 
     def cancel(self, client: SchedClient, message: CancelKeys) -> None:
         """Cancel tasks and their dependents."""
+        self._outbox.let_go(client, len(message.keys))
         roots = [task for key in message.keys if (task := self._state.tasks.get(key)) is not None]
         self._machine.cancel(roots, client, message.reason, message.msg, message.force)
 

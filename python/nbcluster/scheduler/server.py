@@ -266,7 +266,8 @@ class SchedulerServer:
 def without_live_objects(message: Message) -> Message:
     """What a party in another process is told: where a live object is, instead of the object."""
     if isinstance(message, KeysDone):
-        return KeysDone([msgspec.structs.replace(item, payload=_portable(item.payload)) for item in message.items])
+        done = [msgspec.structs.replace(item, payload=_portable(item.payload)) for item in message.items]
+        return KeysDone(done, message.let_go)
     if isinstance(message, Located):
         items = [msgspec.structs.replace(item, payload=_portable(item.payload)) for item in message.items]
         return Located(message.request, items)

@@ -246,13 +246,15 @@ class SchedWorker:
 class SchedClient:
     """One connected client and what it holds futures for."""
 
-    __slots__ = ("id", "only", "pushed", "wants")
+    __slots__ = ("id", "let_go", "only", "pushed", "wants")
 
     def __init__(self, id: str) -> None:
         self.id = id
         self.wants: dict[SchedTask, int] = {}
         """With the bytes of each result that were pushed to it."""
         self.pushed = 0
+        self.let_go = 0
+        """How many keys it has released or cancelled so far."""
         self.only: Mapping[SchedClient, None] = {self: None}
 
     def __repr__(self) -> str:
