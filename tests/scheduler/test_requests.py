@@ -6,6 +6,7 @@ from typing import Any
 
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
+from nbcluster.scheduler import figures
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import (
     ClientJoined,
@@ -17,6 +18,7 @@ from nbcluster.scheduler.events import (
     WorkerLeft,
 )
 from nbcluster.scheduler.outbox import Command, Retired, ToClient, ToWorker
+from nbcluster.scheduler.state import Settings
 
 
 def core_with(*names: str) -> SchedulerCore:
@@ -152,3 +154,29 @@ def test_what_was_said_before_a_release_does_not_mix_with_what_is_said_after_it(
     report(core, "w", done("a", 1, Payload(b"old")))
     told = said(ask(core, submit("a"), m.ReleaseKeys(["b"]), submit("a")), m.KeysDone)
     assert [([item.key for item in message.items], message.let_go) for message in told] == [(["a"], 0), (["a"], 1)]
+
+
+def test_names_that_no_task_bears_any_more_are_forgotten_and_those_in_use_are_not() -> None:
+    core = SchedulerCore(Settings(idle_prefixes=10))
+    core.handle(ClientJoined("c"), 0.0)
+    core.handle(WorkerJoined(m.RegisterWorker("w", "fake://w", 1, 1)), 0.0)
+    state, runs = core.state, 0
+    for number in range(1000):
+        for key in (f"once{number}-1", "often-1", *(["kept-1"] if number == 0 else [])):
+            ask(core, submit(key))
+            runs += 1
+            report(core, "w", done(key, runs))
+            if key != "kept-1":
+                ask(core, m.ReleaseKeys([key]))
+        assert len(state.prefixes) <= 10 + 2 * sum(prefix.in_use for prefix in state.prefixes.values())
+    assert {"kept", "often", "once999"} <= state.prefixes.keys()
+    assert figures.task_counts(state, core.placement).done == runs == 2001
+
+
+def test_any_number_of_names_may_be_in_use() -> None:
+    core = SchedulerCore(Settings(idle_prefixes=10))
+    core.handle(ClientJoined("c"), 0.0)
+    for number in range(100):
+        ask(core, submit(f"name{number}-1"))
+    assert len(core.state.prefixes) == 100
+    assert figures.task_counts(core.state, core.placement).no_worker == 100

@@ -40,7 +40,7 @@ def worker_view(worker: SchedWorker) -> WorkerView:
 def task_counts(state: SchedulerState, placement: Placement) -> TaskCounts:
     """All tasks by state."""
     sums = [0] * 7
-    done = 0
+    done = state.done_before
     for prefix in state.prefixes.values():
         done += prefix.done
         for index, count in enumerate(prefix.counts):
@@ -53,7 +53,7 @@ def prefix_views(state: SchedulerState) -> list[PrefixView]:
     return [
         PrefixView(name=prefix.name, counts=_counts(prefix.counts, prefix.done, 0), mean_duration=prefix.mean)
         for prefix in state.prefixes.values()
-        if prefix.done or any(prefix.counts)
+        if prefix.done or prefix.in_use
     ]
 
 

@@ -85,18 +85,27 @@ class Settings(NamedTuple):
     """Bytes of small results pushed to each client before it asks."""
     story_length: int = 20_000
     stream_length: int = 20_000
+    idle_prefixes: int = 1000
+    """Of how many names that no task bears any more is kept how long their tasks take, about."""
 
 
 class SchedPrefix:
     """Tasks that share a function name: how many in which state, and how long they take."""
 
-    __slots__ = ("counts", "done", "mean", "name")
+    __slots__ = ("counts", "done", "latest", "mean", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.counts = [0] * len(STATE_NAMES)
         self.done = 0
+        self.latest = 0
+        """When its latest task was made, in terms of the tasks' ``order``."""
         self.mean: float | None = None
+
+    @property
+    def in_use(self) -> bool:
+        """True if there are tasks of this name."""
+        return any(self.counts)
 
 
 class SchedTask:
@@ -305,6 +314,9 @@ class SchedulerState:
         self.by_address: dict[Address, SchedWorker] = {}
         self.clients: dict[str, SchedClient] = {}
         self.prefixes: dict[str, SchedPrefix] = {}
+        self.done_before = 0
+        """How many tasks were done of the prefixes that have been dropped."""
+        self._most_prefixes = settings.idle_prefixes
         self.functions: dict[FunctionId, FunctionRecord] = {}
         self.scattering: dict[Key, Scattering] = {}
         self.retiring: dict[WorkerName, dict[SchedTask, SchedWorker]] = {}
@@ -324,11 +336,23 @@ class SchedulerState:
         self.recalls = 0
 
     def prefix(self, name: str) -> SchedPrefix:
-        """The record of this prefix, made when first asked for."""
+        """The record of this prefix, made when first asked for. Call it for each task that is made."""
         record = self.prefixes.get(name)
         if record is None:
+            if len(self.prefixes) >= self._most_prefixes:
+                self._drop_idle_prefixes()
             record = self.prefixes[name] = SchedPrefix(name)
+        record.latest = self.orders
         return record
+
+    def _drop_idle_prefixes(self) -> None:
+        """Keep half of what may be kept of names that are not in use. Twice as many as are then left make the next."""
+        keep = self.settings.idle_prefixes // 2
+        idle = sorted((p for p in self.prefixes.values() if not p.in_use), key=lambda p: p.latest, reverse=True)
+        for prefix in idle[keep:]:
+            self.done_before += prefix.done
+            del self.prefixes[prefix.name]
+        self._most_prefixes = 2 * max(keep, len(self.prefixes))
 
 
 _Party = TypeVar("_Party", SchedClient, SchedWorker)
