@@ -234,6 +234,6 @@ def test_every_exception_is_still_needed() -> None:
 
 
 def test_nothing_but_the_standard_library_is_imported_by_accident() -> None:
-    declared = {"cloudpickle", "cryptography", "msgspec", "psutil", "uvloop", "numpy", *FOREIGN}
+    declared = {"cloudpickle", "cryptography", "msgspec", "psutil", "uvloop", "xxhash", "numpy", *FOREIGN}
     foreign = {name.split(".")[0] for path in MODULES.values() for name in _names(path)}
     assert foreign - set(sys.stdlib_module_names) - {PACKAGE} <= declared

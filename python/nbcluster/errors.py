@@ -81,6 +81,10 @@ class SerializationError(NbclusterError, TypeError):
     path: str
 
 
+class SharedDataGoneError(NbclusterError, LookupError):
+    """Shared data was asked for that nobody held any more: it was cancelled, released or recomputed meanwhile."""
+
+
 class RemoteError(NbclusterError):
     """Stands in for an exception of a task that cannot travel; its cause says what hinders it.
 

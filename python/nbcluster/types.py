@@ -41,6 +41,8 @@ class Role(StrEnum):
     """A manager of the cluster: server extension, dashboard, command line."""
     PEER = "peer"
     """A worker or a client that fetches data from a worker."""
+    STORE = "store"
+    """A process that shares memory with the others of its cluster."""
 
 
 class Status(StrEnum):

@@ -20,7 +20,9 @@ from nbcluster.protocol import serialize
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import (
     FRAME_MIN,
+    SHARE_MIN,
     TaskRef,
+    detach,
     dump,
     dump_call,
     dump_function,
@@ -109,12 +111,19 @@ def test_large_buffers_leave_the_pickle_and_small_ones_stay_in_it() -> None:
     assert copies[1].shape == small.shape
 
 
-def test_a_large_buffer_is_not_copied_unless_a_snapshot_is_asked_for() -> None:
+def test_a_large_buffer_is_not_copied_until_it_is_detached() -> None:
     array = np.zeros(FRAME_MIN, "u1")
-    view, snapshot = dump(array), dump(array, snapshot=True)
+    view = dump(array)
+    snapshot = Payload(view.data, detach(view.frames))
     array[0] = 7
     assert load(view)[0] == 7
     assert load(snapshot)[0] == 0
+
+
+def test_what_is_shared_is_not_copied_beside_it() -> None:
+    small, large = Frame(bytes(FRAME_MIN)), Frame(bytes(SHARE_MIN))
+    shared = Frame(None)
+    assert detach([small, large], lambda frame: shared)[1] is shared
 
 
 def test_large_bytes_travel_as_a_frame() -> None:
@@ -373,11 +382,12 @@ def test_pickling_a_future_elsewhere_leaves_no_trace() -> None:
     assert serialize._scope.met is None
 
 
-def test_arguments_are_pickled_as_they_are_at_the_call() -> None:
+def test_arguments_are_what_they_were_when_they_were_detached() -> None:
     array = np.zeros(FRAME_MIN, "u1")
     call = dump_call((array,), {})
+    frames = detach(call.frames)
     array[0] = 9
-    (loaded,), _ = load_call(call.data, call.frames, {})
+    (loaded,), _ = load_call(call.data, frames, {})
     assert loaded[0] == 0
     assert loaded.flags.writeable
 

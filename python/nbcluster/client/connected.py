@@ -119,7 +119,7 @@ class ConnectedClient:
                 incoming=ToClient,
                 timeout=self._timeout,
             )
-            self._session = Session(connection, PeerPool(target.token))
+            self._session = Session(connection, PeerPool(target.token), target.token)
             self._welcome = await self._session.start(self._timeout)
             await self._session.subscribe(1.0)
         except BaseException:

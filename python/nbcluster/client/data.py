@@ -11,11 +11,12 @@ from nbcluster.client import submission
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, replace_futures
+from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.messages import DataItem, Scatter
 from nbcluster.protocol.payload import Payload
-from nbcluster.protocol.serialize import dump, load, sizeof
+from nbcluster.protocol.serialize import detach, dump, load, sizeof
 from nbcluster.protocol.typenames import type_name
 from nbcluster.types import Key
 from nbcluster.units import parse_seconds
@@ -195,10 +196,13 @@ class DataClient(ConnectedClient):
         if live and not by_content:
             key = f"{name}-{submission.unique_token()}"
             return DataItem(key, Payload.of_live(value), sizeof(value), kind)
-        payload = dump(value, "data", snapshot=True)
+        payload = dump(value, "data")
         token = submission.content_token(payload) if by_content else submission.unique_token()
         if live:
             payload = Payload.of_live(value)
+        elif payload.frames:
+            share = self._session.share
+            payload = Payload(payload.data, detach(payload.frames, LargeArguments(share).share if share else None))
         return DataItem(f"{name}-{token}", payload, sizeof(value), kind)
 
 

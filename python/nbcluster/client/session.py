@@ -9,12 +9,14 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 from nbcluster import errors
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
 from nbcluster.client.wants import Wants
 from nbcluster.comm.base import Connection
+from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
 from nbcluster.errors import ClosedClientError
@@ -37,8 +39,9 @@ from nbcluster.protocol.messages import (
     TaskOutput,
     Welcome,
 )
-from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.snapshot import ClusterView
+from nbcluster.store.shared import SharedStore, link_within
 from nbcluster.types import Address, Key
 
 logger = logging.getLogger("nbcluster.client")
@@ -47,11 +50,14 @@ logger = logging.getLogger("nbcluster.client")
 class Session:
     """One link of a client. Everything here happens on its loop."""
 
-    def __init__(self, connection: Connection, peers: PeerPool) -> None:
+    def __init__(self, connection: Connection, peers: PeerPool, token: bytes = b"") -> None:
+        self._token = token
         self.connection = connection
         self.wants = Wants(connection)
         self.view: ClusterView | None = None
         """The latest view that the cluster pushed."""
+        self.shared: SharedStore | None = None
+        """The memory that this process shares with the cluster, if it is on the cluster's host."""
         self._peers = peers
         self._welcome: asyncio.Future[Welcome] = self.wants.loop.create_future()
         self._calls = Calls()
@@ -72,7 +78,20 @@ class Session:
     async def start(self, timeout: float) -> Welcome:
         """Begin to listen; returns what the scheduler says of itself."""
         self.connection.start(self)
-        return await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
+        welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
+        if welcome.shared and self.connection.same_host:
+            self._share_memory(welcome.shared)
+        return welcome
+
+    def _share_memory(self, where: str) -> None:
+        link = link_within(where) or DescriptorLink(Path(where), self._token)
+        self.shared = self._peers.shared = SharedStore(link)
+        self.connection.share(self.shared)
+
+    @property
+    def share(self) -> Callable[[memoryview], Frame] | None:
+        """Puts bytes where the cluster's processes see them; None if this one shares no memory with them."""
+        return None if self.shared is None else self.shared.share
 
     # --- asking ---
 
@@ -217,12 +236,18 @@ class Session:
         self._end(reason)
         await self.connection.close()
         await self._peers.close()
+        self._leave_shared()
 
     def close_soon(self, reason: str) -> None:
         """Close without waiting: for a client that nobody holds any more."""
         self.wants.flush()
         self._end(reason)
         self.connection.abort()
+        self._leave_shared()
+
+    def _leave_shared(self) -> None:
+        if self.shared is not None:
+            self.shared.close()
 
     def _end(self, reason: str) -> None:
         if self.wants.closed_because:

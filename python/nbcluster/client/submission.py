@@ -9,9 +9,10 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.protocol.messages import SubmitTasks, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
-from nbcluster.protocol.serialize import Arguments, dump_call, dump_function, token
+from nbcluster.protocol.serialize import Arguments, detach, dump_call, dump_function, token
 from nbcluster.types import Address, FunctionId, Key, WorkerName
 
 MAP_BATCH = 1000
@@ -106,9 +107,25 @@ def _resources(resources: object) -> dict[str, float]:
 
 
 class Batch:
-    """Collects calls of one function; ``message`` submits them. Keys are unique within a batch."""
+    """Collects calls of one function; ``message`` submits them. Keys are unique within a batch.
 
-    def __init__(self, function: Callable[..., Any], task_options: TaskOptions, pure: bool) -> None:
+    Large buffers among the arguments are shared once, however many of the calls they are in. That holds for one
+    batch object only: whoever makes another one may have changed them in the meantime.
+
+    Args:
+        function: what is called.
+        task_options: how to run it.
+        pure: equal calls have equal keys.
+        share: puts a large buffer where the workers see it; None: it is sent.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        task_options: TaskOptions,
+        pure: bool,
+        share: Callable[[memoryview], Frame] | None = None,
+    ) -> None:
         if not callable(function):
             raise TypeError(f"the first argument is {function!r}, which cannot be called; give a function")
         self.name = function_name(function)
@@ -117,6 +134,7 @@ class Batch:
         self._function, self._definition = dump_function(function)
         self._options = task_options
         self._pure = pure
+        self._large = LargeArguments(share) if share is not None else None
         self._clear()
 
     def _clear(self) -> None:
@@ -128,12 +146,14 @@ class Batch:
     def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Key | None = None) -> Key:
         """Take one call; returns its key."""
         call = dump_call(args, kwargs)
+        if call.frames and self._large is not None:
+            call = Arguments(call.data, self._large.recall(call.frames), call.dependencies)
         if key is None:
             key = f"{self.name}-{self._token(call)}"
         if call.dependencies:
             self._dependencies[len(self.keys)] = call.dependencies
         if call.frames:
-            self._frames[len(self.keys)] = call.frames
+            self._frames[len(self.keys)] = detach(call.frames, None if self._large is None else self._large.share)
         self.keys.append(key)
         self._arguments.append(call.data)
         return key

@@ -68,7 +68,7 @@ class SubmittingClient(ConnectedClient):
         parse_seconds(fifo_timeout, "fifo_timeout")
         if key is not None and (not isinstance(key, str) or not key):
             raise TypeError(f"key={key!r} is not a non-empty string")
-        batch = submission.Batch(func, options, pure)
+        batch = submission.Batch(func, options, pure, self._session.share)
         name = batch.add(args, kwargs, key)
         [state] = self._session.wants.add([name], contextvars.copy_context(), batch.message(), self._cell())
         return Future._of(state, self._this)
@@ -125,7 +125,7 @@ class SubmittingClient(ConnectedClient):
         size = submission.MAP_BATCH if batch_size is None else batch_size
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"batch_size={batch_size!r} is not allowed; give a whole number of at least 1")
-        batch = submission.Batch(func, options, pure)
+        batch = submission.Batch(func, options, pure, self._session.share)
         keys: Iterator[Key] | None = None
         if isinstance(key, str):
             batch.name = key

@@ -78,6 +78,7 @@ class ProcessCrew(Crew):
             scheduler=runtime.private_address,
             name=name,
             listen=runtime.worker_address(name),
+            shared=runtime.shared_memory,
             nthreads=spec.threads_per_worker,
             memory_limit=self.worker_limit(name),
             resources=spec.resources,

@@ -30,6 +30,7 @@ from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.cluster.thread_crew import ThreadCrew
 from nbcluster.cluster.views import make_view
 from nbcluster.comm.credentials import ClusterDirectory
+from nbcluster.comm.descriptors import DescriptorServer
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import (
     Adapt,
@@ -53,6 +54,9 @@ from nbcluster.errors import ClusterClosedError, ClusterError
 from nbcluster.protocol.messages import Welcome
 from nbcluster.scheduler.server import SchedulerServer
 from nbcluster.snapshot import ClusterView, OwnerView
+from nbcluster.store import segments, shared
+from nbcluster.store.depot import Depot
+from nbcluster.store.shared import LocalDepotLink, SharedStore
 from nbcluster.types import Address, RunId, Status, WorkerName
 
 logger = logging.getLogger("nbcluster.cluster")
@@ -104,6 +108,7 @@ class ClusterRuntime:
         self.logs = ClusterLogs(self.directory.path, spec.log_level)
         stack.push_async_callback(self.logs.close)
         self.server = SchedulerServer(Welcome(spec.id, spec.name, "", ""), self.token, self)
+        self.shared_memory = "" if spec.in_process else self._share_memory()
         await self._listen()
         self.dashboard = DashboardActivator(
             spec.dashboard_address,
@@ -114,7 +119,9 @@ class ClusterRuntime:
         )
         await self.dashboard.start()
         stack.push_async_callback(self.dashboard.close)
-        self.server.welcome = Welcome(spec.id, spec.name, self.address, self.dashboard.link, live=spec.in_process)
+        self.server.welcome = Welcome(
+            spec.id, spec.name, self.address, self.dashboard.link, shared=self.shared_memory, live=spec.in_process
+        )
         self.observers = Observers(self.view, lambda: self.server.changes, self.tasks)
         self.adaptive = Adaptive(self)
         stack.push_async_callback(self.adaptive.close)
@@ -122,6 +129,23 @@ class ClusterRuntime:
         stack.push_async_callback(self.crew.close)
         await self.crew.start()
         self._set_workers(range(spec.n_workers))
+
+    def _share_memory(self) -> str:
+        """Open the depot of shared memory; returns where it is reached: empty if this kernel has none."""
+        if not segments.AVAILABLE:
+            return ""
+        segments.allow_many_descriptors()
+        stack, path = self._stack, self.directory.socket("store")
+        depot = self.depot = Depot()
+        stack.callback(depot.close)
+        server = DescriptorServer(path, self.token, join=depot.join, answer=depot.answer, leave=depot.leave)
+        stack.callback(server.close)
+        store = SharedStore(LocalDepotLink(depot), keep=True)
+        stack.callback(store.close)
+        shared.announce(str(path), depot)
+        stack.callback(shared.withdraw, str(path))
+        self.server.shared = store
+        return str(path)
 
     async def _listen(self) -> None:
         spec, server = self.spec, self.server

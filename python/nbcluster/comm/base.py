@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from nbcluster.protocol.messages import Message
+from nbcluster.protocol.payload import SharedMemory
 from nbcluster.types import Address, Role
 
 
@@ -38,6 +39,12 @@ class Connection(ABC):
     peer_address: Address
     in_process: bool = False
     """True if both ends live in this process: payloads may then be live objects."""
+
+    same_host: bool = False
+    """True if the other end is certainly on this host: then both see the cluster's shared memory."""
+
+    def share(self, memory: SharedMemory) -> None:  # noqa: B027
+        """From now on, what is in this memory need not be sent, if the link ``same_host``. Of no effect otherwise."""
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:

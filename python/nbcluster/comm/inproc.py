@@ -41,6 +41,7 @@ class InprocConnection(Connection):
     """
 
     in_process = True
+    same_host = True
 
     def __init__(self, role: Role, loop: asyncio.AbstractEventLoop, local: Address, peer: Address) -> None:
         self.role = role

@@ -17,6 +17,7 @@ from nbcluster.comm.tasks import TaskOwner
 from nbcluster.comm.transports import connect
 from nbcluster.errors import CommClosedError, CommError
 from nbcluster.protocol.messages import Data, DataItem, GetData, PeerReply
+from nbcluster.protocol.payload import SharedMemory
 from nbcluster.types import Address, Key, Role
 
 CONNECT_TIMEOUT = 10.0
@@ -42,6 +43,9 @@ class PeerPool:
         ssl: for ``tls://`` addresses.
         connect_timeout: seconds after which a worker that does not answer counts as gone.
     """
+
+    shared: SharedMemory | None = None
+    """The memory that this process shares with the workers of its host."""
 
     def __init__(
         self,
@@ -107,6 +111,8 @@ class PeerPool:
             return error
         except ValueError as error:
             return CommError(f"cannot fetch from there: {error}", address=address)
+        if self.shared is not None:
+            connection.share(self.shared)
         return _PeerLink(self, address, connection)
 
     def _lost(self, address: Address) -> None:

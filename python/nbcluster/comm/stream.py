@@ -21,6 +21,7 @@ from nbcluster.comm.outlet import Outlet
 from nbcluster.errors import CommClosedError, ProtocolError
 from nbcluster.protocol.framing import DEFAULT_LIMITS, GOODBYE, Decoder, Encoder, Limits
 from nbcluster.protocol.messages import Message
+from nbcluster.protocol.payload import SharedMemory
 from nbcluster.types import Address, Role
 
 LINGER = 2.0
@@ -52,6 +53,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         self.role = role
         self.local_address = local_address
         self.peer_address = peer_address
+        self.same_host = peer_address.startswith("unix://")
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._encoder = Encoder(limits)
@@ -73,6 +75,12 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"<{self.role} link {self.local_address} to {self.peer_address}, {state}>"
+
+    def share(self, memory: SharedMemory) -> None:
+        """Send no more of what is in this memory than its name."""
+        if self.same_host:
+            self._encoder.shares = True
+            self._decoder.shared = memory
 
     # --- sending ---------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def check_peer(transport: asyncio.BaseTransport) -> None:
         HandshakeError: it is not.
     """
     if sys.platform == "linux":
-        _, uid, _ = _credentials(transport)
+        uid = owner_of(transport.get_extra_info("socket"))
         if uid != os.geteuid():
             raise HandshakeError(f"the process at the other end belongs to another user (uid {uid})", uid=uid)
 
@@ -64,7 +64,7 @@ def ends(transport: asyncio.BaseTransport, path: Path) -> tuple[Address, Address
     names = [transport.get_extra_info(name) for name in ("sockname", "peername")]
     there = f"unix://{path}"
     if sys.platform == "linux":
-        pid, _, _ = _credentials(transport)
+        pid, _, _ = _credentials(transport.get_extra_info("socket"))
     else:
         pid = 0
     if names[0]:
@@ -72,8 +72,13 @@ def ends(transport: asyncio.BaseTransport, path: Path) -> tuple[Address, Address
     return f"unix://pid-{os.getpid()}", there
 
 
-def _credentials(transport: asyncio.BaseTransport) -> tuple[int, int, int]:
-    sock = transport.get_extra_info("socket")
+def owner_of(sock: socket.socket) -> int:
+    """The user whose process is at the other end."""
+    _, uid, _ = _credentials(sock)
+    return uid
+
+
+def _credentials(sock: socket.socket) -> tuple[int, int, int]:
     pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return pid, uid, gid
 

@@ -9,8 +9,9 @@ A frame is a batch of messages:
     ...  the buffers, one after the other
 
 A ``Frame`` inside a message is, if it is large, one of the out-of-band buffers and its index in the body; a small one
-is just bytes in the body. A frame with neither body nor buffers says goodbye: nothing follows, the link ends in good
-order. Without it an end of the stream is a loss, as it looks the same whether the peer closed, crashed or was cut off.
+is just bytes in the body; one in shared memory is, on a link whose ends share it, its name there and its size. A frame
+with neither body nor buffers says goodbye: nothing follows, the link ends in good order. Without it an end of the
+stream is a loss, as it looks the same whether the peer closed, crashed or was cut off.
 
 Rules
 1. A length is compared with the limits before anything is done for it, and a claim costs nothing: what is too large for
@@ -31,7 +32,7 @@ from typing import Any
 import msgspec
 
 from nbcluster.errors import CommError, ProtocolError, SerializationError
-from nbcluster.protocol.payload import Buffer, Frame
+from nbcluster.protocol.payload import Buffer, Frame, SharedMemory
 
 _PREFIX = struct.Struct("<II")
 _LIST = struct.Struct(">BI")
@@ -77,6 +78,8 @@ class Encoder:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
+        self.shares = False
+        """The other end sees the same shared memory: what is there need not be sent."""
         self._encode_into = msgspec.msgpack.Encoder(enc_hook=self._encode_frame).encode_into
         self._body = bytearray(_HEAD)
         self._count = 0
@@ -142,7 +145,12 @@ class Encoder:
         """Called by msgspec for what it does not know."""
         if type(item) is not Frame:
             raise SerializationError(f"a {type(item).__qualname__} is nothing that a message can hold")
-        buffer = item.buffer
+        if item.shared is not None:
+            if self.shares:
+                return [item.shared.name(), item.shared.nbytes]
+            buffer: Buffer | None = item.shared.open()
+        else:
+            buffer = item.buffer
         if buffer is None:
             raise SerializationError(f"a live {type(item.live).__qualname__} cannot leave its process: pickle it first")
         size = item.nbytes
@@ -168,6 +176,8 @@ class Decoder:
 
     def __init__(self, incoming: Any, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
+        self.shared: SharedMemory | None = None
+        """The memory that both ends see."""
         self._decode_body = msgspec.msgpack.Decoder(list[incoming], dec_hook=self._decode_frame).decode
         self._chunk = memoryview(bytearray(CHUNK))
         self._start = self._end = 0
@@ -318,6 +328,8 @@ class Decoder:
             raise TypeError(f"no message holds a {kind.__qualname__}")
         if type(item) is bytes:
             return Frame(bytearray(item))
+        if type(item) is list:
+            return self._adopt(item)
         if type(item) is not int or not 0 <= item < len(self._buffers):
             raise ValueError(f"{item!r} does not name one of {len(self._buffers)} buffers")
         buffer, self._buffers[item] = self._buffers[item], None
@@ -325,6 +337,14 @@ class Decoder:
             raise ValueError(f"buffer {item} is named twice")
         self._used += 1
         return Frame(buffer)
+
+    def _adopt(self, item: list[Any]) -> Frame:
+        if self.shared is None:
+            raise ValueError("something is said to be shared, on a link whose ends share nothing")
+        blob, nbytes = item
+        if type(blob) is not int or type(nbytes) is not int or nbytes < 0:
+            raise ValueError(f"{item!r} does not name anything shared")
+        return self.shared.adopt(blob, nbytes)
 
 
 def _allocate(size: int) -> memoryview:

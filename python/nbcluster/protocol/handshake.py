@@ -38,7 +38,7 @@ _CHALLENGE = struct.Struct(f"<8sHB{_NONCE}s32s")
 _PROOF = struct.Struct("32s")
 _VERDICT = struct.Struct("B")
 
-_ROLES = (Role.CLIENT, Role.WORKER, Role.CONTROL, Role.PEER)
+_ROLES = (Role.CLIENT, Role.WORKER, Role.CONTROL, Role.PEER, Role.STORE)
 """A role's number on the wire is its place here; never reorder."""
 
 

@@ -259,6 +259,8 @@ class Welcome(Message, frozen=True):
     cluster_name: str
     address: Address
     dashboard_link: str
+    shared: str = ""
+    """Where, on this host, the cluster's shared memory is to be had; empty if it has none."""
     live: bool = False
     """All workers live in the scheduler's process: a client that does too may send live objects."""
 
@@ -404,6 +406,12 @@ class DataAdded(Message, frozen=True):
     items: list[StoredData]
 
 
+class DataShared(Message, frozen=True):
+    """The worker has put these results into shared memory: who needs them need not ask it any more."""
+
+    items: list[DataItem]
+
+
 class ReplicasFailed(Message, frozen=True):
     """What ``AcquireReplicas`` asked for could not be fetched."""
 
@@ -520,6 +528,7 @@ WorkerMessage = (
     | TaskReturned
     | TasksRecalled
     | DataAdded
+    | DataShared
     | ReplicasFailed
     | WorkerMetrics
     | TaskOutput

@@ -1,35 +1,74 @@
 """How a Python object looks while it travels: pickled bytes, and the large buffers that go beside them.
 
 Nobody between the one who pickled and the one who unpickles looks inside. On a wire the frames follow the
-message out of band, uncopied; in one process (``inproc``) a payload may simply hold the live object.
+message out of band, uncopied; between processes of one host they may lie in memory that both see; in one process
+(``inproc``) a payload may simply hold the live object.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
+
+from nbcluster.protocol.sharing import BlobId
 
 Buffer = bytes | bytearray | memoryview
 
 
-class Frame:
-    """One buffer that travels beside its message, or one live object that never leaves the process."""
-
-    __slots__ = ("buffer", "live")
-
-    def __init__(self, buffer: Buffer | None, live: Any = None) -> None:
-        self.buffer = buffer
-        self.live = live
+class SharedBuffer(Protocol):
+    """Bytes in memory that the processes of one host share (``store.shared``)."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes on the wire; a live object has none."""
+        """How many they are."""
+
+    def name(self) -> BlobId:
+        """What they are called in a message that is about to be sent."""
+
+    def open(self) -> memoryview:
+        """See them. What is written to the view stays in it."""
+
+
+class SharedMemory(Protocol):
+    """Where a link looks for what a message says is shared."""
+
+    def adopt(self, blob: BlobId, nbytes: int) -> Frame:
+        """The frame of a blob that has just been read of."""
+
+
+class Frame:
+    """One buffer that travels beside its message; or its place in shared memory; or an object that never leaves."""
+
+    __slots__ = ("buffer", "fingerprint", "live", "shared")
+
+    def __init__(self, buffer: Buffer | None, live: Any = None, shared: SharedBuffer | None = None) -> None:
+        self.buffer = buffer
+        self.live = live
+        self.shared = shared
+        self.fingerprint: bytes | None = None
+        """A hash of the bytes, once anybody has asked for it."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the data; a live object has none."""
         if self.buffer is None:
-            return 0
+            return 0 if self.shared is None else self.shared.nbytes
         return self.buffer.nbytes if isinstance(self.buffer, memoryview) else len(self.buffer)
 
+    def open(self) -> Buffer:
+        """The bytes, wherever they are.
+
+        Raises:
+            SharedDataGoneError: they were shared, and nobody held them any more.
+        """
+        if self.buffer is not None:
+            return self.buffer
+        return b"" if self.shared is None else self.shared.open()
+
     def __repr__(self) -> str:
+        if self.shared is not None:
+            return f"<Frame {self.nbytes} B, shared>"
         return f"<Frame live {type(self.live).__name__}>" if self.buffer is None else f"<Frame {self.nbytes} B>"
 
 
@@ -43,6 +82,16 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     def nbytes(self) -> int:
         """Bytes in all."""
         return len(self.data) + sum(frame.nbytes for frame in self.frames)
+
+    @property
+    def sent_nbytes(self) -> int:
+        """Bytes that a message grows by it: what is shared is not sent."""
+        return len(self.data) + sum(0 if frame.shared else frame.nbytes for frame in self.frames)
+
+    @property
+    def is_shared(self) -> bool:
+        """True if the data, or part of it, is in shared memory."""
+        return any(frame.shared is not None for frame in self.frames)
 
     @classmethod
     def of_live(cls, value: Any) -> Payload:

@@ -24,29 +24,32 @@ from typing import Any, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
 import msgspec
+from xxhash import xxh3_128_digest
 
-from nbcluster.errors import SerializationError
+from nbcluster.errors import SerializationError, SharedDataGoneError
 from nbcluster.protocol.culprit import find_culprit
-from nbcluster.protocol.payload import Buffer, Frame, Payload
+from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.sizeof import sizeof as sizeof
 from nbcluster.types import FunctionId, Key
 
 FRAME_MIN = 16 * 1024
 """Bytes from which on a buffer travels beside the pickle instead of in it."""
 
+SHARE_MIN = 1024 * 1024
+"""Bytes from which on a buffer is shared where memory can be; a smaller one is sent faster than it is mapped."""
+
 
 # --- any object ---------------------------------------------------------------------------------------------
 
 
-def dump(value: Any, what: str = "value", *, snapshot: bool = False, in_band: bool = False) -> Payload:
+def dump(value: Any, what: str = "value", *, in_band: bool = False) -> Payload:
     """Pickle anything.
 
     Args:
         value: the object.
         what: what to call it in an error, e.g. ``"result"``.
-        snapshot: copy large buffers. Otherwise frames are views of the object's own memory, which must then
-            not change before they are sent.
-        in_band: make no frames, however large the buffers.
+        in_band: make no frames, however large the buffers. Otherwise frames are views of the object's own memory,
+            which must not change before they are sent: see :func:`detach`.
 
     Raises:
         SerializationError: it cannot be pickled; ``path`` names the part that cannot.
@@ -54,10 +57,10 @@ def dump(value: Any, what: str = "value", *, snapshot: bool = False, in_band: bo
     if type(value) in _ATOMS:
         return Payload(pickle.dumps(value, 5))
     frames: list[Frame] = []
-    if type(value) in (bytes, bytearray) and len(value) >= FRAME_MIN and not in_band:
+    if type(value) in _BYTES and len(value) >= FRAME_MIN and not in_band:
         value = _Bytes(value)
     try:
-        return Payload(_dumps(value, None if in_band else frames, snapshot), frames)
+        return Payload(_dumps(value, None if in_band else frames), frames)
     except _FAILURES as error:
         raise _unpicklable([(what, value)], error) from error
 
@@ -85,6 +88,8 @@ class _Bytes:
         return type(self.value), (pickle.PickleBuffer(self.value),)
 
 
+_BYTES = frozenset([bytes, bytearray])
+
 _ATOMS = frozenset([int, float, bool, str, complex, type(None)])
 """What has neither buffers nor classes."""
 
@@ -92,14 +97,14 @@ _FAILURES = (Exception, SystemExit, GeneratorExit)
 """What a foreign ``__reduce__`` or ``__setstate__`` may raise: everything but the user's Ctrl-C."""
 
 
-def _dumps(value: Any, frames: list[Frame] | None, snapshot: bool) -> bytes:
+def _dumps(value: Any, frames: list[Frame] | None) -> bytes:
     def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
         if frames is None:
             return True
         raw = buffer.raw()
         if raw.nbytes < FRAME_MIN:
             return True
-        frames.append(Frame(bytearray(raw) if snapshot else raw))
+        frames.append(Frame(raw))
         return False
 
     if not cloudpickle.list_registry_pickle_by_value():
@@ -130,9 +135,9 @@ def _unpicklable(roots: list[tuple[str, Any]], error: BaseException) -> BaseExce
 def _loads(data: bytes, frames: list[Frame], what: str) -> Any:
     try:
         if frames:
-            return pickle.loads(data, buffers=[frame.buffer for frame in frames])
+            return pickle.loads(data, buffers=[frame.open() for frame in frames])
         return pickle.loads(data)
-    except (MemoryError, SerializationError):
+    except (MemoryError, SerializationError, SharedDataGoneError):
         raise
     except _FAILURES as error:
         reason = f"{type(error).__name__}: {error}"
@@ -162,12 +167,12 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
         return known[1], known[2]
     frames: list[Frame] = []
     try:
-        data = _dumps(function, frames, snapshot=True)
+        data = _dumps(function, frames)
     except _FAILURES as error:
         name = "" if isinstance(function, types.FunctionType) else "function"
         raise _unpicklable([(name, function)], error) from error
-    payload = Payload(data, frames)
-    function_id = _digest(data, frames).digest()
+    payload = Payload(data, detach(frames))
+    function_id = _digest(data, payload.frames).digest()
     if isinstance(function, _FUNCTION_TYPES) and data.endswith(_REFERENCE):
         address = id(function)
         forget = weakref.ref(function, lambda _: _functions.pop(address, None))
@@ -269,7 +274,7 @@ def _load_task_ref(key: Key) -> Any:
 
 
 def dump_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments:
-    """Pickle the arguments of a call, as they are now.
+    """Pickle the arguments of a call. Frames are views of the arguments' own memory: see :func:`detach`.
 
     Futures in them, at any depth of lists, tuples, sets and dicts, become dependencies, as do ``TaskRef``
     objects wherever they are. A future inside an object of another type travels as a future.
@@ -281,14 +286,15 @@ def dump_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments:
     outer = _scope.met
     met = _scope.met = []
     try:
-        data = _dumps((args, kwargs), frames, True)
+        call = _with_frames_for_bytes(args, kwargs)
+        data = _dumps(call, frames)
         if not met:
             return Arguments(data, frames, [])
         futures = {id(one): one for one in met if type(one) is not TaskRef}
         if futures:
             met.clear()
             frames.clear()
-            data = _dumps(_replace((args, kwargs), futures, {}), frames, True)
+            data = _dumps(_replace(call, futures, {}), frames)
         keys = dict.fromkeys(one.key for one in met if type(one) is TaskRef)
         return Arguments(data, frames, list(keys))
     except _FAILURES as error:
@@ -296,6 +302,33 @@ def dump_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments:
         raise _unpicklable([("args", args), ("kwargs", kwargs)], error) from error
     finally:
         _scope.met = outer
+
+
+def _with_frames_for_bytes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Have large ``bytes`` among the arguments travel as frames: pickle itself would copy them."""
+    if any(type(value) in _BYTES and len(value) >= FRAME_MIN for value in args):
+        args = tuple(map(_framed, args))
+    if any(type(value) in _BYTES and len(value) >= FRAME_MIN for value in kwargs.values()):
+        kwargs = {name: _framed(value) for name, value in kwargs.items()}
+    return args, kwargs
+
+
+def _framed(value: Any) -> Any:
+    return _Bytes(value) if type(value) in _BYTES and len(value) >= FRAME_MIN else value
+
+
+def detach(frames: list[Frame], share: Callable[[Frame], Frame] | None = None) -> list[Frame]:
+    """The same frames, independent of what they were made of, which may change from now on.
+
+    Args:
+        frames: of a payload or call, as they were dumped.
+        share: puts a large one into shared memory; None: all are copied.
+    """
+    return [_copy(frame) if share is None or frame.nbytes < SHARE_MIN else share(frame) for frame in frames]
+
+
+def _copy(frame: Frame) -> Frame:
+    return frame if frame.buffer is None else Frame(bytearray(frame.buffer))
 
 
 def _replace(value: Any, futures: Mapping[int, HasKey], done: dict[int, Any]) -> Any:
@@ -353,7 +386,8 @@ def token(function: FunctionId, arguments: Arguments) -> str:
 def _digest(data: bytes, frames: list[Frame]) -> blake2b:
     digest = blake2b(data, digest_size=16)
     for frame in frames:
-        buffer: Buffer = frame.buffer if frame.buffer is not None else b""
+        if frame.fingerprint is None:
+            frame.fingerprint = xxh3_128_digest(frame.open())  # as fast as memory can be read
         digest.update(frame.nbytes.to_bytes(8, "little"))
-        digest.update(buffer)
+        digest.update(frame.fingerprint)
     return digest

@@ -62,6 +62,7 @@ class SchedulerCore:
             m.TasksRecalled: reports.recalled,
             m.TaskOutput: reports.output,
             m.DataAdded: reports.data_added,
+            m.DataShared: reports.data_shared,
             m.ReplicasFailed: reports.replicas_failed,
             m.WorkerMetrics: reports.metrics,
         }

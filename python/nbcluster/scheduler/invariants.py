@@ -128,6 +128,6 @@ def _counts(state: SchedulerState) -> Iterator[str]:
         counts = Counter(task.state for task in state.tasks.values() if task.prefix is prefix)
         if [counts[index] for index in range(len(STATE_NAMES))] != prefix.counts:
             yield f"{prefix.name}: counted {prefix.counts}, and there are {dict(counts)}"
-    inlined = sum(len(t.payload.data) for t in state.tasks.values() if t.payload is not None)
+    inlined = sum(t.payload.sent_nbytes for t in state.tasks.values() if t.payload is not None)
     if inlined != state.inlined_bytes:
         yield f"{inlined} bytes of small results are kept, and {state.inlined_bytes} were counted"

@@ -140,7 +140,7 @@ class Machine:
         if worker is not None:
             self.add_replica(task, worker)
         if payload is not None:
-            self._keep_inline(task, payload)
+            self.keep_payload(task, payload)
         if task.dependents:
             for dependent in task.dependents:
                 waiting_on = dependent.waiting_on
@@ -158,7 +158,7 @@ class Machine:
         """Tell a client that a result is there; a small one goes along while its budget lasts."""
         payload = task.payload
         if payload is not None:
-            nbytes = len(payload.data)
+            nbytes = payload.sent_nbytes
             if client.pushed + nbytes <= self._state.settings.client_budget:
                 client.pushed += nbytes - client.wants[task]
                 client.wants[task] = nbytes
@@ -171,12 +171,13 @@ class Machine:
         task.who_has = including(task.who_has, worker)
         worker.holds[task] = None
 
-    def _keep_inline(self, task: SchedTask, payload: Payload) -> None:
+    def keep_payload(self, task: SchedTask, payload: Payload) -> None:
+        """Have the result itself, or what tells where it is in shared memory, at hand for all who need it."""
         state = self._state
         task.payload = payload
         state.inlined.append(task)
         state.inlined_count += 1
-        state.inlined_bytes += len(payload.data)
+        state.inlined_bytes += payload.sent_nbytes
         if len(state.inlined) > 2 * state.inlined_count + 1000:  # more than half of them are gone
             state.inlined = deque(kept for kept in state.inlined if kept.payload is not None)
         while state.inlined_bytes > state.settings.inline_budget and state.inlined:
@@ -186,7 +187,7 @@ class Machine:
 
     def _drop_inline(self, task: SchedTask) -> None:
         if task.payload is not None:
-            self._state.inlined_bytes -= len(task.payload.data)
+            self._state.inlined_bytes -= task.payload.sent_nbytes
             self._state.inlined_count -= 1
             task.payload = None
 

@@ -7,6 +7,7 @@ from itertools import cycle
 from nbcluster.protocol.messages import (
     AcquireReplicas,
     DataAdded,
+    DataShared,
     Killed,
     Location,
     MissingData,
@@ -167,12 +168,19 @@ class Reports:
             elif scattering is not None and task.state == RELEASED:
                 item = scattering.item
                 payload = item.payload
-                small = payload.nbytes <= self._state.settings.inline_limit and not payload.frames
+                small = payload.sent_nbytes <= self._state.settings.inline_limit and not payload.is_live
                 self._machine.store(
                     task, worker, item.nbytes or stored.nbytes, item.type_name, payload if small else None
                 )
             else:
                 self._free_stale(worker, stored.key)
+
+    def data_shared(self, worker: SchedWorker, message: DataShared) -> None:
+        """Results are in shared memory now: they survive their worker, and whoever needs them gets them from here."""
+        for item in message.items:
+            task = self._state.tasks.get(item.key)
+            if task is not None and task.state == MEMORY and worker in task.who_has and task.payload is None:
+                self._machine.keep_payload(task, item.payload)
 
     def replicas_failed(self, worker: SchedWorker, message: ReplicasFailed) -> None:
         """Copies that a worker was asked to make could not be made."""

@@ -36,7 +36,7 @@ from nbcluster.protocol.messages import (
     Welcome,
     WorkerMessage,
 )
-from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.payload import Payload, SharedMemory
 from nbcluster.scheduler import figures
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import (
@@ -101,6 +101,8 @@ class SchedulerServer:
         self._numbers = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self.shared: SharedMemory | None = None
+        """What the cluster's processes share."""
         self.closing = False
         self.changes = 0
         """Counts the events handled: whoever shows views can see whether anything happened."""
@@ -199,6 +201,8 @@ class SchedulerServer:
     # --- links ---
 
     def _connected(self, connection: Connection) -> None:
+        if self.shared is not None:
+            connection.share(self.shared)
         if connection.role == Role.WORKER:
             connection.start(_WorkerSession(self, connection))
             return

@@ -14,13 +14,15 @@ from nbcluster.types import Key
 class Datum:
     """One result. Unpickled when it is first used, in the thread that uses it; pickled when a peer asks."""
 
-    __slots__ = ("_lock", "_payload", "_value", "nbytes", "type_name")
+    __slots__ = ("_lock", "_payload", "_value", "nbytes", "own_nbytes", "type_name")
 
     def __init__(self, value: Any, nbytes: int, type_name: str = "", *, payload: Payload | None = None) -> None:
         self._value = value
         self._payload = payload
         self._lock = None if payload is None else threading.Lock()
         self.nbytes = nbytes
+        self.own_nbytes = 0 if payload is not None and payload.is_shared else nbytes
+        """Bytes of this process's own memory: what is shared is the cluster's, and counted once."""
         self.type_name = type_name
 
     @classmethod
@@ -89,9 +91,9 @@ class MemoryStore:
         """Store a result, in place of an older one."""
         old = self._data.get(key)
         if old is not None:
-            self.nbytes -= old.nbytes
+            self.nbytes -= old.own_nbytes
         self._data[key] = datum
-        self.nbytes += datum.nbytes
+        self.nbytes += datum.own_nbytes
 
     def drop(self, key: Key) -> None:
         """Forget a result; whoever uses it keeps it alive.
@@ -99,7 +101,7 @@ class MemoryStore:
         Raises:
             KeyError: it is not there.
         """
-        self.nbytes -= self._data.pop(key).nbytes
+        self.nbytes -= self._data.pop(key).own_nbytes
 
     def clear(self) -> None:
         """Forget everything."""

@@ -14,6 +14,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: WorkerName
     listen: Address
     """Where to serve data: ``unix:///…/w0.sock``, ``tcp://127.0.0.1:0``."""
+    shared: str = ""
+    """The socket through which the cluster's shared memory is reached; empty if there is none."""
     nthreads: int = 1
     memory_limit: int | None = None
     """Bytes."""

@@ -14,14 +14,18 @@ import ssl as tls
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, ClassVar
 
 from nbcluster.comm.base import Connection
+from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.comm.transports import connect, listen
 from nbcluster.errors import CommError
 from nbcluster.protocol.messages import (
+    DataItem,
+    DataShared,
     DefineFunctions,
     ForgetFunctions,
     PeerRequest,
@@ -31,6 +35,7 @@ from nbcluster.protocol.messages import (
     ToWorker,
 )
 from nbcluster.store.memory import Datum, MemoryStore
+from nbcluster.store.shared import SharedStore
 from nbcluster.types import Address, Key, Role
 from nbcluster.worker import commands as c
 from nbcluster.worker.config import WorkerConfig
@@ -88,7 +93,9 @@ class WorkerServer:
         self._ssl = ssl
         self._functions = FunctionTable()
         self._peers = PeerPool(token, ssl=ssl)
-        self._data_server = DataServer(self.store)
+        self._shared = SharedStore(DescriptorLink(Path(config.shared), token)) if config.shared else None
+        self._peers.shared = self._shared
+        self._data_server = DataServer(self.store, self._shared, self._tell_shared)
         self._owner = TaskOwner(f"worker {config.name}")
         self._outputs: TaskOutputs | None = None
         self._leave = AsyncExitStack()
@@ -120,6 +127,8 @@ class WorkerServer:
 
     async def _start(self) -> None:
         config, leave = self.config, self._leave
+        if self._shared is not None:
+            leave.callback(self._shared.close)
         leave.callback(self.store.clear)
         leave.push_async_callback(self._peers.close)
         leave.push_async_callback(self._data_server.close)
@@ -132,6 +141,8 @@ class WorkerServer:
             ssl=self._ssl,
         )
         leave.push_async_callback(connection.close)
+        if self._shared is not None:
+            connection.share(self._shared)
         self._connection = connection
         in_process = connection.in_process
         self.address = await self._listen(config.listen)
@@ -233,6 +244,10 @@ class WorkerServer:
         if not self._connection.closed:
             self._connection.send(*outputs)
 
+    def _tell_shared(self, items: list[DataItem]) -> None:
+        if not self._connection.closed:
+            self._connection.send(DataShared(items))
+
     # --- commands ---
 
     def _handle(self, event: Event) -> None:
@@ -318,4 +333,5 @@ class WorkerServer:
             metrics = self._metrics.changed()
             if metrics is not None:
                 self._connection.send(metrics)
+            self._data_server.tidy()
             await asyncio.sleep(self.config.metrics_interval)

@@ -1,33 +1,52 @@
 """Serves what this worker holds to those who fetch it: other workers, and clients.
 
 What is already pickled, small, or passed as a live object within this process is answered at once; large
-objects are pickled in a thread of their own, so that the loop stays free.
+objects are pickled in a thread of their own, so that the loop stays free. To others on this host they are not sent:
+the first time that one is asked for it moves into shared memory, where everybody sees it from then on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from nbcluster.comm.base import Connection
 from nbcluster.comm.tasks import TaskOwner
-from nbcluster.errors import CommClosedError, SerializationError
+from nbcluster.errors import CommClosedError, CommError, SerializationError, SharedDataGoneError
 from nbcluster.protocol.exceptions import dump_raising
 from nbcluster.protocol.messages import Data, DataItem, GetData
 from nbcluster.protocol.payload import Payload
 from nbcluster.store.memory import Datum, MemoryStore
+from nbcluster.store.shared import SharedStore
 from nbcluster.types import Key
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 1 << 20
 """Bytes up to which a request is answered on the loop."""
 
 
 class DataServer:
-    """The holder's side of peer links."""
+    """The holder's side of peer links.
 
-    def __init__(self, store: MemoryStore) -> None:
+    Args:
+        store: what is held.
+        shared: the memory that the processes of this host share; None if they share none.
+        on_shared: told of results that have moved there, and of data that nobody holds any more but that moved.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        shared: SharedStore | None = None,
+        on_shared: Callable[[list[DataItem]], None] = lambda items: None,
+    ) -> None:
         self._store = store
+        self._shared = shared
+        self._on_shared = on_shared
         self._links: set[Connection] = set()
         self._owner = TaskOwner("data server")
         self._pickler = ThreadPoolExecutor(1, "nbcluster-pickle")
@@ -73,8 +92,27 @@ class DataServer:
     async def _answer_later(
         self, connection: Connection, request: int, found: list[tuple[Key, Datum]], missing: list[Key]
     ) -> None:
-        items = await asyncio.get_running_loop().run_in_executor(self._pickler, _pickle, found)
+        share = self._shared if connection.same_host else None
+        items = await asyncio.get_running_loop().run_in_executor(self._pickler, _pickle, found, share)
+        if share is not None:
+            self._move(found, items)
         _send(connection, Data(request, items, missing))
+
+    def _move(self, found: list[tuple[Key, Datum]], items: list[DataItem]) -> None:
+        """Hold in shared memory what is there now, and no longer beside it."""
+        moved = []
+        for (key, datum), item in zip(found, items, strict=True):
+            if item.payload.is_shared and not datum.is_pickled:
+                moved.append(item)
+                if self._store.get(key) is datum:
+                    self._store.put(key, Datum.pickled(item.payload, datum.nbytes, datum.type_name))
+        if moved:
+            self._on_shared(moved)
+
+    def tidy(self) -> None:
+        """Give back shared memory that nobody uses any more, without a pause for the loop."""
+        if self._shared is not None and self._shared.untidy:
+            self._pickler.submit(_tidy, self._shared)
 
 
 class _Session:
@@ -92,15 +130,31 @@ class _Session:
         self._server.forget(self._connection)
 
 
-def _pickle(found: list[tuple[Key, Datum]]) -> list[DataItem]:
-    return [DataItem(key, _dump(datum), datum.nbytes, datum.type_name) for key, datum in found]
+def _pickle(found: list[tuple[Key, Datum]], share: SharedStore | None = None) -> list[DataItem]:
+    return [DataItem(key, _dump(datum, share), datum.nbytes, datum.type_name) for key, datum in found]
 
 
-def _dump(datum: Datum) -> Payload:
+def _dump(datum: Datum, share: SharedStore | None) -> Payload:
     try:
-        return datum.dump()
+        payload = datum.dump()
+        return payload if share is None else _share(payload, share)
     except SerializationError as error:
         return dump_raising(error)  # whoever asks for the result gets to know why it cannot have it
+
+
+def _share(payload: Payload, share: SharedStore) -> Payload:
+    try:
+        return share.share_payload(payload)
+    except (OSError, CommError) as error:  # no memory, no descriptor: sending needs less
+        logger.warning("Could not share %d bytes, which are sent instead: %s", payload.nbytes, error)
+        return payload
+
+
+def _tidy(shared: SharedStore) -> None:
+    try:
+        shared.tidy()
+    except CommError as error:  # the cluster is gone, and soon so are we
+        logger.debug("Could not tidy: %s", error)
 
 
 def _live(datum: Datum) -> Payload:
@@ -115,3 +169,5 @@ def _send(connection: Connection, answer: Data) -> None:
         connection.send(answer)
     except CommClosedError:
         pass  # who asked is gone
+    except SharedDataGoneError:  # it was to be sent from shared memory
+        connection.send(Data(answer.request, [], [*answer.missing, *(item.key for item in answer.items)]))

@@ -1,0 +1,64 @@
+"""Large buffers among the arguments of one call to ``submit`` or ``map``: each is shared once, for all its tasks.
+
+Only for that one call. A buffer is known by its place in memory, and what is there may be changed in place before the
+next call.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+
+from nbcluster.protocol.payload import Buffer, Frame
+from nbcluster.protocol.serialize import SHARE_MIN
+
+REMEMBERED = 64
+"""Buffers that are kept alive so that their places cannot be taken by others; the least recently met are let go of."""
+
+
+class LargeArguments:
+    """The buffers of one call.
+
+    Args:
+        share: puts a buffer into shared memory.
+    """
+
+    def __init__(self, share: Callable[[memoryview], Frame]) -> None:
+        self._share = share
+        self._known: OrderedDict[tuple[int, int], tuple[Frame, Frame]] = OrderedDict()
+        """By place: the frame as it was pickled, which keeps its memory, and the shared one."""
+
+    def recall(self, frames: list[Frame]) -> list[Frame]:
+        """The same frames, with the shared one wherever a buffer was shared before."""
+        return [frame if frame.nbytes < SHARE_MIN else self._recall(frame) for frame in frames]
+
+    def share(self, frame: Frame) -> Frame:
+        """Share a buffer, and remember it."""
+        if frame.shared is not None or frame.buffer is None:
+            return frame
+        shared = self._share(memoryview(frame.buffer))
+        shared.fingerprint = frame.fingerprint
+        self._known[_place(frame.buffer)] = frame, shared
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return shared
+
+    def _recall(self, frame: Frame) -> Frame:
+        if frame.buffer is None:
+            return frame
+        place = _place(frame.buffer)
+        known = self._known.get(place)
+        if known is None:
+            return frame
+        self._known.move_to_end(place)
+        return known[1]
+
+
+def _place(buffer: Buffer) -> tuple[int, int]:
+    """Where a buffer is in memory, and how long."""
+    view = memoryview(buffer)
+    numpy = sys.modules.get("numpy")
+    if numpy is None:  # then there are no arrays, only bytes, which are the same object each time
+        return id(view.obj), view.nbytes
+    return numpy.frombuffer(view, numpy.uint8).__array_interface__["data"][0], view.nbytes

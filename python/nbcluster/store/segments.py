@@ -1,0 +1,115 @@
+"""Memory that processes of one host share: anonymous files of the kernel (``memfd``), passed on as descriptors.
+
+Not ``/dev/shm``: containers have little of it, and what lies there outlives its users. A memfd is gone with its last
+holder, however that one ends.
+
+Nobody can write to what was shared
+- Whoever receives a segment's descriptor maps it copy-on-write: it reads what everybody reads, and what it writes is
+  its own.
+- A descriptor opens no other way: a segment is sealed before it is given away. The maker of an arena keeps the one
+  mapping that can write, to fill it piece by piece.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import resource
+import sys
+from collections.abc import Callable
+
+AVAILABLE = hasattr(os, "memfd_create")
+"""False where the kernel has none: then data is sent, not shared."""
+
+PIECE = 1 << 20
+"""Bytes copied at a time. More would be slower (the cache is this large), and for longer hold up other threads."""
+
+PAGE = mmap.ALLOCATIONGRANULARITY
+
+# Of <linux/fcntl.h>; the last one is too new for Python 3.10 and 3.11 to know.
+_NO_RESIZE = getattr(fcntl, "F_SEAL_SHRINK", 2) | getattr(fcntl, "F_SEAL_GROW", 4)
+_NO_WRITE = _NO_RESIZE | getattr(fcntl, "F_SEAL_WRITE", 8)
+_NO_FUTURE_WRITE = _NO_RESIZE | 16
+
+
+def sealed(data: memoryview) -> int:
+    """A segment with just this in it, that nobody can ever change. Returns its descriptor.
+
+    Raises:
+        OSError: there is no memory, or no descriptor.
+    """
+    fd = _create(data.nbytes)
+    try:
+        # Written and not mapped: the kernel then fills whole pages, instead of clearing each when it is first touched.
+        for start in range(0, data.nbytes, PIECE):
+            _write_all(fd, data[start : start + PIECE], start)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _NO_WRITE)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def writable(nbytes: int) -> tuple[int, mmap.mmap]:
+    """A segment to be filled piece by piece: its descriptor, good for reading only, and the mapping to write to.
+
+    Raises:
+        OSError: there is no memory, or no descriptor.
+    """
+    fd = _create(nbytes)
+    try:
+        mapping = mmap.mmap(fd, nbytes)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _NO_FUTURE_WRITE)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, mapping
+
+
+def view(fd: int, offset: int, nbytes: int, on_end: Callable[[], None]) -> memoryview:
+    """Map a piece of a segment, copy-on-write; ``on_end`` is called when the last view of it is gone.
+
+    Raises:
+        OSError: there is no memory, or there are too many mappings.
+    """
+    mapping = _Mapping(fd, nbytes, access=mmap.ACCESS_COPY, offset=offset)
+    mapping.on_end = on_end
+    return memoryview(mapping)
+
+
+class _Mapping(mmap.mmap):
+    """Lives as long as anything looks into it: every view holds it."""
+
+    on_end: Callable[[], None]
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # it could not even be mapped
+            self.on_end()
+
+
+def allow_many_descriptors() -> None:
+    """Raise this process's soft limit of open files to the hard one: each mapping takes a descriptor."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # some kernels promise more than they allow
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _create(nbytes: int) -> int:
+    fd = os.memfd_create("nbcluster", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, nbytes)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _write_all(fd: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(fd, data, offset)
+        data, offset = data[written:], offset + written
