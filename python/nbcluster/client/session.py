@@ -79,7 +79,7 @@ class Session:
         """Begin to listen; returns what the scheduler says of itself."""
         self.connection.start(self)
         welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
-        if welcome.shared and self.connection.same_host:
+        if welcome.shared and (self.connection.same_host or Path(welcome.shared).exists()):
             self._share_memory(welcome.shared)
         return welcome
 
@@ -91,7 +91,7 @@ class Session:
     @property
     def share(self) -> Callable[[memoryview], Frame] | None:
         """Puts bytes where the cluster's processes see them; None if this one shares no memory with them."""
-        return None if self.shared is None else self.shared.share
+        return self.shared.share if self.shared is not None and self.connection.same_host else None
 
     # --- asking ---
 
