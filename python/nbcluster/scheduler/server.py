@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import msgspec
+from msgspec.structs import replace
 
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
@@ -267,19 +267,29 @@ class SchedulerServer:
             session.send([Answered(call.id, answer)])
 
 
-def without_live_objects(message: Message) -> Message:
-    """What a party in another process is told: where a live object is, instead of the object."""
+def for_elsewhere(message: Message, live: bool, shared: bool) -> Message:
+    """What a party is told that cannot see everything that is here: where a result is, instead of the result.
+
+    Args:
+        message: any.
+        live: it sees the live objects of this process.
+        shared: it sees the shared memory of this host.
+    """
     if isinstance(message, KeysDone):
-        done = [msgspec.structs.replace(item, payload=_portable(item.payload)) for item in message.items]
-        return KeysDone(done, message.let_go)
+        items = [replace(item, payload=None) if _hidden(item.payload, live, shared) else item for item in message.items]
+        return replace(message, items=items)
     if isinstance(message, Located):
-        items = [msgspec.structs.replace(item, payload=_portable(item.payload)) for item in message.items]
-        return Located(message.request, items)
+        # What nobody holds any more but shared memory is sent from there.
+        where = [
+            replace(item, payload=None) if item.holders and _hidden(item.payload, live, shared) else item
+            for item in message.items
+        ]
+        return Located(message.request, where)
     return message
 
 
-def _portable(payload: Payload | None) -> Payload | None:
-    return None if payload is None or payload.is_live else payload
+def _hidden(payload: Payload | None, live: bool, shared: bool) -> bool:
+    return payload is not None and ((payload.is_live and not live) or (payload.is_shared and not shared))
 
 
 class _Session:
@@ -291,8 +301,10 @@ class _Session:
 
     def send(self, messages: list[Message]) -> None:
         """Send, unless the link has just ended: then ``lost`` says so."""
-        if self.server.welcome.live and not self.connection.in_process:
-            messages = [without_live_objects(message) for message in messages]
+        if not self.connection.same_host:
+            messages = [for_elsewhere(message, live=False, shared=False) for message in messages]
+        elif self.server.welcome.live and not self.connection.in_process:
+            messages = [for_elsewhere(message, live=False, shared=True) for message in messages]
         try:
             self.connection.send(*messages)
         except CommClosedError:
