@@ -54,6 +54,8 @@ class DataServer:
     def accept(self, connection: Connection) -> None:
         """Serve a new link."""
         self._links.add(connection)
+        if self._shared is not None:
+            connection.share(self._shared)
         connection.start(_Session(self, connection))
 
     async def close(self) -> None:
