@@ -124,6 +124,10 @@ def _counts(state: SchedulerState) -> Iterator[str]:
     known = {function: record.tasks for function, record in state.functions.items()}
     if functions != known:
         yield f"functions in use {dict(functions)}, counted {known}"
+    for function, record in state.functions.items():
+        having = {worker for worker in state.workers.values() if function in worker.functions}
+        if having != set(record.workers):
+            yield f"{function!r}: {having} have it, and known is {set(record.workers)}"
     for prefix in state.prefixes.values():
         counts = Counter(task.state for task in state.tasks.values() if task.prefix is prefix)
         if [counts[index] for index in range(len(STATE_NAMES))] != prefix.counts:

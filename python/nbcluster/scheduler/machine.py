@@ -325,10 +325,9 @@ class Machine:
             record.tasks -= 1
             if not record.tasks:
                 del state.functions[function]
-                for worker in state.workers.values():
-                    if function in worker.functions:
-                        worker.functions.discard(function)
-                        self._outbox.forget_function(worker, function)
+                for worker in record.workers:
+                    worker.functions.discard(function)
+                    self._outbox.forget_function(worker, function)
 
     def cancel(self, roots: list[SchedTask], client: SchedClient, reason: str, msg: str, force: bool) -> None:
         """Cancel tasks and what depends on them, as far as this client (``force``: anybody) wants them.
@@ -347,7 +346,7 @@ class Machine:
         cancelled: dict[SchedClient, list[str]] = {}
         for task in seen:
             mine = client.only if client in task.who_wants else NOBODY
-            for other in task.who_wants if force else mine:
+            for other in list(task.who_wants if force else mine):
                 if other is not client or task not in known:
                     cancelled.setdefault(other, []).append(task.key)
                 self.unwant(task, other)

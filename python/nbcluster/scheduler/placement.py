@@ -12,61 +12,27 @@ Theory
 - A run that is given up while it is under way cannot be stopped: its thread may be busy with it for long, and nobody
   tells. Until such a *doubtful* worker has shown that a thread of its is free, others get tasks first, and workers that
   are idle may take all that it has not started.
-- There is a lane per set of constraints (workers, resources); tasks that nobody connected can run simply wait
-  in it. Priority and age count across lanes.
+- There is a lane per set of constraints (``lanes.py``); tasks that nobody connected can run simply wait in it.
+  Priority and age count across lanes.
+- What a decision costs does not depend on how many workers there are: of many that would do, a few are looked at.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
-from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks, TaskOptions
+from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks
+from nbcluster.scheduler.lanes import Lane, Lanes, is_named
 from nbcluster.scheduler.outbox import Outbox
 from nbcluster.scheduler.state import PROCESSING, QUEUED, SchedTask, SchedulerState, SchedWorker
 from nbcluster.types import Status
 
 _NO_DEPENDENCIES: list[Dependency] = []
 _VICTIMS_EXAMINED = 8
-
-
-class Lane:
-    """Queued tasks that share their constraints."""
-
-    __slots__ = ("heap", "resources", "strict", "workers")
-
-    def __init__(self, options: TaskOptions) -> None:
-        self.heap: list[tuple[int, int, SchedTask]] = []
-        self.workers = frozenset(options.workers) if options.workers else None
-        self.strict = not options.allow_other_workers
-        self.resources = options.resources
-
-    def allows(self, worker: SchedWorker) -> bool:
-        """True if this worker could ever run these tasks."""
-        if self.workers is not None and self.strict and not is_named(worker, self.workers):
-            return False
-        return all(worker.resources.get(name, 0) >= amount for name, amount in self.resources.items())
-
-    def fits(self, worker: SchedWorker) -> bool:
-        """True if the worker has the resources free right now."""
-        return all(worker.available.get(name, 0) >= amount for name, amount in self.resources.items())
-
-    def prune(self) -> bool:
-        """Drop from the front what is queued no more; True if there is anything left."""
-        heap = self.heap
-        while heap and heap[0][2].state != QUEUED:
-            heappop(heap)
-        return bool(heap)
-
-    def __len__(self) -> int:
-        return sum(1 for _, order, task in self.heap if task.state == QUEUED and task.order == order)
-
-
-def is_named(worker: SchedWorker, names: frozenset[str]) -> bool:
-    """True if a restriction names this worker, by name or by address."""
-    return worker.address in names or str(worker.name) in names
+_HOLDERS_EXAMINED = 8
 
 
 class Placement:
@@ -76,12 +42,11 @@ class Placement:
         self._state = state
         self._outbox = outbox
         self._settings = state.settings
-        self._any = Lane(TaskOptions())
-        self._lanes: dict[tuple[object, ...], Lane] = {}
-        # Ordered sets. Idle: fewer tasks than threads. Open: has room. Busy: may have tasks that it has not started.
-        self._idle: OrderedDict[SchedWorker, None] = OrderedDict()
-        self._open: OrderedDict[SchedWorker, None] = OrderedDict()
+        self._lanes = Lanes(state)
+        self._idle = self._lanes.everybody.idle
+        self._open = self._lanes.everybody.open
         self._busy: OrderedDict[SchedWorker, None] = OrderedDict()
+        """Those that may have tasks that they have not started; whom to steal from next comes first."""
         self.examined = 0
         """How many candidates were looked at so far: what placement does, in a figure that no clock disturbs."""
 
@@ -95,64 +60,61 @@ class Placement:
             if worker is not None:
                 self._assign(task, worker)
                 return
-        lane = self._lane(options) if options.workers or options.resources else self._any
+        lane = self._lanes.lane(options) if options.workers or options.resources else self._lanes.any
         heappush(lane.heap, (-options.priority, task.order, task))
 
     def fill(self) -> None:
         """Hand queued tasks to workers that have room; then let idle workers take from busy ones."""
-        idle, open_ = self._idle, self._open
-        if self._lanes:
+        idle, open_, lanes = self._idle, self._open, self._lanes
+        if lanes.active:
             self._fill_from_lanes()
         else:
-            heap = self._any.heap
+            heap = lanes.any.heap
             assign = self._assign
             while heap and (idle or open_):
                 task = heappop(heap)[2]
                 if task.state == QUEUED:
                     self.examined += 1
                     assign(task, next(iter(idle or open_)))
+        if lanes.by_signature:
+            lanes.sweep()
         if idle and self._busy:
             self._steal()
 
     def _fill_from_lanes(self) -> None:
-        """Take from all lanes in the order of their first tasks. A lane without room has none until the next event."""
-        every = enumerate((self._any, *self._lanes.values()))
-        lanes = [(lane.heap[0][:2], number, lane) for number, lane in every if lane.prune()]
+        """Take from all lanes that might find a worker, in the order of their first tasks."""
+        every = self._lanes
+        self.examined += len(every.active)
+        some = [lane for lane in list(every.active) if not every.drop_if_empty(lane)]
+        if every.any.prune():
+            some.append(every.any)
+        lanes = [(lane.heap[0][:2], number, lane) for number, lane in enumerate(some)]
         heapify(lanes)
-        while lanes and (self._idle or self._open):
+        while lanes:
             _, number, lane = heappop(lanes)
             worker = self._room_in(lane)
             if worker is None:
+                if lane is not every.any:
+                    every.stick(lane)
                 continue
             self._assign(heappop(lane.heap)[2], worker)
-            if lane.prune():
+            if lane.prune() if lane is every.any else not every.drop_if_empty(lane):
                 heappush(lanes, (lane.heap[0][:2], number, lane))
-        self._lanes = {signature: lane for signature, lane in self._lanes.items() if lane.heap}
 
     def _room_in(self, lane: Lane) -> SchedWorker | None:
-        if lane is self._any:
-            self.examined += 1
-            return next(iter(self._idle or self._open), None)
-        preferred = None
-        for group in (self._idle, self._open):
-            for worker in group:
-                self.examined += 1
-                if lane.allows(worker) and lane.fits(worker):
-                    if lane.workers is None or is_named(worker, lane.workers):
-                        return worker
-                    preferred = preferred or worker
-        return preferred
-
-    def _lane(self, options: TaskOptions) -> Lane:
-        signature = (
-            frozenset(options.workers or ()),
-            options.allow_other_workers,
-            frozenset(options.resources.items()),
-        )
-        lane = self._lanes.get(signature)
-        if lane is None:
-            lane = self._lanes[signature] = Lane(options)
-        return lane
+        """Who takes the lane's first task now: one that a restriction names, if it has room."""
+        pool = lane.pool
+        if lane.workers is not None:
+            named = self._lanes.named(lane.workers)
+            self.examined += len(named)
+            for group in (pool.idle, pool.open):
+                with_room = [worker for worker in named if worker in group]
+                if with_room:
+                    return min(with_room, key=_load)
+            if lane.strict:
+                return None
+        self.examined += 1
+        return pool.first()
 
     # --- data locality ---
 
@@ -162,13 +124,14 @@ class Placement:
 
     def _nearest(self, task: SchedTask) -> SchedWorker | None:
         """The worker on which the task could start soonest: one with its data, or one that has room."""
-        candidates = {worker: None for dependency in task.dependencies for worker in dependency.who_has}
-        candidates.update(dict.fromkeys(islice(self._idle or self._open, 1)))
-        names = frozenset(task.options.workers) if task.options.workers else None
-        if names is not None:
-            named = {w: None for w in self._state.workers.values() if is_named(w, names)}
-            if named or not task.options.allow_other_workers:
-                candidates = named
+        options = task.options
+        candidates: dict[SchedWorker, None] = {}
+        if options.workers:
+            candidates = self._lanes.named(frozenset(options.workers))
+        if not candidates and (not options.workers or options.allow_other_workers):
+            for dependency in task.dependencies:
+                candidates.update(dict.fromkeys(_some(dependency.who_has)))
+            candidates.update(dict.fromkeys(islice(self._idle or self._open, 1)))
         self.examined += len(candidates)
         running = [worker for worker in candidates if worker.status == Status.RUNNING]
         if not running:
@@ -178,7 +141,7 @@ class Placement:
 
     def _start_time(self, task: SchedTask, worker: SchedWorker) -> float:
         missing = sum(d.nbytes for d in task.dependencies if worker not in d.who_has)
-        return worker.occupancy / worker.nthreads + missing / self._settings.bandwidth
+        return _load(worker) + missing / self._settings.bandwidth
 
     # --- assigning ---
 
@@ -206,8 +169,10 @@ class Placement:
         function = task.function
         assert function is not None
         if function not in worker.functions:
+            record = state.functions[function]
+            record.workers[worker] = None
             worker.functions.add(function)
-            self._outbox.define(worker, function, state.functions[function].definition)
+            self._outbox.define(worker, function, record.definition)
         self._outbox.compute(
             worker,
             ComputeTask(
@@ -233,7 +198,7 @@ class Placement:
             elif payload is not None and (not holders or payload.is_live or payload.sent_nbytes <= limit):
                 dependencies.append(Dependency(needed.key, payload, [], needed.nbytes))
             else:
-                addresses = [holder.address for holder in holders]
+                addresses = [holder.address for holder in _some(holders)]
                 dependencies.append(Dependency(needed.key, None, addresses, needed.nbytes))
         return dependencies
 
@@ -269,14 +234,19 @@ class Placement:
         if worker.status != Status.RUNNING:
             self.remove(worker)
             return
-        self._open.pop(worker, None)
-        self._idle.pop(worker, None)
-        if count < nthreads and not worker.doubtful:
-            self._idle[worker] = None
-        if count <= nthreads or (
+        idle = count < nthreads and not worker.doubtful
+        open_ = count <= nthreads or (
             worker.occupancy < nthreads * settings.prefetch and count < nthreads * settings.most_ahead
-        ):
-            self._open[worker] = None
+        )
+        if worker.resources or self._lanes.by_signature:
+            self._lanes.sort(worker, idle=idle, open_=open_)
+        else:
+            self._open.pop(worker, None)
+            self._idle.pop(worker, None)
+            if idle:
+                self._idle[worker] = None
+            if open_:
+                self._open[worker] = None
         if count > nthreads or (worker.doubtful and count):
             self._busy[worker] = None
         else:
@@ -284,8 +254,7 @@ class Placement:
 
     def remove(self, worker: SchedWorker) -> None:
         """A worker left, or takes no more tasks."""
-        self._idle.pop(worker, None)
-        self._open.pop(worker, None)
+        self._lanes.remove(worker)
         self._busy.pop(worker, None)
 
     # --- stealing ---
@@ -298,13 +267,15 @@ class Placement:
             return
         thief = next(iter(self._idle))
         victim = max(victims, key=_spare)
-        self._busy[victim] = self._busy.pop(victim)
+        self._busy.move_to_end(victim)
         spare = _spare(victim)
         latest = islice(reversed(victim.processing.values()), spare if victim.doubtful else (spare + 1) // 2)
         self.examined += spare
         run_ids = [task.run_id for task in latest if self._worth_moving(task, victim, thief)]
         if run_ids:
             self._recall(victim, run_ids)
+        else:
+            self._idle.move_to_end(thief)  # there may be something for the next one
 
     def _worth_moving(self, task: SchedTask, victim: SchedWorker, thief: SchedWorker) -> bool:
         if task.options.workers and not is_named(thief, frozenset(task.options.workers)):
@@ -329,16 +300,30 @@ class Placement:
 
     def queued(self) -> Iterator[SchedTask]:
         """All tasks in the lanes, in no particular order."""
-        for lane in (self._any, *self._lanes.values()):
+        for lane in self._lanes:
             yield from (task for _, _, task in lane.heap if task.state == QUEUED)
 
     def unplaceable(self) -> int:
         """How many queued tasks no connected worker could ever run."""
         workers = self._state.workers.values()
-        lanes = [self._any, *self._lanes.values()]
-        return sum(len(lane) for lane in lanes if not any(lane.allows(worker) for worker in workers))
+        return sum(len(lane) for lane in self._lanes if not any(lane.allows(worker) for worker in workers))
 
 
 def _spare(worker: SchedWorker) -> int:
     """How many tasks it may not have started."""
     return len(worker.processing) - (0 if worker.doubtful else worker.nthreads)
+
+
+def _load(worker: SchedWorker) -> float:
+    """Seconds until it could start with one more task."""
+    return worker.occupancy / worker.nthreads
+
+
+def _some(holders: Mapping[SchedWorker, None]) -> list[SchedWorker]:
+    """A few of these workers, and next time others."""
+    if not isinstance(holders, OrderedDict):
+        return list(holders)
+    some = list(islice(holders, _HOLDERS_EXAMINED))
+    for worker in some:
+        holders.move_to_end(worker)
+    return some

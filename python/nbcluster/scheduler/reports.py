@@ -234,6 +234,8 @@ class Reports:
             return
         state.by_address.pop(worker.address, None)
         self._placement.remove(worker)
+        for function in worker.functions:
+            del state.functions[function].workers[worker]
         self._outbox.forget_worker(worker)
         worker.status = Status.CLOSED
         if state.retiring.pop(event.name, None) is not None and not worker.processing:

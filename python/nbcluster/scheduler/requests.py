@@ -19,9 +19,9 @@ from nbcluster.protocol.messages import (
     WantKeys,
 )
 from nbcluster.protocol.payload import Payload
+from nbcluster.scheduler.lanes import is_named
 from nbcluster.scheduler.machine import Machine
 from nbcluster.scheduler.outbox import Outbox
-from nbcluster.scheduler.placement import is_named
 from nbcluster.scheduler.state import (
     ERRED,
     MEMORY,

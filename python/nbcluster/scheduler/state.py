@@ -14,7 +14,7 @@ recomputed.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
@@ -276,6 +276,8 @@ class FunctionRecord:
 
     definition: Payload
     tasks: int = 0
+    workers: dict[SchedWorker, None] = field(default_factory=dict)
+    """Who has it."""
 
 
 @dataclass
@@ -358,11 +360,23 @@ class SchedulerState:
 _Party = TypeVar("_Party", SchedClient, SchedWorker)
 
 
+MANY: Final = 8
+"""Sets of more parties than this are ordered dicts, and changed in place: copies would cost more the more there are."""
+
+
 def including(parties: Mapping[_Party, None], one: _Party) -> Mapping[_Party, None]:
-    """The same set with one more in it."""
-    return {**parties, one: None} if parties else one.only
+    """The set with one more in it; a large one is changed."""
+    if isinstance(parties, OrderedDict):
+        parties[one] = None
+        return parties
+    if len(parties) < MANY:
+        return {**parties, one: None} if parties else one.only
+    return OrderedDict.fromkeys((*parties, one))
 
 
 def excluding(parties: Mapping[_Party, None], one: _Party) -> Mapping[_Party, None]:
-    """The same set without one of them."""
+    """The set without one of them; a large one is changed."""
+    if isinstance(parties, OrderedDict):
+        parties.pop(one, None)
+        return parties
     return {other: None for other in parties if other is not one}

@@ -1,1 +1,1 @@
-"""Thousands of simulated workers: the real cores of scheduler and workers under virtual time. ``make simulate`` runs it."""
+"""Thousands of simulated workers: the real cores under virtual time. ``make simulate`` runs it."""

@@ -127,7 +127,12 @@ class StreamingClient:
             name = function.encode()
             messages.append(
                 m.SubmitTasks(
-                    name, Payload(name), [task.key for task in tasks], [arguments(task) for task in tasks], options, needs
+                    name,
+                    Payload(name),
+                    [task.key for task in tasks],
+                    [arguments(task) for task in tasks],
+                    options,
+                    needs,
                 )
             )
         for task in batch:

@@ -128,10 +128,10 @@ def shared(tasks: int, shortest: float, dice: random.Random) -> Iterator[Streame
 
 
 def resources(tasks: int, shortest: float, dice: random.Random) -> Iterator[StreamedTask]:
-    """Independent tasks, one in twenty of which needs a GPU, as one in ten workers has."""
+    """Independent tasks, one in forty of which needs a GPU, as one in ten workers has."""
     for number in range(tasks):
         duration = shortest * (1.0 + 0.2 * dice.random())
-        if number % 20 == 0:
+        if number % 40 == 0:
             yield StreamedTask(f"train-{number}", duration, gpus=1)
         else:
             yield StreamedTask(f"prepare-{number}", duration)
