@@ -79,12 +79,15 @@ class Session:
         """Begin to listen; returns what the scheduler says of itself."""
         self.connection.start(self)
         welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
-        if welcome.shared and (self.connection.same_host or Path(welcome.shared).exists()):
-            self._share_memory(welcome.shared)
+        if welcome.shared:
+            self._share_memory(Path(welcome.shared))
         return welcome
 
-    def _share_memory(self, where: str) -> None:
-        link = link_within(where) or DescriptorLink(Path(where), self._token)
+    def _share_memory(self, where: Path) -> None:
+        if not where.exists():
+            return  # it is on another host
+        self.connection.same_host = True  # whichever way we came
+        link = link_within(str(where), direct=self.connection.in_process) or DescriptorLink(where, self._token)
         self.shared = self._peers.shared = SharedStore(link)
         self.connection.share(self.shared)
 

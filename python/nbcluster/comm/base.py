@@ -41,10 +41,10 @@ class Connection(ABC):
     """True if both ends live in this process: payloads may then be live objects."""
 
     same_host: bool = False
-    """True if the other end is certainly on this host: then both see the cluster's shared memory."""
+    """True if the other end is known to be on this host: then it sees the cluster's shared memory."""
 
     def share(self, memory: SharedMemory) -> None:  # noqa: B027
-        """From now on, what is in this memory need not be sent, if the link ``same_host``. Of no effect otherwise."""
+        """From now on the other end may name what is in this memory; if it is on the ``same_host``, so do we."""
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:

@@ -77,10 +77,9 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         return f"<{self.role} link {self.local_address} to {self.peer_address}, {state}>"
 
     def share(self, memory: SharedMemory) -> None:
-        """Send no more of what is in this memory than its name."""
-        if self.same_host:
-            self._encoder.shares = True
-            self._decoder.shared = memory
+        """Take names of what is in this memory, and if the other end does so too, send no more than these."""
+        self._encoder.shares = self.same_host
+        self._decoder.shared = memory
 
     # --- sending ---------------------------------------------------------------------------------
 

@@ -65,17 +65,19 @@ class LocalDepotLink:
 
     Args:
         depot: the depot.
+        direct: what is shared reaches the scheduler as the very frame that holds it, not as a message about it.
     """
 
-    def __init__(self, depot: Depot) -> None:
+    def __init__(self, depot: Depot, *, direct: bool = True) -> None:
         self._depot = depot
+        self._direct = direct
         self._holder = depot.join()
 
     def call(self, request: DepotRequest, fd: int | None = None) -> tuple[DepotReply, int | None]:
         """Ask."""
         reply, sent = self._depot.answer(self._holder, request, fd)
-        if isinstance(reply, Published):
-            self._depot.arrived(reply.blob)  # what the scheduler will get is the very frame that holds it
+        if self._direct and isinstance(reply, Published):
+            self._depot.arrived(reply.blob)
         assert reply is not None
         return reply, sent
 
@@ -106,10 +108,10 @@ def withdraw(name: str) -> None:
     _depots.pop(name, None)
 
 
-def link_within(name: str) -> LocalDepotLink | None:
-    """A link to the depot of this name if that is in this process."""
+def link_within(name: str, *, direct: bool) -> LocalDepotLink | None:
+    """A link to the depot of this name if that is in this process; ``direct`` as for the link."""
     depot = _depots.get(name)
-    return None if depot is None else LocalDepotLink(depot)
+    return None if depot is None else LocalDepotLink(depot, direct=direct)
 
 
 class SharedStore:
