@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -550,3 +552,19 @@ def test_a_retiring_worker_finishes_what_it_has_started() -> None:
     assert bench.said[None] == []
     bench.finish(0, "f-0")
     assert [retired.name for retired in bench.said[None]] == [0]
+
+
+def test_the_garbage_collector_has_nothing_to_look_at_in_pending_tasks() -> None:
+    """In a user's process, tasks by the hundred thousand would make each of its full collections longer."""
+    task = queued().core.state.tasks["f-0"]
+    assert not gc.is_tracked(task)
+    assert not any(gc.is_tracked(one) for one in (task.key, task.data, task.dependencies, task.frames))
+    assert (task.dependents, task.waiters, task.waiting_on) == (None, None, None)
+
+
+def test_forgotten_tasks_are_freed_though_the_garbage_collector_does_not_know_them() -> None:
+    bench = waiting()
+    tasks = list(bench.core.state.tasks.values())
+    bench.release("f-0", "g-0")
+    assert not bench.core.state.tasks
+    assert [sys.getrefcount(task) for task in tasks] == [3, 3]  # the list, the loop, the call

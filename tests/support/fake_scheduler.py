@@ -64,8 +64,8 @@ class FakeScheduler:
             function_id,
             call.data,
             (0, run_id),
-            dependencies or [],
-            call.frames,
+            tuple(dependencies or ()),
+            tuple(call.frames),
         )
         self.send(DefineFunctions({function_id: definition}), Compute([task]))
         return run_id

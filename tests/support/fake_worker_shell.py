@@ -28,7 +28,7 @@ def compute_task(
     key: Key, run_id: RunId, dependencies: list[Dependency] | None = None, priority: int = 0
 ) -> ComputeTask:
     """A task for a worker."""
-    return ComputeTask(key, run_id, b"f" * 16, b"arguments", (0, priority), dependencies or [])
+    return ComputeTask(key, run_id, b"f" * 16, b"arguments", (0, priority), tuple(dependencies or ()))
 
 
 def needs(key: Key, *holders: Address, payload: Payload | None = None, nbytes: int = 100) -> Dependency:

@@ -43,7 +43,9 @@ class Bench:
         self.functions.define({function_id: definition})
         self.run_ids += 1
         call = dump_call(args, {})
-        return ComputeTask(f"key-{self.run_ids}", self.run_ids, function_id, call.data, (0, priority), [], call.frames)
+        return ComputeTask(
+            f"key-{self.run_ids}", self.run_ids, function_id, call.data, (0, priority), (), tuple(call.frames)
+        )
 
     def submit(self, function: Callable[..., Any], *args: Any, inputs: dict[str, Any] | None = None) -> RunId:
         self.executor.submit([(self.task(function, *args), inputs)])

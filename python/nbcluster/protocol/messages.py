@@ -65,8 +65,8 @@ class ComputeTask(Record, frozen=True):
     data: bytes
     priority: tuple[int, int]
     """Smaller first."""
-    dependencies: list[Dependency] = []
-    frames: list[Frame] = []
+    dependencies: tuple[Dependency, ...] = ()
+    frames: tuple[Frame, ...] = ()
 
 
 class TaskDone(Record, frozen=True):

@@ -40,7 +40,7 @@ class GraphRequests(Requests):
             self._machine.release(task)
         task.function = item.function
         task.data = item.data
-        task.frames = item.frames
+        task.frames = tuple(item.frames)
         task.options = message.options if item.options is None else item.options
         task.retries = task.options.retries
         self._depend(task, item.dependencies)

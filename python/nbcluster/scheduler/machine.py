@@ -20,7 +20,6 @@ from nbcluster.scheduler.state import (
     ERRED,
     FORGOTTEN,
     MEMORY,
-    NO_FRAMES,
     NOBODY,
     NOWHERE,
     PROCESSING,
@@ -318,7 +317,7 @@ class Machine:
                     dependency.dependents = None
                     self._loose.append(dependency)
         task.dependencies = ()
-        task.frames = NO_FRAMES
+        task.frames = ()
         function = task.function
         if function is not None:
             record = state.functions[function]

@@ -30,7 +30,6 @@ from nbcluster.scheduler.outbox import Outbox
 from nbcluster.scheduler.state import PROCESSING, QUEUED, SchedTask, SchedulerState, SchedWorker
 from nbcluster.types import Status
 
-_NO_DEPENDENCIES: list[Dependency] = []
 _VICTIMS_EXAMINED = 8
 _HOLDERS_EXAMINED = 8
 
@@ -181,13 +180,13 @@ class Placement:
                 function,
                 task.data,
                 (-options.priority, task.order),
-                self._dependencies(task, worker) if task.dependencies else _NO_DEPENDENCIES,
+                self._dependencies(task, worker) if task.dependencies else (),
                 task.frames,
             ),
         )
         self._sort(worker)
 
-    def _dependencies(self, task: SchedTask, worker: SchedWorker) -> list[Dependency]:
+    def _dependencies(self, task: SchedTask, worker: SchedWorker) -> tuple[Dependency, ...]:
         limit = self._settings.inline_limit
         dependencies = []
         for needed in task.dependencies:
@@ -200,7 +199,7 @@ class Placement:
             else:
                 addresses = [holder.address for holder in _some(holders)]
                 dependencies.append(Dependency(needed.key, None, addresses, needed.nbytes))
-        return dependencies
+        return tuple(dependencies)
 
     def finished(self, task: SchedTask) -> SchedWorker:
         """A run is over, however it ended: give its share of the worker back."""

@@ -103,7 +103,7 @@ class Requests:
     def _add_details(self, task: SchedTask, index: int, message: SubmitTasks) -> None:
         frames = message.frames.get(index)
         if frames:
-            task.frames = frames
+            task.frames = tuple(frames)
         names = message.dependencies.get(index)
         if names:
             task.dependencies = tuple(self._dependency(name) for name in dict.fromkeys(names))

@@ -17,7 +17,10 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
+
+import msgspec
 
 from nbcluster.protocol.messages import DataItem, Failure, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
@@ -58,9 +61,8 @@ TRANSITIONS: Final = frozenset(
 )
 """The transitions that there are, and no others."""
 
-NOBODY: Final[Mapping[SchedClient, None]] = {}
-NOWHERE: Final[Mapping[SchedWorker, None]] = {}
-NO_FRAMES: Final[list[Frame]] = []
+NOBODY: Final[Mapping[SchedClient, None]] = MappingProxyType({})
+NOWHERE: Final[Mapping[SchedWorker, None]] = MappingProxyType({})
 NO_OPTIONS: Final = TaskOptions()
 
 
@@ -108,70 +110,44 @@ class SchedPrefix:
         return any(self.counts)
 
 
-class SchedTask:
+class SchedTask(msgspec.Struct, eq=False, gc=False):
     """One task. Mostly empty or equal sets are shared, and never changed: pending tasks come by the million.
 
     Sets of tasks, workers and clients are dicts without values: they keep their order, so that what the scheduler says
     depends on what it was told alone, and not on where objects lie in memory.
+
+    Python's garbage collector does not look at tasks, which in the process of a user are most of what it would look at.
+    So whoever drops a task takes it out of all others: ``Machine`` when it forgets it.
     """
 
-    __slots__ = (
-        "blamed",
-        "data",
-        "dependencies",
-        "dependents",
-        "estimate",
-        "failure",
-        "frames",
-        "function",
-        "key",
-        "nbytes",
-        "options",
-        "order",
-        "origin",
-        "payload",
-        "prefix",
-        "processing_on",
-        "retries",
-        "run_id",
-        "state",
-        "suspicious",
-        "type_name",
-        "waiters",
-        "waiting_on",
-        "who_has",
-        "who_wants",
-    )
-
-    def __init__(self, key: Key, prefix: SchedPrefix, order: int) -> None:
-        self.key = key
-        self.prefix = prefix
-        self.order = order
-        self.state: State = RELEASED
-        self.function: FunctionId | None = None
-        """None: data that was scattered, which nothing can recompute."""
-        self.data = b""
-        self.frames: list[Frame] = NO_FRAMES
-        self.options: TaskOptions = NO_OPTIONS
-        self.origin: SchedClient | None = None
-        self.dependencies: tuple[SchedTask, ...] = ()
-        self.dependents: dict[SchedTask, None] | None = None
-        """Every task that names this one as its dependency, until it is forgotten."""
-        self.waiters: dict[SchedTask, None] | None = None
-        """Those of them that still need the data for a run."""
-        self.waiting_on: dict[SchedTask, None] | None = None
-        self.who_wants: Mapping[SchedClient, None] = NOBODY
-        self.who_has: Mapping[SchedWorker, None] = NOWHERE
-        self.processing_on: SchedWorker | None = None
-        self.run_id: RunId = 0
-        self.estimate = 0.0
-        self.retries = 0
-        self.suspicious = 0
-        self.payload: Payload | None = None
-        self.nbytes = 0
-        self.type_name = ""
-        self.failure: Failure | None = None
-        self.blamed: Key = ""
+    key: Key
+    prefix: SchedPrefix
+    order: int
+    state: State = RELEASED
+    function: FunctionId | None = None
+    """None: data that was scattered, which nothing can recompute."""
+    data: bytes = b""
+    frames: tuple[Frame, ...] = ()
+    options: TaskOptions = NO_OPTIONS
+    origin: SchedClient | None = None
+    dependencies: tuple[SchedTask, ...] = ()
+    dependents: dict[SchedTask, None] | None = None
+    """Every task that names this one as its dependency, until it is forgotten."""
+    waiters: dict[SchedTask, None] | None = None
+    """Those of them that still need the data for a run."""
+    waiting_on: dict[SchedTask, None] | None = None
+    who_wants: Mapping[SchedClient, None] = NOBODY
+    who_has: Mapping[SchedWorker, None] = NOWHERE
+    processing_on: SchedWorker | None = None
+    run_id: RunId = 0
+    estimate: float = 0.0
+    retries: int = 0
+    suspicious: int = 0
+    payload: Payload | None = None
+    nbytes: int = 0
+    type_name: str = ""
+    failure: Failure | None = None
+    blamed: Key = ""
 
     @property
     def needed(self) -> bool:

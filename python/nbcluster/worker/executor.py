@@ -202,7 +202,7 @@ class Executor:
         try:
             function = self._functions.get(task.function)
             values = _NO_VALUES if inputs is None else _load_inputs(inputs)
-            frames = _copy_frames(task.frames) if task.frames and self._live else task.frames
+            frames = _copy_frames(task.frames) if task.frames and self._live else list(task.frames)
             args, kwargs = load_call(task.data, frames, values)
             value = function(*args, **kwargs)
             if type(value) is types.CoroutineType:
@@ -252,5 +252,5 @@ def _load_inputs(inputs: Inputs) -> Inputs:
     }
 
 
-def _copy_frames(frames: list[Frame]) -> list[Frame]:
+def _copy_frames(frames: Iterable[Frame]) -> list[Frame]:
     return [Frame(bytearray(frame.buffer or b""), frame.live) for frame in frames]
