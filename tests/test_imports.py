@@ -9,7 +9,18 @@ import pytest
 
 import nbcluster
 
-HEAVY = ("bokeh", "distributed", "ipywidgets", "jupyter_server", "numpy", "pandas", "tornado", "IPython", "traitlets")
+HEAVY = (
+    "bokeh",
+    "dask",
+    "distributed",
+    "ipywidgets",
+    "jupyter_server",
+    "numpy",
+    "pandas",
+    "tornado",
+    "IPython",
+    "traitlets",
+)
 
 
 def imported_by(statement: str) -> set[str]:

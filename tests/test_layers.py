@@ -70,6 +70,7 @@ SEES = {
 FOREIGN = {
     "IPython": {"widgets"},
     "bokeh": {"dashboard"},
+    "dask": {"client"},
     "distributed": set[str](),
     "ipykernel": {"jupyter"},
     "ipywidgets": {"widgets"},

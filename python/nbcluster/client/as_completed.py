@@ -14,6 +14,7 @@ from nbcluster.client.client import Client
 from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.defaults import default_client
 from nbcluster.client.future import Future
+from nbcluster.client.gathering import find_futures, with_parts
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
 from nbcluster.comm.loop import wait_for_latch
 from nbcluster.errors import TimeoutError
@@ -207,8 +208,6 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
 
 
 def futures_of(o: Any, client: Any = None) -> list[Future]:
-    """All futures in nested containers, each once."""
-    from nbcluster.client.gathering import find_futures
-
+    """All futures in nested containers, and behind persisted collections of dask's, each once."""
     default_client(client)
-    return find_futures(o)
+    return find_futures(with_parts(o))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbcluster.client.data import DataClient
+from nbcluster.client.computing import ComputingClient
 from nbcluster.client.future import Future
 from nbcluster.client.observing import ObservingClient
 from nbcluster.client.submitting import SubmittingClient
@@ -10,7 +10,7 @@ from nbcluster.protocol.serialize import set_future_factory
 from nbcluster.types import Key
 
 
-class Client(SubmittingClient, DataClient, ObservingClient):
+class Client(SubmittingClient, ComputingClient, ObservingClient):
     """Connects to a cluster, submits functions to it and gathers their results.
 
     Without an address it starts a cluster on this machine (in a notebook: attaches to the one that the

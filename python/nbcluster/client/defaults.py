@@ -21,12 +21,20 @@ def push(client: Client) -> None:
     """Make this the default."""
     with _lock:
         _stack.append(weakref.ref(client))
+    _tell_dask()
 
 
 def remove(client: Client) -> None:
     """It is the default no more; the one before it is again."""
     with _lock:
         _stack[:] = [ref for ref in _stack if ref() is not None and ref() is not client]
+    _tell_dask()
+
+
+def _tell_dask() -> None:
+    from nbcluster.client import dask_default
+
+    dask_default.follow(bool(_stack))
 
 
 def current(allow_global: bool = True) -> Client | None:

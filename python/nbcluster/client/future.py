@@ -36,6 +36,9 @@ class Future:
 
     __slots__ = ("__weakref__", "_client", "_state")
 
+    __dask_future__ = True
+    """Dask takes it for a task that is in the graph already."""
+
     def __init__(self, key: Key | Future, client: Client | None = None) -> None:
         from nbcluster.client.defaults import default_client
 
@@ -158,6 +161,9 @@ class Future:
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return reduce_future(self)
+
+    def __dask_tokenize__(self) -> tuple[str, Key]:
+        return type(self).__name__, self.key
 
     def __repr__(self) -> str:
         name = self._state.type_name

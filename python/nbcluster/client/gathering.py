@@ -28,6 +28,21 @@ def _walk(value: Any, found: dict[Key, Future]) -> None:
             _walk(item, found)
 
 
+def with_parts(value: Any) -> Any:
+    """The same structure with the futures of its parts in place of each collection of dask's."""
+    kind = type(value)
+    if kind is Future:
+        return value
+    if hasattr(kind, "__dask_graph__"):
+        graph: Mapping[Any, Any] = value.__dask_graph__() or {}
+        return [node for node in graph.values() if type(node) is Future]
+    if kind is dict:
+        return {key: with_parts(item) for key, item in value.items()}
+    if kind in (list, tuple, set, frozenset):
+        return [with_parts(item) for item in value]
+    return value
+
+
 def replace_futures(value: Any, values: Mapping[Key, Any]) -> Any:
     """The same structure with values for futures; in lists, futures that have none are left out."""
     kind = type(value)

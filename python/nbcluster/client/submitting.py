@@ -10,7 +10,7 @@ from typing import Any
 from nbcluster.client import submission
 from nbcluster.client.connected import ConnectedClient, nothing
 from nbcluster.client.future import Future
-from nbcluster.client.gathering import find_futures
+from nbcluster.client.gathering import find_futures, with_parts
 from nbcluster.client.states import ERROR, FutureState
 from nbcluster.protocol.messages import CancelKeys, WantKeys
 from nbcluster.types import Key
@@ -165,14 +165,14 @@ class SubmittingClient(ConnectedClient):
             reason: one word that the resulting ``FutureCancelledError`` carries; default ``"cancelled"``.
             msg: a sentence that it carries; by default it names this client.
         """
-        keys = [future.key for future in find_futures(futures)]
+        keys = [future.key for future in find_futures(with_parts(futures))]
         text = msg or f"Cancelled by {self.name or 'its client'} (client.cancel or future.cancel)."
         self._session.wants.cancel(CancelKeys(keys, reason or "cancelled", text, force))
         return nothing() if self.asynchronous else None
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
         """Run erred futures again."""
-        found = [future for future in find_futures(futures) if future.status == ERROR]
+        found = [future for future in find_futures(with_parts(futures)) if future.status == ERROR]
         self._session.wants.retry([future._state for future in found])
         return nothing() if self.asynchronous else None
 

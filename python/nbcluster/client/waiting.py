@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from nbcluster.client.client import Client
 from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.future import Future
-from nbcluster.client.gathering import find_futures
+from nbcluster.client.gathering import find_futures, with_parts
 from nbcluster.client.states import CANCELLED, PENDING
 from nbcluster.errors import FutureCancelledError, FuturesCancelledError, TimeoutError
 
@@ -44,7 +44,8 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
     """
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED):
         raise ValueError(f"return_when={return_when!r} is not allowed; give {ALL_COMPLETED!r} or {FIRST_COMPLETED!r}")
-    futures = find_futures(list(fs) if not isinstance(fs, (Future, dict)) else fs)
+    whole = isinstance(fs, (Future, dict)) or hasattr(type(fs), "__dask_graph__")
+    futures = find_futures(with_parts(fs if whole else list(fs)))
     if not futures:
         return DoneAndNotDoneFutures(set(), set())
     client: Client = futures[0].client

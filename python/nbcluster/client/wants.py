@@ -125,6 +125,18 @@ class Wants:
         self.check_open()
         self.on_loop(self._retry, states)
 
+    def release_dead(self) -> None:
+        """Let go of the keys of states that have died, before what is said next, which may give them a new meaning."""
+        dead, known = self._dead, self._states
+        with self._lock:
+            while dead:
+                ref = dead[0]
+                assert isinstance(ref, _Ref)
+                if known.get(ref.key) is ref:
+                    self._release(ref.key)
+                    del known[ref.key]
+                dead.popleft()
+
     def on_loop(self, function: Callable[..., object], *args: Any) -> None:
         """Call something on the loop, soon. If the loop is gone, nothing changes any more, and it is called here."""
         try:
@@ -197,17 +209,10 @@ class Wants:
 
     def _bury(self) -> None:
         """Release the keys of states that have died; look again, as long as others can."""
-        dead, known = self._dead, self._states
-        if dead:
-            with self._lock:
-                while dead:
-                    ref = dead.popleft()
-                    assert isinstance(ref, _Ref)
-                    if known.get(ref.key) is ref:
-                        del known[ref.key]
-                        self._release(ref.key)
+        if self._dead:
+            self.release_dead()
             self._look_after = _LOOK_SOON
-        if known and self._look_again is None and not self.closed_because:
+        if self._states and self._look_again is None and not self.closed_because:
             self._look_again = self.loop.call_later(self._look_after, self._look)
 
     def _look(self) -> None:

@@ -1,0 +1,253 @@
+"""Dask's collections on the cluster: ``get``, ``compute`` and ``persist``.
+
+Dask itself optimizes collections and puts their results together; here graphs become tasks. Dask is imported when one
+of these is called, never before.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from nbcluster.client import submission
+from nbcluster.client.data import DataClient
+from nbcluster.client.future import Future
+from nbcluster.client.graph_submission import GraphSubmission
+from nbcluster.protocol.messages import TaskOptions
+from nbcluster.units import parse_seconds
+
+
+class ComputingClient(DataClient):
+    """Computes graphs of dask's."""
+
+    def get(
+        self,
+        dsk: Any,
+        keys: Any,
+        workers: object = None,
+        allow_other_workers: bool = False,
+        resources: object = None,
+        sync: bool = True,
+        asynchronous: bool | None = None,
+        direct: bool | None = None,
+        retries: int | None = None,
+        priority: int = 0,
+        fifo_timeout: float | str = "60s",
+        actors: object = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute keys of a graph: a scheduler for dask, as in ``x.compute(scheduler=client.get)``.
+
+        Args:
+            dsk: a graph: a dict of tasks, a ``HighLevelGraph``, or the graph of a collection.
+            keys: a key, or lists of keys, nested at will.
+            workers: names or addresses of the workers that may run its tasks.
+            allow_other_workers: ``workers`` is a preference, not a condition.
+            resources: what each task occupies on its worker.
+            sync: False returns futures.
+            retries: how often to run each task again if it raises.
+            priority: higher runs first; among equals, tasks run in the order that dask finds best for memory.
+            fifo_timeout: accepted for compatibility: graphs of equal priority always run first in, first out.
+            kwargs: options of dask's own schedulers, which have no meaning here, such as ``num_workers``.
+
+        Returns:
+            Results, or futures, in the structure of ``keys``.
+
+        Raises:
+            TypeError: ``dsk`` is not a graph, or an option has the wrong type.
+            KeyError: a key is not in the graph.
+            ValueError: a task needs something that is not there.
+            RuntimeError: tasks need each other in a circle.
+
+        Example:
+            >>> client.get({"x": 1, "y": (sum, ["x", 10])}, "y")
+            11
+        """
+        options = self._graph_options(
+            workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
+        )
+        flat = list(_flatten(keys))
+        futures = dict(zip(flat, self._submit_graph(dsk, flat, options), strict=True))
+        packed = _in_structure_of(keys, futures)
+        return self.gather(packed) if sync else packed
+
+    def compute(
+        self,
+        collections: Any,
+        sync: bool = False,
+        optimize_graph: bool = True,
+        workers: object = None,
+        allow_other_workers: bool = False,
+        resources: object = None,
+        retries: int | None = 0,
+        priority: int = 0,
+        fifo_timeout: float | str = "60s",
+        actors: object = None,
+        traverse: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute collections of dask's: arrays, dataframes, bags, delayed values.
+
+        Args:
+            collections: one, or a list of them; what is no collection stays as it is.
+            sync: True waits for the results.
+            optimize_graph: let dask optimize their graphs first.
+            traverse: look for collections in lists, tuples, sets and dicts among ``collections`` too.
+
+        The other arguments are those of ``get``.
+
+        Returns:
+            A future for each collection, or a list of them; with ``sync=True``, their results.
+
+        Example:
+            >>> import dask
+            >>> client.compute(dask.delayed(sum)([1, 2, 3])).result()
+            6
+        """
+        from dask.base import compute as compute_all
+        from dask.delayed import delayed
+
+        options = self._graph_options(
+            workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
+        )
+        single = not isinstance(collections, (list, tuple, set, frozenset))
+        items: list[Any] = [collections] if single else list(collections)
+        if traverse:
+            items = [delayed(one) if isinstance(one, (list, tuple, set, dict, Iterator)) else one for one in items]
+
+        def compute(some: list[Any]) -> Iterable[Any]:
+            done: Iterable[Any] = compute_all(
+                *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options)
+            )
+            return done
+
+        items = _by_type(items, compute)
+        result = items[0] if single else items
+        return self.gather(result) if sync else result
+
+    def persist(
+        self,
+        collections: Any,
+        optimize_graph: bool = True,
+        workers: object = None,
+        allow_other_workers: bool = False,
+        resources: object = None,
+        retries: int | None = None,
+        priority: int = 0,
+        fifo_timeout: float | str = "60s",
+        actors: object = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute collections of dask's and keep their parts on the workers.
+
+        Args:
+            collections: one, or a list of them.
+            optimize_graph: let dask optimize their graphs first.
+
+        The other arguments are those of ``get``.
+
+        Returns:
+            Equal collections, at once, whose parts are futures: what is made of them starts from there.
+
+        Example:
+            >>> import dask.bag
+            >>> numbers = client.persist(dask.bag.range(100, npartitions=4))
+            >>> client.compute(numbers.sum()).result()
+            4950
+        """
+        from dask.base import persist as persist_all
+
+        options = self._graph_options(
+            workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
+        )
+        single = not isinstance(collections, (list, tuple, set, frozenset))
+        items: list[Any] = [collections] if single else list(collections)
+
+        def persist(some: list[Any]) -> Iterable[Any]:
+            kept: Iterable[Any] = persist_all(
+                *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options)
+            )
+            return kept
+
+        items = _by_type(items, persist)
+        return items[0] if single else items
+
+    # --- graphs ---
+
+    def _scheduler(self, options: TaskOptions) -> Callable[..., list[Future]]:
+        """A scheduler for dask whose results are futures."""
+
+        def schedule(dsk: Any, keys: Any, **_: Any) -> list[Future]:
+            return self._submit_graph(dsk, list(_flatten(keys)), options)
+
+        return schedule
+
+    def _submit_graph(self, dsk: Any, keys: list[Any], options: TaskOptions) -> list[Future]:
+        """Futures for keys of a graph, in their order."""
+        wants = self._session.wants
+        wants.check_open()
+        wants.release_dead()  # graphs bring names of their own: these may have meant something else
+        graph = GraphSubmission(dsk, keys, options, lambda key: wants.state(key) is not None)
+        context, cell = contextvars.copy_context(), self._cell()
+        held = {}
+        for wanted, message in graph.messages():
+            for state in wants.add(wanted, context, message, cell):
+                held[state.key] = state
+        return self._futures([held[name] for name in graph.outcomes])
+
+    def _graph_options(
+        self,
+        workers: object,
+        allow_other_workers: object,
+        resources: object,
+        retries: object,
+        priority: object,
+        fifo_timeout: float | str,
+        actors: object,
+        others: dict[str, Any],
+    ) -> TaskOptions:
+        parse_seconds(fifo_timeout, "fifo_timeout")
+        if actors:
+            raise TypeError(f"actors={actors!r}: the tasks of a graph cannot be actors here; leave it out")
+        unknown = sorted(set(others) - _OPTIONS_OF_OTHERS)
+        if unknown:
+            raise TypeError(f"{unknown[0]}={others[unknown[0]]!r} is no option of a graph's computation")
+        return submission.options(
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+            resources=resources,
+            retries=retries,
+            priority=priority,
+        )
+
+
+_OPTIONS_OF_OTHERS = {"cache", "callbacks", "chunksize", "num_workers", "pool", "rerun_exceptions_locally"}
+"""What dask's own schedulers take: how they run tasks in this process, where nothing is run here."""
+
+
+def _flatten(keys: Any) -> Iterator[Any]:
+    if isinstance(keys, list):
+        for one in keys:
+            yield from _flatten(one)
+    else:
+        yield keys
+
+
+def _in_structure_of(keys: Any, values: dict[Any, Any]) -> Any:
+    return [_in_structure_of(one, values) for one in keys] if isinstance(keys, list) else values[keys]
+
+
+def _by_type(items: list[Any], of_some: Callable[[list[Any]], Iterable[Any]]) -> list[Any]:
+    """The same list with something else for each collection: collections of one type share a graph."""
+    from dask.base import is_dask_collection
+
+    kinds: dict[type, list[int]] = {}
+    for place, item in enumerate(items):
+        if is_dask_collection(item):
+            kinds.setdefault(type(item), []).append(place)
+    replaced = list(items)
+    for places in kinds.values():
+        for place, item in zip(places, of_some([items[place] for place in places]), strict=True):
+            replaced[place] = item
+    return replaced

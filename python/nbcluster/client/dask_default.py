@@ -1,0 +1,131 @@
+"""Dask's default scheduler: the default client, as long as there is one.
+
+Dask may be imported before the first client is made, later, or never, and nothing here imports it. Whoever computes a
+collection without naming a scheduler then gets the client that is the current one at that time.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from nbcluster.client import defaults
+
+_CONFIG = "dask.config"
+_SHUFFLE = "dataframe.shuffle.method"
+
+
+class DefaultClient:
+    """What dask's configuration names as its scheduler: whichever client is the current one.
+
+    Dask knows by the name of the class that there is a ``get`` and an ``asynchronous``.
+    """
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether the current client is to be used with ``await``; then dask refuses to compute by it."""
+        client = defaults.current()
+        return client is not None and client.asynchronous
+
+    @property
+    def get(self) -> Callable[..., Any]:
+        """The current client's ``get``."""
+        client = defaults.current()
+        if client is not None:
+            return client.get
+        _hook.leave()  # all clients were forgotten, not closed
+        from dask.base import get_scheduler
+        from dask.threaded import get
+
+        scheduler: Callable[..., Any] = get_scheduler() or get
+        return scheduler
+
+    def __repr__(self) -> str:
+        return f"<DefaultClient: {defaults.current()!r}>"
+
+
+class _Hook:
+    """Sets dask's configuration, now or when dask is imported, and takes that back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._client = DefaultClient()
+        self._config: ModuleType | None = None
+        self._settings: list[tuple[str, Any, Any]] = []
+        """What was set: its name, the value, and dask's own way to take it back."""
+        self._finder: _Finder | None = None
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._settings or self._finder is not None:
+                return
+            config = sys.modules.get(_CONFIG)
+            if config is None or not hasattr(config, "config"):
+                self._finder = _Finder(self._found)
+                sys.meta_path.insert(0, self._finder)
+            else:
+                self._set(config)
+
+    def leave(self) -> None:
+        with self._lock:
+            finder, self._finder = self._finder, None
+            if finder in sys.meta_path:
+                sys.meta_path.remove(finder)
+            settings, self._settings = self._settings, []
+            for name, value, setting in settings:
+                if self._config is not None and self._config.get(name, None) is value:
+                    setting.__exit__(None, None, None)  # else somebody has set something else since then, and keeps it
+
+    def _found(self, config: ModuleType) -> None:
+        """Dask has just been imported."""
+        with self._lock:
+            if self._finder is not None:
+                self._finder = None
+                self._set(config)
+
+    def _set(self, config: ModuleType) -> None:
+        chosen: dict[str, Any] = {"scheduler": self._client}
+        if config.get(_SHUFFLE, None) is None:
+            chosen[_SHUFFLE] = "tasks"  # else dask would shuffle by way of the disk, as in one process
+        self._config = config
+        self._settings = [(name, value, config.set({name: value})) for name, value in chosen.items()]
+
+
+class _Finder:
+    """Waits among the importers for dask's configuration."""
+
+    def __init__(self, found: Callable[[ModuleType], None]) -> None:
+        self._found = found
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != _CONFIG:
+            return None
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                self._found(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+_hook = _Hook()
+
+
+def follow(there_is_a_default: bool) -> None:
+    """The first default client has come, or the last one has gone."""
+    if there_is_a_default:
+        _hook.enter()
+    else:
+        _hook.leave()

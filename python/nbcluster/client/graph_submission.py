@@ -1,0 +1,101 @@
+"""From a graph to the messages that submit it.
+
+A graph goes out in pieces: the first tasks run while the next are still being pickled. What a later piece needs of an
+earlier one is wanted until all of them are out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nbcluster.client.graph import Graph
+from nbcluster.client.submission import options
+from nbcluster.protocol.messages import GraphTask, Message, SubmitGraph, TaskOptions, WantKeys
+from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.serialize import dump_call, dump_function
+from nbcluster.types import FunctionId, Key
+
+PIECE = 500
+"""Tasks per message."""
+
+_ANNOTATIONS = ("workers", "allow_other_workers", "resources", "retries", "priority")
+
+
+class GraphSubmission:
+    """Prepares a graph's tasks.
+
+    Args:
+        dsk: the graph, of any kind that dask has.
+        keys: whose results are asked for.
+        task_options: how its tasks are to be run; what ``dask.annotate`` says of some goes before.
+        is_known: tells whether there is a future for a key.
+    """
+
+    def __init__(self, dsk: Any, keys: list[Any], task_options: TaskOptions, is_known: Callable[[Key], bool]) -> None:
+        self._graph = graph = Graph(dsk, keys, is_known)
+        self._options = task_options
+        self._annotated = _annotated(graph.annotations, task_options)
+        self.outcomes: list[Key] = [graph.homes[key] for key in keys]
+        """The names of the tasks behind ``keys``."""
+        self._dumped: dict[int, tuple[FunctionId, Payload, object]] = {}
+
+    def messages(self) -> Iterator[tuple[list[Key], Message]]:
+        """Each message with the keys that have to be held when it is sent, and until the last one is."""
+        graph = self._graph
+        outcomes = set(self.outcomes)
+        last_use = {needed: place for place, key in enumerate(graph.order) for needed in graph.needs(key)}
+        for start in range(0, len(graph.order), PIECE):
+            end = start + PIECE
+            wanted, tasks, functions = [], [], dict[FunctionId, Payload]()
+            for key in graph.order[start:end]:
+                name = graph.text(key)
+                held = name in outcomes or last_use.get(key, 0) >= end
+                if held:
+                    wanted.append(name)
+                tasks.append(self._task(key, name, held, functions))
+            yield wanted, SubmitGraph(functions, tasks, self._options)
+        others = outcomes.difference(graph.text(key) for key in graph.order)
+        if others:  # they are futures already
+            yield list(others), WantKeys(list(others))
+
+    def _task(self, key: Any, name: Key, wanted: bool, functions: dict[FunctionId, Payload]) -> GraphTask:
+        function, args, kwargs = self._graph.call(key)
+        function_id, definition = self._function(function)
+        functions[function_id] = definition
+        call = dump_call(args, kwargs)
+        task_options = self._annotated.get(key)
+        return GraphTask(name, function_id, call.data, call.dependencies, wanted, task_options, call.frames)
+
+    def _function(self, function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
+        """A function is pickled once in a graph: nobody can change it in between."""
+        known = self._dumped.get(id(function))
+        if known is None:
+            known = self._dumped[id(function)] = (*dump_function(function), function)
+        return known[0], known[1]
+
+
+def _annotated(annotations: dict[str, dict[Any, Any]], default: TaskOptions) -> dict[Any, TaskOptions]:
+    """The options of those tasks that have some of their own."""
+    own: dict[Any, dict[str, Any]] = {}
+    for kind in _ANNOTATIONS:
+        for key, value in annotations.get(kind, {}).items():
+            own.setdefault(key, {})[kind] = value
+    made: dict[str, TaskOptions] = {}
+    result = {}
+    for key, given in own.items():
+        signature = repr(sorted(given.items()))
+        if signature not in made:
+            made[signature] = options(**{**_as_given(default), **given})
+        result[key] = made[signature]
+    return result
+
+
+def _as_given(task_options: TaskOptions) -> dict[str, Any]:
+    return {
+        "workers": task_options.workers,
+        "allow_other_workers": task_options.allow_other_workers,
+        "resources": task_options.resources,
+        "retries": task_options.retries,
+        "priority": task_options.priority,
+    }

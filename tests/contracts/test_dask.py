@@ -1,0 +1,260 @@
+"""Dask's collections: the same answers as from dask's own threads."""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.bag as db
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import pytest
+
+from tests.contracts.gates import Gate, Mishap, at_gate, fail_with, inc
+
+FRAME = pd.DataFrame({"a": range(40), "b": [n % 4 for n in range(40)], "c": [n / 8 for n in range(40)]})
+
+
+def array() -> Any:
+    return da.from_array(np.arange(144.0).reshape(12, 12), chunks=(4, 3))
+
+
+def frame() -> Any:
+    return dd.from_pandas(FRAME, npartitions=4)
+
+
+def delayed_sum() -> Any:
+    add = dask.delayed(operator.add, pure=True)
+    return add(add(1, 2), [add(3, 4), 5][0])
+
+
+COMPUTATIONS: dict[str, Callable[[], Any]] = {
+    "array sum": lambda: array().sum(),
+    "array of several operations": lambda: ((array() + array().T) * 2 - array().mean(axis=0)).std(axis=1),
+    "array matmul": lambda: array() @ array().T,
+    "array rechunked": lambda: array().rechunk((5, 6))[::2, 3:7],
+    "array of chunks by a lambda": lambda: array().map_blocks(lambda block: block * 3),
+    "array that is made there": lambda: da.random.default_rng(7).random((20, 20), chunks=5).max(axis=0),
+    "array decomposed": lambda: da.linalg.svd(array().rechunk((4, 12)))[1],
+    "delayed": delayed_sum,
+    "delayed list": lambda: dask.delayed([delayed_sum(), {"x": delayed_sum()}, (1, delayed_sum())]),
+    "delayed keywords": lambda: dask.delayed(int)("ff", base=dask.delayed(operator.mul)(8, 2)),
+    "delayed attribute": lambda: dask.delayed(complex)(1, 2).imag + 5,
+    "bag": lambda: db.from_sequence(range(30), npartitions=3).map(inc).filter(lambda n: n % 2).sum(),
+    "bag counted": lambda: db.from_sequence("abracadabra", npartitions=3).frequencies(sort=True),
+    "bag grouped": lambda: db.from_sequence(range(12), npartitions=3).foldby(lambda n: n % 3, operator.add),
+    "frame mean": lambda: frame().c.mean(),
+    "frame grouped": lambda: frame().groupby("b").agg({"a": "sum", "c": "mean"}),
+    "frame filtered": lambda: frame()[frame().a > 7].assign(d=frame().a * 2),
+    "frame merged": lambda: frame().merge(frame().rename(columns={"c": "e"}), on="a", shuffle_method="tasks"),
+    "frame shuffled": lambda: frame().shuffle("b", shuffle_method="tasks").map_partitions(len),
+    "frame described": lambda: frame().describe(),
+}
+
+
+def same(result: Any, expected: Any) -> None:
+    if isinstance(expected, (pd.DataFrame, pd.Series)):
+        sort = ["a"] if isinstance(expected, pd.DataFrame) and "a" in expected and expected.index.nlevels == 1 else None
+        if sort and len(expected) == len(FRAME):
+            result, expected = result.sort_values(sort), expected.sort_values(sort)
+        equal = pd.testing.assert_frame_equal if isinstance(expected, pd.DataFrame) else pd.testing.assert_series_equal
+        equal(result.reset_index(drop=True), expected.reset_index(drop=True))
+    elif isinstance(expected, np.ndarray):
+        np.testing.assert_allclose(result, expected)
+    else:
+        assert result == expected
+
+
+@pytest.mark.parametrize("name", COMPUTATIONS)
+def test_get_is_a_scheduler_for_dask(client: Any, name: str) -> None:
+    collection = COMPUTATIONS[name]()
+    same(collection.compute(scheduler=client.get), collection.compute(scheduler="threads"))
+
+
+@pytest.mark.parametrize("name", COMPUTATIONS)
+def test_compute_gives_a_future_of_the_whole_result(client: Any, name: str) -> None:
+    collection = COMPUTATIONS[name]()
+    same(client.compute(collection).result(), collection.compute(scheduler="threads"))
+
+
+@pytest.mark.parametrize("name", COMPUTATIONS)
+def test_what_is_persisted_is_an_equal_collection(client: Any, name: str) -> None:
+    collection = COMPUTATIONS[name]()
+    kept = client.persist(collection)
+    assert type(kept) is type(collection)
+    for _ in range(2):
+        same(kept.compute(scheduler=client.get), collection.compute(scheduler="threads"))
+
+
+# --- get ---
+
+
+def test_get_takes_keys_in_lists_and_gives_results_in_the_same_structure(client: Any) -> None:
+    dsk = {"x": 1, ("y", 0): (inc, "x"), "z": (sum, [("y", 0), "x"])}
+    assert client.get(dsk, "z") == 3
+    assert client.get(dsk, ["z", "x"]) == [3, 1]
+    assert client.get(dsk, [["z"], ["x", [("y", 0)]]]) == [[3], [1, [2]]]
+    assert client.get(dsk, []) == []
+
+
+def test_get_gives_futures_if_it_is_not_to_wait(client: Any) -> None:
+    future, [other] = client.get({"one": (inc, 1), "two": (inc, "one")}, ["two", ["one"]], sync=False)
+    assert client.gather([future, other]) == [3, 2]
+
+
+def test_one_graph_may_use_futures_of_another(client: Any) -> None:
+    future = client.submit(inc, 10)
+    assert client.get({"next": (inc, future), "both": (sum, ["next", future])}, "both") == 23
+    assert dask.delayed(inc)(future).compute(scheduler=client.get) == 12
+    assert dask.delayed(sum)([future, future]).compute(scheduler=client.get) == 22
+
+
+def test_what_a_task_of_a_graph_raises_is_raised(client: Any) -> None:
+    with pytest.raises(Mishap, match="boom"):
+        client.get({"bad": (fail_with, "boom"), "y": (inc, "bad")}, "y")
+    assert client.get({"good": (inc, 1)}, "good") == 2
+
+
+def test_tasks_that_need_each_other_are_refused(client: Any) -> None:
+    with pytest.raises(RuntimeError, match="Cycle detected"):
+        client.get({"x": (inc, "y"), "y": (inc, "x")}, "x")
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda client: client.get({"x": 1}, "y"), KeyError, "'y' was asked for, but is not in the graph"),
+        (lambda client: client.get(5, "x"), TypeError, "dsk=5 is not a graph of dask's"),
+        (lambda client: client.get({"x": 1}, "x", retries=-1), ValueError, "retries=-1"),
+        (lambda client: client.get({"x": 1}, "x", priority="high"), TypeError, "priority='high'"),
+        (lambda client: client.get({"x": 1}, "x", colour="red"), TypeError, "colour='red' is no option"),
+        (lambda client: client.compute([], actors=True), TypeError, "actors=True"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(client: Any, call: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(client)
+
+
+# --- compute and persist ---
+
+
+def test_several_collections_are_computed_together(client: Any) -> None:
+    total, mean = client.compute([array().sum(), array().mean()])
+    assert client.gather([total, mean]) == [array().sum().compute(scheduler="sync"), 71.5]
+    assert client.compute([array().sum(), delayed_sum()], sync=True) == [10296.0, 10]
+
+
+def test_collections_of_several_kinds_keep_their_places(client: Any) -> None:
+    futures = client.compute([array().sum(), array().min(), 5, delayed_sum(), "text", delayed_sum() + 1])
+    assert [futures[2], futures[4]] == [5, "text"]
+    assert client.gather(futures) == [10296.0, 0.0, 5, 10, "text", 11]
+
+
+def test_collections_inside_of_containers_are_found(client: Any) -> None:
+    nested = client.compute([[array().sum(), {"x": delayed_sum()}], 5])
+    assert client.gather(nested) == [[10296.0, {"x": 10}], 5]
+
+
+def test_persisted_parts_are_not_computed_again(client: Any, tmp_path: Any) -> None:
+    def note(block: Any) -> Any:
+        (tmp_path / f"{len(list(tmp_path.iterdir()))}-{block[0]}").touch()
+        return block
+
+    kept = client.persist(da.arange(8, chunks=4).map_blocks(note, dtype=int, meta=np.array([], dtype=int)))
+    assert kept.sum().compute(scheduler=client.get) == 28
+    first = len(list(tmp_path.iterdir()))
+    assert (kept + 1).sum().compute(scheduler=client.get) == 36
+    assert len(list(tmp_path.iterdir())) == first == 2
+
+
+def test_persist_does_not_wait(api: Any, client: Any, gate: Gate) -> None:
+    kept = client.persist(dask.delayed(at_gate)(gate, 5))
+    [future] = api.futures_of(kept)
+    assert future.status == "pending"
+    gate.open()
+    assert kept.compute(scheduler=client.get) == 5
+
+
+def test_several_collections_are_persisted_together(client: Any) -> None:
+    one, two, three = client.persist([array(), delayed_sum(), array() + 1])
+    assert (three.sum() - one.sum()).compute(scheduler=client.get) == 144
+    assert two.compute(scheduler=client.get) == 10
+
+
+def test_a_persisted_collection_can_be_persisted_again(client: Any) -> None:
+    kept = client.persist(client.persist(array() + 1))
+    assert kept.sum().compute(scheduler=client.get) == 10440
+
+
+def test_a_graph_waits_for_what_is_being_persisted(client: Any, gate: Gate) -> None:
+    kept = client.persist(dask.delayed(at_gate)(gate, 5))
+    future = client.compute(kept + 1)
+    del kept
+    gate.open()
+    assert future.result() == 6
+
+
+def test_equal_collections_share_their_tasks(client: Any) -> None:
+    one, other = client.compute(delayed_sum()), client.compute(delayed_sum())
+    assert one.key == other.key
+
+
+def test_annotations_are_heeded(client: Any, tmp_path: Any) -> None:
+    def fails_at_first(block: Any) -> Any:
+        if not (tmp_path / "tried").exists():
+            (tmp_path / "tried").touch()
+            raise Mishap("at first")
+        return block
+
+    with dask.annotate(retries=2):
+        total = dask.delayed(fails_at_first)(5)
+    assert client.compute(total, optimize_graph=False).result() == 5
+
+
+def test_retries_count_for_all_tasks_of_a_graph(client: Any, tmp_path: Any) -> None:
+    def fails_at_first(number: int) -> int:
+        if not (tmp_path / str(number)).exists():
+            (tmp_path / str(number)).touch()
+            raise Mishap("at first")
+        return number
+
+    assert client.get({"first": (fails_at_first, 1), "then": (fails_at_first, "first")}, "then", retries=1) == 1
+
+
+def test_persisted_parts_can_be_waited_for(api: Any, client: Any) -> None:
+    kept = client.persist([array(), delayed_sum()])
+    done, not_done = api.wait(kept, timeout=30)
+    assert (len(done), len(not_done)) == (13, 0)
+    assert len(api.futures_of(kept)) == 13
+    assert api.futures_of(array()) == []
+
+
+# --- the default scheduler ---
+
+
+def there(block: Any) -> Any:
+    """Where it is computed: in a thread of a worker's?"""
+    return threading.current_thread().name
+
+
+def test_the_default_client_is_dasks_default_scheduler(api: Any, client: Any) -> None:
+    here = dask.delayed(there)(0).compute(scheduler="threads")
+    assert dask.delayed(there)(0).compute().rstrip("0123456789") != here.rstrip("0123456789_")
+    same(array().sum().compute(), array().sum().compute(scheduler="threads"))
+    [kept] = dask.persist(array())
+    assert len(api.futures_of(kept)) == 12
+    [total, smallest] = dask.compute(array().sum(), array().min())
+    assert (total, smallest) == (10296.0, 0.0)
+
+
+def test_who_names_another_scheduler_gets_it(client: Any) -> None:
+    assert dask.delayed(there)(0).compute(scheduler="sync") == threading.current_thread().name
+    with dask.config.set(scheduler="sync"):
+        assert dask.delayed(there)(0).compute() == threading.current_thread().name
