@@ -60,7 +60,19 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+_UUID_DASHES = (-37, -28, -23, -18, -13)
+
+
 def key_prefix(key: Key) -> str:
-    """The name of the function behind a key: ``key_prefix("inc-d1f1")`` is ``"inc"``."""
-    head, dash, _ = key.rpartition("-")
-    return head if dash else key
+    """The name of the function behind a key: ``key_prefix("inc-d1f1")`` is ``"inc"``.
+
+    Parts of dask's collections, such as ``"('sum-d1f1', 0, 1)"``, have the name of the whole.
+    """
+    if key.startswith("('"):
+        key = key[2 : key.find("'", 2)]
+    head, dash, tail = key.rpartition("-")
+    if not dash:
+        return key
+    if len(tail) == 12 and len(key) > 37 and all(key[place] == "-" for place in _UUID_DASHES):
+        return key[:-37]
+    return head
