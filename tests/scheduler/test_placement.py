@@ -5,11 +5,25 @@ from typing import Any
 import pytest
 
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.scheduler.events import RetireWorkers
 from nbcluster.scheduler.figures import task_counts
 from tests.support.scheduler_bench import Bench
 
 LARGE = 10**6
+
+
+class FakeShared:
+    """Bytes in shared memory, as far as the scheduler is concerned."""
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+
+    def name(self) -> int:
+        return 1
+
+    def open(self) -> memoryview:
+        raise AssertionError("the scheduler does not look into data")
 
 
 def keys(count: int, prefix: str = "f") -> list[str]:
@@ -240,6 +254,21 @@ def test_a_task_goes_to_its_large_data() -> None:
     assert bench.assigned(1) == ["f-0"]
     [dependency] = bench.computes(1)[-1].dependencies
     assert (dependency.key, dependency.holders, dependency.payload) == ("data-1", ["fake://1"], None)
+
+
+def test_large_data_that_is_shared_ties_no_task_to_its_holder() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit("data-1")
+    bench.finish(0, "data-1", nbytes=LARGE, inline=False)
+    shared = Payload(b"pickle", [Frame(None, shared=FakeShared(LARGE))])
+    bench.report(0, m.DataShared([m.DataItem("data-1", shared, LARGE)]))
+    bench.submit("block-1", workers=["0"])
+    bench.join(1)
+    bench.submit("f-0", needs={"f-0": ["data-1"]})
+    assert bench.assigned(1) == ["f-0"]
+    [dependency] = bench.computes(1)[-1].dependencies
+    assert (dependency.payload, dependency.holders) == (shared, [])
 
 
 def test_small_data_goes_along_to_any_worker() -> None:

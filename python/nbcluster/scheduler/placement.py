@@ -1,9 +1,9 @@
 """Which worker runs what: queues, prefetching and stealing.
 
 Theory
-- A task whose data is small may run anywhere: it waits in a *lane*, in priority order, and goes to whichever
-  worker has room. A task with large dependencies goes at once to the worker where it can start soonest, data
-  transfer counted.
+- A task whose data is small, or in memory that all workers share, may run anywhere: it waits in a *lane*, in
+  priority order, and goes to whichever worker has room. A task with other large dependencies goes at once to the
+  worker where it can start soonest, data transfer counted.
 - A worker *has room* while it has fewer tasks than threads plus one, or less work than ``prefetch`` seconds
   ahead. So no-op tasks travel a thousand at a time, while of long tasks each thread has one running and the
   worker one spare.
@@ -118,8 +118,12 @@ class Placement:
     # --- data locality ---
 
     def _has_large_data(self, task: SchedTask) -> bool:
-        limit = self._settings.inline_limit
-        return any(d.nbytes > limit and d.who_has for d in task.dependencies)
+        return any(d.who_has and self._must_move(d) for d in task.dependencies)
+
+    def _must_move(self, needed: SchedTask) -> bool:
+        """True if a worker that does not hold it has to wait for it: it is large, and not in shared memory."""
+        limit, payload = self._settings.inline_limit, needed.payload
+        return needed.nbytes > limit and (payload is None or not payload.is_shared or payload.sent_nbytes > limit)
 
     def _nearest(self, task: SchedTask) -> SchedWorker | None:
         """The worker on which the task could start soonest: one with its data, or one that has room."""
@@ -139,7 +143,7 @@ class Placement:
         return min(running, key=lambda worker: (self._start_time(task, worker), str(worker.name)))
 
     def _start_time(self, task: SchedTask, worker: SchedWorker) -> float:
-        missing = sum(d.nbytes for d in task.dependencies if worker not in d.who_has)
+        missing = sum(d.nbytes for d in task.dependencies if worker not in d.who_has and self._must_move(d))
         return _load(worker) + missing / self._settings.bandwidth
 
     # --- assigning ---
