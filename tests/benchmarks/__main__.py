@@ -6,73 +6,59 @@ Machines are noisy: compare the ratios, not the seconds.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
+import time
+import traceback
 from pathlib import Path
 
-from tests.benchmarks import measures
-from tests.benchmarks.measures import Figure
+from tests.benchmarks import record
+from tests.benchmarks.figures import Figure, missed, report
+from tests.benchmarks.measures import MEASURES
 from tests.benchmarks.systems import all_systems
-
-MEASURES = {
-    "throughput": measures.throughput,
-    "round_trips": measures.round_trips,
-    "start": measures.start_and_stop,
-    "imports": measures.imports,
-    "growth": measures.growth,
-}
+from tests.benchmarks.table import terminal_table
 
 
 def main() -> int:
-    """Measure, print a table, and write JSON if asked."""
+    """Measure, print a table, and write down what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    parser.add_argument("only", nargs="*", help="measure only these")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("only", nargs="*", choices=[[], *MEASURES], help=f"measure only these of {', '.join(MEASURES)}")
     parser.add_argument("--systems", help="only systems whose name contains one of these, by commas")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--record", action="store_true", help="renew docs/performance.json, its table and its plot")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="measure nothing: renew table and plot from this")
     options = parser.parse_args()
+    if options.record and (options.only or options.systems):
+        parser.error("--record takes a whole run: leave out the names of measures, and --systems")
+    if options.render:
+        record.write(record.load(options.render))
+        return 0
+    systems = all_systems()
+    if options.systems:
+        systems = [s for s in systems if any(part in s.name for part in options.systems.split(","))]
     figures: list[Figure] = []
+    failed: list[str] = []
     for name in options.only or MEASURES:
-        systems = all_systems()
-        if options.systems:
-            systems = [s for s in systems if any(part in s.name for part in options.systems.split(","))]
-        print(f"measuring {name} …", file=sys.stderr, flush=True)
-        figures += MEASURES[name](systems)
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
-    print(table(figures))
+        print(f"measuring {name} …", end="", file=sys.stderr, flush=True)
+        start = time.perf_counter()
+        try:
+            figures += MEASURES[name](systems)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+        print(f" {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    run = record.Run.of(report(figures))
+    before = record.load(record.RECORDED).rows if record.RECORDED.exists() else {}
+    print(run.machine_line())
+    print(terminal_table(run.rows, before))
+    for row, system in missed(run.rows):
+        print(f"missed: {row}, {system}")
+    if failed:
+        print(f"failed: {', '.join(failed)}; see the tracebacks above")
     if options.json:
-        options.json.write_text(json.dumps([figure._asdict() for figure in figures], indent=1) + "\n")
-    return 0
-
-
-def table(figures: list[Figure]) -> str:
-    """One row per measure, one column per system, with how many times better the first column is."""
-    names = list(dict.fromkeys(figure.system for figure in figures))
-    rows = [["", *names]]
-    for measure in dict.fromkeys(figure.measure for figure in figures):
-        mine = [figure for figure in figures if figure.measure == measure]
-        by_name = {figure.system: figure for figure in mine}
-        first = by_name.get(names[0])
-        rows.append([f"{measure} [{mine[0].unit}]", *(_cell(by_name.get(name), first) for name in names)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-
-
-def _cell(figure: Figure | None, first: Figure | None) -> str:
-    if figure is None:
-        return "-"
-    value = f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:.3g}"
-    if first is None or figure is first or not figure.value or not first.value:
-        return value
-    ratio = first.value / figure.value if figure.better == "more" else figure.value / first.value
-    return f"{value} ({ratio:.2g}x)"
+        record.save(run, options.json)
+    if options.record and not failed:
+        record.write(run)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import importlib
+import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any
-
-import psutil
 
 from tests.benchmarks.work import noop
 
@@ -16,102 +16,128 @@ WORKERS = 2
 
 
 class System(ABC):
-    """One way to run functions in two worker processes."""
+    """One way to run functions in worker processes."""
 
     name: str
     package: str
+    most_tasks: int
+    """More at once take too long to be worth while."""
 
     @abstractmethod
-    def start(self) -> None:
-        """Have two workers ready."""
+    def start(self, workers: int = WORKERS) -> None:
+        """Have that many workers ready."""
 
     @abstractmethod
     def stop(self) -> None:
         """End everything."""
 
     @abstractmethod
-    def map_gather(self, arguments: Iterable[int], pure: bool) -> list[int]:
-        """Run the no-op on every argument and return all results."""
+    def map(self, function: Callable[[int], int], arguments: Sequence[int], pure: bool = True) -> list[int]:
+        """Run it on every argument, in one call, and return all results."""
 
     @abstractmethod
-    def round_trip(self, argument: int) -> int:
-        """Run the no-op once and return its result."""
+    def submit(self, function: Callable[[int], int], argument: int) -> Any:
+        """Start one task and return its future."""
 
-    def add_workers(self, n: int) -> None:
-        """Have ``n`` more workers, ready."""
-        raise NotImplementedError(f"{self.name} cannot grow")
-
-    def idle_memory(self) -> int:
-        """Proportional set size, in bytes, of all processes that belong to it but this one."""
-        total = 0
-        for child in psutil.Process(os.getpid()).children(recursive=True):
-            try:
-                total += child.memory_full_info().pss
-            except psutil.NoSuchProcess:
-                continue
-        return total
+    def gather(self, futures: list[Any]) -> list[int]:
+        """The results of all."""
+        return [future.result() for future in futures]
 
 
 class ClusterSystem(System):
     """A package with the API of dask.distributed."""
 
-    def __init__(self, package: str, kind: str = "LocalCluster") -> None:
+    def __init__(self, package: str, kind: str = "LocalCluster", most_tasks: int = 200_000) -> None:
         self.package = package
         self.kind = kind
-        self.name = package if kind == "LocalCluster" else f"{package} {kind}"
+        self.ours = package == "nbcluster"
+        self.name = kind if self.ours else package
+        self.most_tasks = most_tasks
 
-    def start(self) -> None:
-        module = __import__(self.package)
-        extra: dict[str, Any] = (
-            {"dashboard_address": ":0"} if self.package == "distributed" else {"dashboard_address": None}
-        )
-        self.cluster = getattr(module, self.kind)(n_workers=WORKERS, threads_per_worker=1, **extra)
-        self.client = module.Client(self.cluster)
-        self.client.wait_for_workers(WORKERS)
+    def start(self, workers: int = WORKERS) -> None:
+        self.module = importlib.import_module(self.package)
+        address = None if self.ours else ":0"
+        kind: Callable[..., Any] = getattr(self.module, self.kind)
+        self.cluster = kind(n_workers=workers, threads_per_worker=1, dashboard_address=address)
+        self.client: Any = self.module.Client(self.cluster)
+        if workers:
+            self.client.wait_for_workers(workers)
 
     def stop(self) -> None:
         self.client.close()
         self.cluster.close()
 
-    def map_gather(self, arguments: Iterable[int], pure: bool) -> list[int]:
-        results: list[int] = self.client.gather(self.client.map(noop, arguments, pure=pure))
+    def map(self, function: Callable[[int], int], arguments: Sequence[int], pure: bool = True) -> list[int]:
+        results: list[int] = self.client.gather(self.client.map(function, arguments, pure=pure))
         return results
 
-    def round_trip(self, argument: int) -> int:
-        result: int = self.client.submit(noop, argument).result()
-        return result
+    def submit(self, function: Callable[[int], int], argument: int) -> Any:
+        return self.client.submit(function, argument)
 
-    def add_workers(self, n: int) -> None:
-        self.cluster.scale(WORKERS + n)
-        self.client.wait_for_workers(WORKERS + n)
+    def gather(self, futures: list[Any]) -> list[int]:
+        results: list[int] = self.client.gather(futures)
+        return results
+
+    def scale(self, workers: int) -> None:
+        """Have that many workers in all, ready."""
+        self.cluster.scale(workers)
+        self.client.wait_for_workers(workers)
+
+    def workers(self) -> list[str]:
+        """Their addresses."""
+        return list(self.client.scheduler_info()["workers"])
 
 
 class PoolSystem(System):
-    """``concurrent.futures.ProcessPoolExecutor``."""
+    """An executor in the manner of ``concurrent.futures``."""
 
-    name = "ProcessPool"
-    package = "concurrent.futures"
+    def __init__(self, name: str, package: str, executor: Callable[[int], Any], most_tasks: int = 10_000) -> None:
+        self.name = name
+        self.package = package
+        self.most_tasks = most_tasks
+        self._executor = executor
 
-    def start(self) -> None:
-        self.pool = ProcessPoolExecutor(WORKERS)
-        self.pool.submit(noop, 0).result()
+    def start(self, workers: int = WORKERS) -> None:
+        self.pool = self._executor(workers)
 
     def stop(self) -> None:
         self.pool.shutdown()
 
-    def map_gather(self, arguments: Iterable[int], pure: bool) -> list[int]:
-        futures = [self.pool.submit(noop, argument) for argument in arguments]
-        return [future.result() for future in futures]
+    def map(self, function: Callable[[int], int], arguments: Sequence[int], pure: bool = True) -> list[int]:
+        return list(self.pool.map(function, arguments))
 
-    def round_trip(self, argument: int) -> int:
-        return self.pool.submit(noop, argument).result()
+    def submit(self, function: Callable[[int], int], argument: int) -> Any:
+        return self.pool.submit(function, argument)
+
+
+def _loky(workers: int) -> Any:
+    return importlib.import_module("loky").ProcessPoolExecutor(workers)
 
 
 def all_systems() -> list[System]:
-    """Ours first."""
-    return [
+    """Ours first, then the peers that are installed."""
+    systems: list[System] = [
         ClusterSystem("nbcluster"),
         ClusterSystem("nbcluster", "SubprocessCluster"),
-        ClusterSystem("distributed"),
-        PoolSystem(),
+        ClusterSystem("distributed", most_tasks=5_000),
+        PoolSystem("loky", "loky", _loky),
+        PoolSystem("ProcessPool", "concurrent.futures", ProcessPoolExecutor),
     ]
+    return [system for system in systems if importlib.util.find_spec(system.package)]
+
+
+def clusters(systems: Sequence[System], ours: bool = False) -> list[ClusterSystem]:
+    """Those with the API of dask.distributed; if asked, ours alone."""
+    return [s for s in systems if isinstance(s, ClusterSystem) and (s.ours or not ours)]
+
+
+@contextmanager
+def running(*systems: System, workers: int = WORKERS) -> Iterator[None]:
+    """Start them, run one task on each that has workers, and stop them at the end."""
+    with ExitStack() as stack:
+        for system in systems:
+            system.start(workers)
+            stack.callback(system.stop)
+            if workers:
+                system.map(noop, range(-10 * workers, 0))
+        yield

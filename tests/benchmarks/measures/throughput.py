@@ -1,0 +1,128 @@
+"""Many tasks at once."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any
+
+from tests.benchmarks.figures import OURS, Bar, Figure, Kind
+from tests.benchmarks.measures.base import fresh, median, or_not_yet, quiet_rounds, seconds
+from tests.benchmarks.systems import PoolSystem, System, clusters, running
+from tests.benchmarks.work import NAP, add, nap, noop
+
+SIZES = (1_000, 5_000, 10_000, 50_000, 200_000)
+_fill = count(1)
+
+
+def throughput(systems: list[System], sizes: Sequence[int] = SIZES, enough: float = 0.5) -> Iterator[Figure]:
+    """No-op tasks per second through map and gather, with fresh arguments: the median of three rounds or more.
+
+    Peers are measured up to the size that takes them some seconds; above, our figure is held against that one.
+    """
+    for system in systems:
+        with running(system):
+            for pure in (True, False):
+                if isinstance(system, PoolSystem) and not pure:
+                    continue
+                rates = {n: _rate(system, n, pure, enough) for n in sizes if n <= max(system.most_tasks, sizes[0])}
+                for n, rate in rates.items():
+                    yield Figure(_map_gather(n, pure, sizes), system.name, rate)
+                if system.name in OURS:
+                    yield Figure(_EVEN[pure], system.name, min(rates.values()) / max(rates.values()))
+
+
+def _label(n: int, pure: bool) -> str:
+    return f"map + gather of {n:,} no-ops" + ("" if pure else ", pure=False")
+
+
+def _map_gather(n: int, pure: bool, sizes: Sequence[int]) -> Kind:
+    """Pools know no ``pure``."""
+    clusters_up_to = max((size for size in sizes if size <= 5_000), default=sizes[0])
+    pools_up_to = max((size for size in sizes if size <= 10_000), default=sizes[0])
+    bars = (
+        Bar(60, "distributed", row=_label(min(n, clusters_up_to), pure)),
+        Bar(3, "ProcessPool", row=_label(min(n, pools_up_to), True)),
+    )
+    return Kind(_label(n, pure), "tasks/s", "more", bars)
+
+
+_EVEN = {
+    pure: Kind("map + gather, slowest size over fastest" + ("" if pure else ", pure=False"), "x", "more", (Bar(0.8),))
+    for pure in (True, False)
+}
+
+
+def _rate(system: System, tasks: int, pure: bool, enough: float) -> float:
+    """At least three rounds and ``enough`` seconds, or ten times that."""
+    times: list[float] = []
+    while sum(times) < (10 * enough if len(times) < 3 else enough):
+        times.append(seconds(system.map, noop, fresh(tasks), pure))
+    return tasks / median(times)
+
+
+SUBMITS = Kind("loop of submit, then gather", "tasks/s", "more", (Bar(2, "ProcessPool"),))
+
+
+def submits(systems: list[System], tasks: int = 5_000) -> Iterator[Figure]:
+    """``submit`` in a loop, then all results; the median of three rounds. A fifth as many tasks for distributed."""
+
+    def rate(system: System) -> float:
+        arguments = fresh(tasks if system.most_tasks > 5_000 else tasks // 5)
+        return len(arguments) / seconds(lambda: system.gather([system.submit(noop, a) for a in arguments]))
+
+    for name, rates in quiet_rounds(systems, 3, rate).items():
+        yield Figure(SUBMITS, name, median(rates))
+
+
+def tree(systems: list[System], depth: int = 13) -> Iterator[Figure]:
+    """Sums of neighbours, down to one: tasks that depend on two others each, but for the first 2^12."""
+    tasks = 2**depth - 1
+    kind = Kind(f"tree reduction of {tasks:,} tasks", "tasks/s", "more", (Bar(30, "distributed"),))
+    for system in clusters(systems):
+
+        def reduce(client: Any = None, leaves: range = range(0)) -> int:
+            level = client.map(noop, leaves)
+            while len(level) > 1:
+                level = client.map(add, level[::2], level[1::2])
+            result: int = level[0].result()
+            return result
+
+        with running(system):
+            times: list[float] = []
+            while len(times) < 3 and sum(times) < 5.0:
+                times.append(seconds(reduce, system.client, fresh(2 ** (depth - 1))))
+        yield Figure(kind, system.name, tasks / median(times))
+
+
+def sleeps(systems: list[System], tasks: int = 200) -> Iterator[Figure]:
+    """Tasks of 10 ms each on two threads, over the time that the sleeping alone takes; the median of three."""
+    kind = Kind(f"{tasks} sleeps of 10 ms on 2 threads, over the ideal", "x", "less", (Bar(1.04),))
+    times = quiet_rounds(systems, 3, lambda system: seconds(system.map, nap, fresh(tasks), False))
+    for name, values in times.items():
+        yield Figure(kind, name, median(values) / (tasks * NAP / 2))
+
+
+def graph(systems: list[System], blocks: int = 22) -> Iterator[Figure]:
+    """A graph of dask.array, ``client.get`` as its scheduler: optimising it, running it and fetching the result."""
+    dask: Any = importlib.import_module("dask")
+    full: Any = importlib.import_module("dask.array").full
+
+    def collection() -> Any:
+        x = full((10 * blocks, 10 * blocks), float(next(_fill)), chunks=(10, 10))
+        return (x + x.T - x.mean()).std()
+
+    tasks = len(dict(dask.optimize(collection())[0].__dask_graph__()))
+    kind = Kind(f"dask.array graph of {tasks:,} tasks", "ms", "less", (Bar(1 / 8, "distributed"),))
+    for system in clusters(systems):
+
+        def measure(system: Any = system) -> list[float]:
+            with running(system):
+                times = [
+                    seconds(lambda: dask.compute(collection(), scheduler=system.client.get)[0])
+                    for _ in range(4 if system.ours else 3)
+                ]
+            return [median(times[1:]) * 1e3]
+
+        yield from or_not_yet(system, [kind], measure)
