@@ -79,7 +79,7 @@ async def measure(address: str) -> None:
         for _ in range(5):
             start = time.perf_counter()
             for _ in range(count):
-                link.send(PutData([DataItem("key-1", Payload(b"pickle", [Frame(data)]))]))
+                link.send(PutData([DataItem("key-1", Payload(b"pickle", (Frame(data),)))]))
                 await link.drain()
             await finish()
             rates.append(count * len(data) / (time.perf_counter() - start) / 1e9)

@@ -102,7 +102,7 @@ def test_unique_tokens_are_unique() -> None:
 
 def test_data_is_named_by_its_content() -> None:
     assert content_token(Payload(b"a")) == content_token(Payload(b"a"))
-    different = [Payload(b"a"), Payload(b"b"), Payload(b"a", [Frame(b"1")]), Payload(b"a", [Frame(b"2")])]
+    different = [Payload(b"a"), Payload(b"b"), Payload(b"a", (Frame(b"1"),)), Payload(b"a", (Frame(b"2"),))]
     assert len({content_token(payload) for payload in different}) == 4
 
 

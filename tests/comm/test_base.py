@@ -61,7 +61,7 @@ def loop_kind(request: pytest.FixtureRequest) -> str:
 
 
 def data_message(*sizes: int) -> PutData:
-    frames = [Frame(os.urandom(size)) for size in sizes]
+    frames = tuple(Frame(os.urandom(size)) for size in sizes)
     return PutData([DataItem("data-1", Payload(b"pickled", frames), sum(sizes), "ndarray")])
 
 

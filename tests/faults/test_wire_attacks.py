@@ -68,7 +68,7 @@ def honest_stream() -> bytes:
     stream = b""
     for message in (
         WantKeys(["a", "b"]),
-        PutData([DataItem("k", Payload(b"p", [Frame(b"small"), Frame(bytes(INLINE))]), 3, "t")]),
+        PutData([DataItem("k", Payload(b"p", (Frame(b"small"), Frame(bytes(INLINE)))), 3, "t")]),
         ReleaseKeys(["a"]),
     ):
         encoder.add((message,))
@@ -211,7 +211,7 @@ def test_a_hundred_thousand_fuzzed_frames_do_no_harm() -> None:
     chance = random.Random(3)
     whole = honest_stream()
     encoder = Encoder()
-    encoder.add((WantKeys(["a", "b"]), PutData([DataItem("k", Payload(b"p", [Frame(b"small")]), 3, "t")])))
+    encoder.add((WantKeys(["a", "b"]), PutData([DataItem("k", Payload(b"p", (Frame(b"small"),)), 3, "t")])))
     short = b"".join(encoder.take())
     for number in range(100_000):
         feed(ClientMessage | PutData, mutate(whole if number % 50 == 0 else short, chance))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import struct
@@ -15,7 +16,16 @@ from hypothesis import strategies as st
 
 from nbcluster.errors import CommError, ProtocolError, SerializationError
 from nbcluster.protocol.framing import CHUNK, GOODBYE, INLINE, Decoder, Encoder, Limits
-from nbcluster.protocol.messages import ClientMessage, DataItem, PutData, ReleaseKeys, ToClient, WantKeys
+from nbcluster.protocol.messages import (
+    ClientMessage,
+    DataItem,
+    PutData,
+    ReleaseKeys,
+    TaskDone,
+    TasksDone,
+    ToClient,
+    WantKeys,
+)
 from nbcluster.protocol.payload import Buffer, Frame, Payload
 
 MIB = 1 << 20
@@ -23,7 +33,7 @@ Incoming = ClientMessage | PutData
 
 
 def put(*frames: Frame, key: str = "data-1") -> PutData:
-    return PutData([DataItem(key, Payload(b"pickled", list(frames)), 1, "ndarray")])
+    return PutData([DataItem(key, Payload(b"pickled", frames), 1, "ndarray")])
 
 
 def put_sizes(*sizes: int) -> PutData:
@@ -305,7 +315,7 @@ def test_pickles_are_only_bytes() -> None:
             return pytest.fail, ("a decoder unpickled something",)
 
     hostile = pickle.dumps(Explodes())
-    message = PutData([DataItem("k", Payload(hostile, [Frame(hostile), Frame(hostile * 1000)]))])
+    message = PutData([DataItem("k", Payload(hostile, (Frame(hostile), Frame(hostile * 1000))))])
     Decoder(Incoming).feed(encode(message))
     for body in (hostile, msgspec.msgpack.encode([hostile])):
         with pytest.raises(ProtocolError):
@@ -353,3 +363,11 @@ def test_a_size_for_which_there_is_no_address_space_is_refused() -> None:
     decoder = Decoder(Incoming, Limits(buffer=1 << 62))
     with pytest.raises(ProtocolError, match=r"no memory"):
         decoder.feed(frame_of(b"\x90", 1 << 61))
+
+
+def test_a_small_result_is_nothing_that_the_garbage_collector_looks_at() -> None:
+    encoder, decoder = Encoder(), Decoder(TasksDone)
+    encoder.add((TasksDone([TaskDone("k", 1, 28, "int", 0, 0.0, 1.0, Payload(b"pickled"))]),))
+    [message] = decoder.feed(b"".join(encoder.take()))
+    [done] = message.items
+    assert not any(map(gc.is_tracked, (done, done.payload, done.payload.frames)))

@@ -114,7 +114,7 @@ def test_large_buffers_leave_the_pickle_and_small_ones_stay_in_it() -> None:
 def test_a_large_buffer_is_not_copied_until_it_is_detached() -> None:
     array = np.zeros(FRAME_MIN, "u1")
     view = dump(array)
-    snapshot = Payload(view.data, detach(view.frames))
+    snapshot = Payload(view.data, tuple(detach(view.frames)))
     array[0] = 7
     assert load(view)[0] == 7
     assert load(snapshot)[0] == 0
@@ -140,7 +140,7 @@ def test_large_bytes_travel_as_a_frame() -> None:
 def test_a_loaded_array_is_writable_if_its_buffer_is(writable: bool) -> None:
     payload = dump(np.arange(FRAME_MIN))
     raw = bytes(payload.frames[0].buffer or b"")
-    received = Payload(payload.data, [Frame(bytearray(raw) if writable else raw)])
+    received = Payload(payload.data, (Frame(bytearray(raw) if writable else raw),))
     assert load(received).flags.writeable is writable
 
 

@@ -155,7 +155,7 @@ def test_a_small_result_comes_pickled_with_what_was_measured() -> None:
 def test_a_small_array_travels_without_frames() -> None:
     async def test(bench: Bench) -> None:
         done = (await bench.outcome(np.zeros, 5000)).done
-        assert done.payload.frames == []
+        assert done.payload.frames == ()
         assert load(done.payload).flags.writeable
 
     with_bench(test)

@@ -202,7 +202,8 @@ class DataClient(ConnectedClient):
             payload = Payload.of_live(value)
         elif payload.frames:
             share = self._session.share
-            payload = Payload(payload.data, detach(payload.frames, LargeArguments(share).share if share else None))
+            frames = detach(payload.frames, LargeArguments(share).share if share else None)
+            payload = Payload(payload.data, tuple(frames))
         return DataItem(f"{name}-{token}", payload, sizeof(value), kind)
 
 

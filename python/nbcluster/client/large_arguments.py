@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nbcluster.protocol.payload import Buffer, Frame
 from nbcluster.protocol.serialize import SHARE_MIN
@@ -29,7 +29,7 @@ class LargeArguments:
         self._known: OrderedDict[tuple[int, int], tuple[Frame, Frame]] = OrderedDict()
         """By place: the frame as it was pickled, which keeps its memory, and the shared one."""
 
-    def recall(self, frames: list[Frame]) -> list[Frame]:
+    def recall(self, frames: Sequence[Frame]) -> list[Frame]:
         """The same frames, with the shared one wherever a buffer was shared before."""
         return [frame if frame.nbytes < SHARE_MIN else self._recall(frame) for frame in frames]
 

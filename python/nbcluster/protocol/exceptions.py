@@ -182,7 +182,7 @@ def _load_link(link: _Link) -> BaseException:
 def _load_one(link: _Link) -> BaseException:
     if not link.data:
         raise SerializationError(link.obstacle, path="exception")
-    payload = Payload(link.data, [Frame(buffer) for buffer in link.buffers])
+    payload = Payload(link.data, tuple(Frame(buffer) for buffer in link.buffers))
     error = serialize.load(payload, link.type_name)
     if not isinstance(error, BaseException):
         raise SerializationError(f"{link.type_name} was unpickled as {error!r:.100}", path="exception")

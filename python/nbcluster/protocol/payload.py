@@ -76,17 +76,19 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     """A pickled object: ``data`` is the pickle, ``frames`` its protocol-5 out-of-band buffers, in order."""
 
     data: bytes
-    frames: list[Frame] = []
+    frames: tuple[Frame, ...] = ()
 
     @property
     def nbytes(self) -> int:
         """Bytes in all."""
-        return len(self.data) + sum(frame.nbytes for frame in self.frames)
+        frames = self.frames
+        return len(self.data) + sum(frame.nbytes for frame in frames) if frames else len(self.data)
 
     @property
     def sent_nbytes(self) -> int:
         """Bytes that a message grows by it: what is shared is not sent."""
-        return len(self.data) + sum(0 if frame.shared else frame.nbytes for frame in self.frames)
+        frames = self.frames
+        return len(self.data) + sum(0 if f.shared else f.nbytes for f in frames) if frames else len(self.data)
 
     @property
     def is_shared(self) -> bool:
@@ -96,7 +98,7 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def of_live(cls, value: Any) -> Payload:
         """Wrap an object that will be read in this very process, as it is."""
-        return cls(b"", [Frame(None, value)])
+        return cls(b"", (Frame(None, value),))
 
     @property
     def is_live(self) -> bool:

@@ -18,7 +18,7 @@ import pickle
 import threading
 import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -60,7 +60,7 @@ def dump(value: Any, what: str = "value", *, in_band: bool = False) -> Payload:
     if type(value) in _BYTES and len(value) >= FRAME_MIN and not in_band:
         value = _Bytes(value)
     try:
-        return Payload(_dumps(value, None if in_band else frames), frames)
+        return Payload(_dumps(value, None if in_band else frames), tuple(frames))
     except _FAILURES as error:
         raise _unpicklable([(what, value)], error) from error
 
@@ -132,7 +132,7 @@ def _unpicklable(roots: list[tuple[str, Any]], error: BaseException) -> BaseExce
     )
 
 
-def _loads(data: bytes, frames: list[Frame], what: str) -> Any:
+def _loads(data: bytes, frames: Sequence[Frame], what: str) -> Any:
     try:
         if frames:
             return pickle.loads(data, buffers=[frame.open() for frame in frames])
@@ -171,7 +171,7 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
     except _FAILURES as error:
         name = "" if isinstance(function, types.FunctionType) else "function"
         raise _unpicklable([(name, function)], error) from error
-    payload = Payload(data, detach(frames))
+    payload = Payload(data, tuple(detach(frames)))
     function_id = _digest(data, payload.frames).digest()
     if isinstance(function, _FUNCTION_TYPES) and data.endswith(_REFERENCE):
         address = id(function)
@@ -205,7 +205,7 @@ class Arguments(msgspec.Struct, frozen=True, gc=False):
     """The pickled ``(args, kwargs)`` of one call, and the keys of the futures that were in it."""
 
     data: bytes
-    frames: list[Frame]
+    frames: Sequence[Frame]
     dependencies: list[Key]
 
 
@@ -317,7 +317,7 @@ def _framed(value: Any) -> Any:
     return _Bytes(value) if type(value) in _BYTES and len(value) >= FRAME_MIN else value
 
 
-def detach(frames: list[Frame], share: Callable[[Frame], Frame] | None = None) -> list[Frame]:
+def detach(frames: Sequence[Frame], share: Callable[[Frame], Frame] | None = None) -> list[Frame]:
     """The same frames, independent of what they were made of, which may change from now on.
 
     Args:
@@ -358,7 +358,9 @@ def _replace(value: Any, futures: Mapping[int, HasKey], done: dict[int, Any]) ->
     return copy
 
 
-def load_call(data: bytes, frames: list[Frame], values: Mapping[Key, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def load_call(
+    data: bytes, frames: Sequence[Frame], values: Mapping[Key, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Unpickle what :func:`dump_call` made, with the results of its dependencies in place.
 
     Raises:
@@ -383,7 +385,7 @@ def token(function: FunctionId, arguments: Arguments) -> str:
     return blake2b(function + arguments.data, digest_size=16).hexdigest()
 
 
-def _digest(data: bytes, frames: list[Frame]) -> blake2b:
+def _digest(data: bytes, frames: Sequence[Frame]) -> blake2b:
     digest = blake2b(data, digest_size=16)
     for frame in frames:
         if frame.fingerprint is None:

@@ -347,7 +347,9 @@ def including(parties: Mapping[_Party, None], one: _Party) -> Mapping[_Party, No
         return parties
     if len(parties) < MANY:
         return {**parties, one: None} if parties else one.only
-    return OrderedDict.fromkeys((*parties, one))
+    large = OrderedDict(parties)
+    large[one] = None
+    return large
 
 
 def excluding(parties: Mapping[_Party, None], one: _Party) -> Mapping[_Party, None]:

@@ -169,7 +169,8 @@ class SharedStore:
         if not any(map(self.is_worth_it, payload.frames)):
             return payload
         share, worth = self.share, self.is_worth_it
-        return Payload(payload.data, [share(memoryview(f.open())) if worth(f) else f for f in payload.frames])
+        frames = tuple(share(memoryview(f.open())) if worth(f) else f for f in payload.frames)
+        return Payload(payload.data, frames)
 
     @staticmethod
     def is_worth_it(frame: Frame) -> bool:

@@ -202,7 +202,7 @@ class Executor:
         try:
             function = self._functions.get(task.function)
             values = _NO_VALUES if inputs is None else _load_inputs(inputs)
-            frames = _copy_frames(task.frames) if task.frames and self._live else list(task.frames)
+            frames = _copy_frames(task.frames) if task.frames and self._live else task.frames
             args, kwargs = load_call(task.data, frames, values)
             value = function(*args, **kwargs)
             if type(value) is types.CoroutineType:
