@@ -30,7 +30,7 @@ from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.cluster.thread_crew import ThreadCrew
 from nbcluster.cluster.views import make_view
 from nbcluster.comm.credentials import ClusterDirectory
-from nbcluster.comm.descriptors import DescriptorServer
+from nbcluster.comm.descriptor_server import DescriptorServer
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import (
     Adapt,
@@ -55,11 +55,14 @@ from nbcluster.protocol.messages import Welcome
 from nbcluster.scheduler.server import SchedulerServer
 from nbcluster.snapshot import ClusterView, OwnerView
 from nbcluster.store import segments, shared
-from nbcluster.store.depot import Depot
+from nbcluster.store.depot import Depot, Holder
 from nbcluster.store.shared import LocalDepotLink, SharedStore
 from nbcluster.types import Address, RunId, Status, WorkerName
 
 logger = logging.getLogger("nbcluster.cluster")
+
+LAST_MESSAGES = 5.0
+"""Seconds in which the scheduler surely reads what a process had sent before it ended."""
 
 START_TIMEOUT = 60.0
 """Seconds that the first workers have to arrive."""
@@ -138,7 +141,21 @@ class ClusterRuntime:
         stack, path = self._stack, self.directory.socket("store")
         depot = self.depot = Depot()
         stack.callback(depot.close)
-        server = DescriptorServer(path, self.token, join=depot.join, answer=depot.answer, leave=depot.leave)
+        loop = asyncio.get_running_loop()
+
+        def leave(holder: Holder) -> None:
+            depot.leave(holder)
+            if holder.in_transit:  # of these its last messages tell, which lie unread at another socket
+                loop.call_later(LAST_MESSAGES, depot.forget, holder)
+
+        server = DescriptorServer(
+            path,
+            self.token,
+            join=depot.join,
+            answer=depot.answer,
+            leave=leave,
+            lingers=lambda holder: bool(holder.held),
+        )
         stack.callback(server.close)
         store = SharedStore(LocalDepotLink(depot), keep=True)
         stack.callback(store.close)

@@ -78,6 +78,12 @@ def owner_of(sock: socket.socket) -> int:
     return uid
 
 
+def pid_of(sock: socket.socket) -> int:
+    """The process that connected to a socket."""
+    pid, _, _ = _credentials(sock)
+    return pid
+
+
 def _credentials(sock: socket.socket) -> tuple[int, int, int]:
     pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return pid, uid, gid

@@ -23,6 +23,10 @@ class SharedBuffer(Protocol):
     def nbytes(self) -> int:
         """How many they are."""
 
+    @property
+    def lost(self) -> bool:
+        """True if they are known to be gone."""
+
     def name(self) -> BlobId:
         """What they are called in a message that is about to be sent."""
 
@@ -94,6 +98,11 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     def is_shared(self) -> bool:
         """True if the data, or part of it, is in shared memory."""
         return any(frame.shared is not None for frame in self.frames)
+
+    @property
+    def is_lost(self) -> bool:
+        """True if it can never be read: what was shared of it is gone."""
+        return any(frame.shared is not None and frame.shared.lost for frame in self.frames)
 
     @classmethod
     def of_live(cls, value: Any) -> Payload:

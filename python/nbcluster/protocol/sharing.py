@@ -58,6 +58,13 @@ class Gone(DepotMessage, frozen=True):
     """Nobody held the blob any more."""
 
 
+class Refused(DepotMessage, frozen=True):
+    """The answer to a question that cannot be answered just now, e.g. because there is no descriptor left."""
+
+    errno: int
+    reason: str
+
+
 class Release(DepotMessage, frozen=True):
     """I hold these no longer, each once for each time that it is named. Not answered."""
 
@@ -73,10 +80,16 @@ class Tidy(DepotMessage, frozen=True):
 
 
 class Unused(DepotMessage, frozen=True):
-    """The ranges (segment, offset) of arenas that nobody holds any more: they may be used again."""
+    """The ranges (segment, offset) of arenas that nobody holds any more: they may be used again.
+
+    At most ``UNUSED_MOST`` of them; if they are as many, there may be more.
+    """
 
     ranges: list[tuple[SegmentId, int]]
 
 
 DepotRequest = Publish | Open | Release | Tidy
-DepotReply = Published | Opened | Gone | Unused
+DepotReply = Published | Opened | Gone | Unused | Refused
+
+UNUSED_MOST = 2000
+"""Ranges in one answer, so that it is one packet."""

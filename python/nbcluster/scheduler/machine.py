@@ -181,7 +181,8 @@ class Machine:
             state.inlined = deque(kept for kept in state.inlined if kept.payload is not None)
         while state.inlined_bytes > state.settings.inline_budget and state.inlined:
             oldest = state.inlined.popleft()
-            if oldest.payload is not None and oldest.who_has:
+            # What is shared costs nothing, and workers that were told of it rely on us.
+            if oldest.payload is not None and oldest.who_has and not oldest.payload.is_shared:
                 self._drop_inline(oldest)
 
     def _drop_inline(self, task: SchedTask) -> None:

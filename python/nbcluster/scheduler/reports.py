@@ -179,7 +179,9 @@ class Reports:
         """Results are in shared memory now: they survive their worker, and whoever needs them gets them from here."""
         for item in message.items:
             task = self._state.tasks.get(item.key)
-            if task is not None and task.state == MEMORY and worker in task.who_has and task.payload is None:
+            if task is None or task.state != MEMORY or item.payload.is_lost:
+                continue
+            if worker in task.who_has and task.payload is None:
                 self._machine.keep_payload(task, item.payload)
 
     def replicas_failed(self, worker: SchedWorker, message: ReplicasFailed) -> None:

@@ -6,18 +6,21 @@ A blob lives as long as anybody holds it
 - its publisher, until that one lets go of it, and in any case until the scheduler has read of it;
 - the scheduler, as long as any of its records tells of it;
 - everybody who has mapped it, until the last view of the mapping is gone.
-Who ends, however, holds nothing any more. A range of an arena is given back to the arena's maker when its blob is dead,
-never before; so what anybody has mapped never changes.
+A process that has ended holds nothing any more; only what it published and told of is kept until the scheduler has
+had the time to read of it. A range of an arena is given back to the arena's maker when its blob is dead, never before;
+so what anybody has mapped never changes.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import Counter
 from itertools import count
 
 from nbcluster.protocol.sharing import (
+    UNUSED_MOST,
     BlobId,
     DepotReply,
     DepotRequest,
@@ -26,6 +29,7 @@ from nbcluster.protocol.sharing import (
     Opened,
     Publish,
     Published,
+    Refused,
     Release,
     SegmentId,
     Tidy,
@@ -79,6 +83,7 @@ class Depot:
         >>> depot.nbytes
         5
         >>> depot.leave(me)
+        >>> depot.forget(me)
         >>> depot.nbytes
         0
     """
@@ -110,16 +115,20 @@ class Depot:
         return Holder()
 
     def leave(self, holder: Holder) -> None:
-        """A process has ended: it holds nothing any more. Idempotent."""
+        """A process has ended: it sees nothing any more. Idempotent."""
         with self._lock:
-            for blob, times in list(holder.held.items()):
+            held, holder.held = holder.held, Counter()  # first: views may die while this goes on
+            for blob, times in held.items():
                 self._let_go(blob, times)
-            holder.held.clear()
-            for blob in list(holder.in_transit):
-                self._arrived(blob)
             arenas, holder.arenas = holder.arenas, set()
             for segment in arenas:
                 self._close_arena(segment)
+
+    def forget(self, holder: Holder) -> None:
+        """What it told of before it left has been read. Idempotent."""
+        with self._lock:
+            for blob in list(holder.in_transit):
+                self._arrived(blob)
 
     def close(self) -> None:
         """Let go of everything. What is mapped somewhere lives until it is not. Idempotent."""
@@ -146,7 +155,7 @@ class Depot:
             The answer, and a descriptor that goes with it, which is the asker's.
 
         Raises:
-            ValueError: no honest process asks that.
+            ValueError: no honest process asks that, or the depot is closed.
         """
         try:
             with self._lock:
@@ -180,13 +189,14 @@ class Depot:
         with self._lock:
             self._arrived(blob)
 
-    def _publish(self, holder: Holder, request: Publish, fd: int | None) -> Published:
-        if request.segment is None:
-            if fd is None:
-                raise ValueError("a new segment needs its descriptor")
-            if self._closed:
+    def _publish(self, holder: Holder, request: Publish, fd: int | None) -> Published | Refused:
+        if self._closed:
+            if fd is not None:
                 os.close(fd)
-                raise ValueError("the depot is closed")
+            raise ValueError("the depot is closed")
+        if request.segment is None:
+            if fd is None:  # it was sent, and there was no room for it here
+                return Refused(errno.EMFILE, "the cluster's process has no descriptor left")
             number = next(self._numbers)
             segment = self._segments[number] = _Segment(fd, holder, request.arena)
             if request.arena:
@@ -210,7 +220,10 @@ class Depot:
         record = self._blobs.get(blob)
         if record is None:
             return Gone(), None
-        fd = os.dup(self._segments[record.segment].fd)
+        try:
+            fd = os.dup(self._segments[record.segment].fd)
+        except OSError as error:
+            return Refused(error.errno or errno.EMFILE, f"the cluster's process has no descriptor left: {error}"), None
         self._hold(holder, blob, record)
         return Opened(record.offset, record.nbytes), fd
 
@@ -230,8 +243,9 @@ class Depot:
             if segment in holder.arenas:
                 holder.arenas.remove(segment)
                 self._close_arena(segment)
-        unused, holder.unused = holder.unused, []
-        return Unused(unused)
+        told = holder.unused[:UNUSED_MOST]
+        del holder.unused[: len(told)]
+        return Unused(told)
 
     # --- holds ---
 

@@ -45,7 +45,7 @@ def sealed(data: memoryview) -> int:
         # Written and not mapped: the kernel then fills whole pages, instead of clearing each when it is first touched.
         for start in range(0, data.nbytes, PIECE):
             _write_all(fd, data[start : start + PIECE], start)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _NO_WRITE)
+        _seal(fd, _NO_WRITE)
     except BaseException:
         os.close(fd)
         raise
@@ -61,7 +61,7 @@ def writable(nbytes: int) -> tuple[int, mmap.mmap]:
     fd = _create(nbytes)
     try:
         mapping = mmap.mmap(fd, nbytes)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _NO_FUTURE_WRITE)
+        _seal(fd, _NO_FUTURE_WRITE)
     except BaseException:
         os.close(fd)
         raise
@@ -74,7 +74,10 @@ def view(fd: int, offset: int, nbytes: int, on_end: Callable[[], None]) -> memor
     Raises:
         OSError: there is no memory, or there are too many mappings.
     """
-    mapping = _Mapping(fd, nbytes, access=mmap.ACCESS_COPY, offset=offset)
+    if sys.version_info >= (3, 13):
+        mapping = _Mapping(fd, nbytes, access=mmap.ACCESS_COPY, offset=offset, trackfd=False)
+    else:
+        mapping = _Mapping(fd, nbytes, access=mmap.ACCESS_COPY, offset=offset)
     mapping.on_end = on_end
     return memoryview(mapping)
 
@@ -82,11 +85,24 @@ def view(fd: int, offset: int, nbytes: int, on_end: Callable[[], None]) -> memor
 class _Mapping(mmap.mmap):
     """Lives as long as anything looks into it: every view holds it."""
 
-    on_end: Callable[[], None]
+    on_end: Callable[[], None] | None = None  # as long as it is not even mapped
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # it could not even be mapped
+        if self.on_end is not None:
             self.on_end()
+
+
+def read(fd: int, offset: int, nbytes: int) -> memoryview:
+    """Copy a piece of a segment.
+
+    Raises:
+        MemoryError: there is no room for it.
+    """
+    data = memoryview(bytearray(nbytes))
+    done = 0
+    while done < nbytes:
+        done += os.preadv(fd, [data[done : done + PIECE]], offset + done)
+    return data
 
 
 def allow_many_descriptors() -> None:
@@ -97,6 +113,18 @@ def allow_many_descriptors() -> None:
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):  # some kernels promise more than they allow
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _seal(fd: int, seals: int) -> None:
+    """Seal as much of it as this kernel can.
+
+    That nobody resizes a segment is what keeps its readers alive; all kernels can do that. That nobody writes to it
+    guards against mistakes: those who get its descriptor are processes of the same user, and map it copy-on-write.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    except OSError:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _NO_RESIZE)
 
 
 def _create(nbytes: int) -> int:

@@ -8,10 +8,11 @@ number of descriptors is bounded by the bytes that are shared, not by the number
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import logging
 import os
+import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
 from itertools import count
 from typing import Protocol
@@ -20,6 +21,7 @@ from nbcluster.errors import CommClosedError, SharedDataGoneError
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.protocol.sharing import (
+    UNUSED_MOST,
     BlobId,
     DepotReply,
     DepotRequest,
@@ -28,6 +30,7 @@ from nbcluster.protocol.sharing import (
     Opened,
     Publish,
     Published,
+    Refused,
     Release,
     SegmentId,
     Tidy,
@@ -36,6 +39,8 @@ from nbcluster.protocol.sharing import (
 from nbcluster.store import segments
 from nbcluster.store.arena import Arena
 from nbcluster.store.depot import Depot
+
+logger = logging.getLogger(__name__)
 
 ALONE_MIN = 8 << 20
 """Bytes from which on a blob has a segment to itself."""
@@ -46,15 +51,24 @@ ARENA_SIZE = 32 << 20
 class DepotLink(Protocol):
     """How to reach the depot. May be used from any thread."""
 
+    @property
+    def connections(self) -> int:
+        """How many there have been. What was given over an earlier one is not known on the present one."""
+
     def call(self, request: DepotRequest, fd: int | None = None) -> tuple[DepotReply, int | None]:
         """Ask; both descriptors are, afterwards, the receiver's.
+
+        An answer may lack its descriptor: this process has too many open.
 
         Raises:
             CommError: the depot is gone.
         """
 
-    def post(self, release: Release) -> bool:
-        """Tell, without waiting. False if that cannot be done just now."""
+    def release(self, blob: BlobId, untold: bool) -> None:
+        """Tell that a blob is not held any more, as soon as that is possible without waiting; see ``Release``."""
+
+    def flush(self) -> None:
+        """Tell what could not be told before. Never waits."""
 
     def close(self) -> None:
         """Let go of everything. Idempotent."""
@@ -72,19 +86,25 @@ class LocalDepotLink:
         self._depot = depot
         self._direct = direct
         self._holder = depot.join()
+        self.connections = 1
 
     def call(self, request: DepotRequest, fd: int | None = None) -> tuple[DepotReply, int | None]:
         """Ask."""
-        reply, sent = self._depot.answer(self._holder, request, fd)
+        try:
+            reply, sent = self._depot.answer(self._holder, request, fd)
+        except ValueError as error:
+            raise CommClosedError(f"this process's shared memory is out of reach: {error}") from error
         if self._direct and isinstance(reply, Published):
             self._depot.arrived(reply.blob)
         assert reply is not None
         return reply, sent
 
-    def post(self, release: Release) -> bool:
+    def release(self, blob: BlobId, untold: bool) -> None:
         """Tell."""
-        self._depot.answer(self._holder, release, None)
-        return True
+        self._depot.answer(self._holder, Release([blob], [blob] if untold else []), None)
+
+    def flush(self) -> None:
+        """All has been told."""
 
     def adopt(self, blob: BlobId) -> bool:
         """Hold a blob that a message told of."""
@@ -93,6 +113,7 @@ class LocalDepotLink:
     def close(self) -> None:
         """Let go of everything. Idempotent."""
         self._depot.leave(self._holder)
+        self._depot.forget(self._holder)
 
 
 _depots: dict[str, Depot] = {}
@@ -136,11 +157,13 @@ class SharedStore:
         self._keep = keep
         self._lock = threading.Lock()
         self._arenas: dict[SegmentId, _ArenaSegment] = {}
-        self._released: deque[tuple[BlobId, bool]] = deque()
+        self._connection = 0
+        """That to which the arenas belong."""
         self._pid = os.getpid()
         self._alive: set[int] = set()
         """Views and frames that hold a blob."""
         self._numbers = count()
+        self._getpid, self._is_finalizing = os.getpid, sys.is_finalizing  # modules die before the last views do
         self._closed = False
         self.copied_bytes = 0
         """Bytes that were copied into shared memory by this process."""
@@ -182,6 +205,8 @@ class SharedStore:
 
     def _publish_in_arena(self, data: memoryview) -> Published:
         with self._lock:
+            if self._closed:
+                raise CommClosedError("this process's link to the cluster is closed: nothing can be shared any more")
             arena, offset = self._reserve(data.nbytes)
             try:
                 for start in range(0, data.nbytes, segments.PIECE):
@@ -191,13 +216,17 @@ class SharedStore:
                 published = self._publish(Publish(data.nbytes, offset, arena.number, arena=True), fd)
             except BaseException:
                 arena.ranges.free(offset)
+                arena.close()
                 raise
             arena.number = published.segment
             self._arenas[published.segment] = arena
+            self._connection = self._link.connections
             return published
 
     def _reserve(self, nbytes: int) -> tuple[_ArenaSegment, int]:
         """A range that is free: in an arena, one that has become free there, or in a new one."""
+        if self._connection != self._link.connections:
+            self._arenas.clear()  # the depot knows them as another process's, which is gone
         reserved = self._allocate(nbytes)
         if reserved is None and self._arenas:
             self._reclaim()
@@ -217,9 +246,15 @@ class SharedStore:
         return None
 
     def _publish(self, request: Publish, fd: int | None) -> Published:
-        reply, _ = self._link.call(request, fd)
+        reply, _ = self._ask(request, fd)
         assert isinstance(reply, Published)
         return reply
+
+    def _ask(self, request: DepotRequest, fd: int | None = None) -> tuple[DepotReply, int | None]:
+        reply, received = self._link.call(request, fd)
+        if isinstance(reply, Refused):
+            raise OSError(reply.errno, reply.reason)
+        return reply, received
 
     # --- taking ---
 
@@ -227,29 +262,49 @@ class SharedStore:
         """The frame of a blob that a message told of."""
         if self._keep:
             assert isinstance(self._link, LocalDepotLink)
-            if self._link.adopt(blob):
-                return Frame(None, shared=_Held(self, blob, nbytes))
+            held = self._link.adopt(blob)
+            return Frame(None, shared=_Held(self, blob, nbytes) if held else _Lost(self, blob, nbytes))
         return Frame(None, shared=_Known(self, blob, nbytes))
 
     def open(self, blob: BlobId, nbytes: int) -> memoryview:
         """Map a blob, copy-on-write; it is held as long as there is a view of it.
 
+        Where it cannot be mapped it is read.
+
         Raises:
             SharedDataGoneError: nobody held it any more.
             CommError: the depot is gone.
+            OSError: there is no descriptor left.
         """
-        reply, fd = self._link.call(Open(blob))
-        if isinstance(reply, Gone) or fd is None:
-            raise SharedDataGoneError(f"the shared data {blob} ({nbytes} bytes) is gone: nobody wanted it any more")
-        assert isinstance(reply, Opened)
+        opened, fd = self._open(blob, nbytes)
+        if fd is None:
+            segments.allow_many_descriptors()
+            opened, fd = self._open(blob, nbytes)
+        if fd is None:
+            raise OSError(errno.EMFILE, f"too many open files to see {nbytes} bytes of shared data; see ulimit -n")
         number = self.hold()
         try:
-            return segments.view(fd, reply.offset, reply.nbytes, lambda: self.let_go(number, blob))
+            return segments.view(fd, opened.offset, opened.nbytes, lambda: self.let_go(number, blob))
+        except OSError as error:
+            logger.warning("Could not map %d bytes, which are read instead: %s", nbytes, error)
+            data = segments.read(fd, opened.offset, opened.nbytes)
+            self.let_go(number, blob)
+            return data
         except BaseException:
             self.let_go(number, blob)
             raise
         finally:
             os.close(fd)
+
+    def _open(self, blob: BlobId, nbytes: int) -> tuple[Opened, int | None]:
+        """Ask for a blob. What comes without a descriptor is not held."""
+        reply, fd = self._ask(Open(blob))
+        if isinstance(reply, Gone):
+            raise SharedDataGoneError(f"the shared data {blob} ({nbytes} bytes) is gone: nobody wanted it any more")
+        assert isinstance(reply, Opened)
+        if fd is None:
+            self._link.release(blob, False)
+        return reply, fd
 
     def hold(self) -> int:
         """One more frame holds a blob. Returns a number for :meth:`let_go`."""
@@ -259,32 +314,19 @@ class SharedStore:
 
     def let_go(self, number: int, blob: BlobId, *, untold: bool = False) -> None:
         """A view or a frame has died, wherever that happened: this never waits."""
-        if self._pid != os.getpid():
-            return  # a forked child's copy of it; the parent's lives
+        if self._is_finalizing() or self._pid != self._getpid():
+            return  # the depot will notice; or it is a forked child's copy, and the parent's lives
         self._alive.discard(number)
-        self._released.append((blob, untold))
-        self._flush()
+        self._link.release(blob, untold)
         if self._closed and not self._alive:
             self._link.close()
-
-    def _flush(self) -> None:
-        released = self._released
-        while released:
-            batch: list[tuple[BlobId, bool]] = []
-            with contextlib.suppress(IndexError):  # another thread does the same
-                while len(batch) < _RELEASES:
-                    batch.append(released.popleft())
-            message = Release([blob for blob, _ in batch], [blob for blob, untold in batch if untold])
-            if batch and not self._link.post(message):
-                released.extend(batch)
-                return
 
     # --- house-keeping ---
 
     @property
     def untidy(self) -> bool:
         """True if :meth:`tidy` might find something to do."""
-        return bool(self._released or self._arenas)
+        return bool(self._arenas)
 
     def tidy(self) -> None:
         """Give back what nobody uses any more. To be called now and then; costs nothing when nothing is shared.
@@ -292,7 +334,7 @@ class SharedStore:
         Raises:
             CommError: the depot is gone.
         """
-        self._flush()
+        self._link.flush()
         if self._arenas and self._lock.acquire(blocking=False):
             try:
                 self._reclaim()
@@ -305,16 +347,21 @@ class SharedStore:
                 self._lock.release()
 
     def _reclaim(self, closed: Sequence[SegmentId] = ()) -> None:
-        reply, _ = self._link.call(Tidy(list(closed)))
-        assert isinstance(reply, Unused)
-        for number, offset in reply.ranges:
-            if (arena := self._arenas.get(number)) is not None:
-                arena.ranges.free(offset)
+        while True:
+            reply, _ = self._ask(Tidy(list(closed)))
+            assert isinstance(reply, Unused)
+            for number, offset in reply.ranges:
+                if (arena := self._arenas.get(number)) is not None:
+                    arena.ranges.free(offset)
+            if len(reply.ranges) < UNUSED_MOST:
+                return
 
     def close(self) -> None:
         """Share no more. What is mapped or was shared here is held as long as anybody here does. Idempotent."""
+        if self._pid != os.getpid():
+            return  # it is the parent's
+        self._closed = True
         with self._lock:
-            self._closed = True
             self._arenas.clear()
         if not self._alive:
             self._link.close()
@@ -331,11 +378,18 @@ class _ArenaSegment:
         self.number: SegmentId | None = None
         self.ranges = Arena(ARENA_SIZE)
 
+    def close(self) -> None:
+        """Close the descriptor, if nobody else was given it."""
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            os.close(fd)
+
 
 class _Known:
     """A blob that somebody else holds."""
 
     __slots__ = ("_blob", "_store", "nbytes")
+    lost = False
 
     def __init__(self, store: SharedStore, blob: BlobId, nbytes: int) -> None:
         self._store = store
@@ -373,5 +427,8 @@ class _Held(_Known):
         self._store.let_go(self._number, self._blob, untold=self._untold)
 
 
-_RELEASES = 1000
-"""Blobs in one message."""
+class _Lost(_Known):
+    """A blob that was gone before the scheduler read of it."""
+
+    __slots__ = ()
+    lost = True
