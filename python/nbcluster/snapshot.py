@@ -109,6 +109,8 @@ class ClusterView(View, frozen=True):
     occupancy: float = 0.0
     """Seconds of work that is assigned or queued."""
     owner: OwnerView | None = None
+    shared: int = 0
+    """Bytes of the data that the cluster's processes share, each counted once; no worker's ``stored`` has them."""
     clients: int = 0
     versions: dict[str, str] = {}
     """What it runs on, e.g. ``{"nbcluster": "0.1.0", "python": "3.12.4"}``."""

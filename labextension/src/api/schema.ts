@@ -48,6 +48,11 @@ export interface IClusterView {
   /** Seconds of work that is assigned or queued. */
   readonly occupancy: number;
   readonly owner: IOwnerView | null;
+  /**
+   * Bytes of the data that the cluster's processes share, each counted once; no
+   * worker's `stored` has them.
+   */
+  readonly shared: number;
   readonly clients: number;
   /** What it runs on, e.g. `{"nbcluster": "0.1.0", "python": "3.12.4"}`. */
   readonly versions: Readonly<Record<string, string>>;

@@ -54,6 +54,7 @@ function readView(id: string, data: Hostile): IClusterView {
     adaptive: isRecord(data.adaptive) ? readAdaptive(data.adaptive) : null,
     occupancy: number(data.occupancy),
     owner: isRecord(data.owner) ? readOwner(data.owner) : null,
+    shared: number(data.shared),
     clients: number(data.clients),
     versions: Object.fromEntries(
       Object.entries(record(data.versions)).map(([name, version]) => [

@@ -60,6 +60,7 @@ export function cluster(changes: Partial<IClusterView> = {}): IClusterView {
     adaptive: null,
     occupancy: 0,
     owner: null,
+    shared: 0,
     clients: 0,
     versions: {},
     started: 1,

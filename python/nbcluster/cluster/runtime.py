@@ -80,6 +80,8 @@ class ClusterRuntime:
         """The names of the workers that there should be."""
         self.started = time.time()
         self.closed = asyncio.Event()
+        self.depot: Depot | None = None
+        """Of shared memory, where the kernel has it."""
         self._stack = contextlib.AsyncExitStack()
         self._close_reason = ""
         self._membership = 0
@@ -139,7 +141,7 @@ class ClusterRuntime:
             return ""
         segments.allow_many_descriptors()
         stack, path = self._stack, self.directory.socket("store")
-        depot = self.depot = Depot()
+        self.depot = depot = Depot()
         stack.callback(depot.close)
         loop = asyncio.get_running_loop()
 
@@ -347,13 +349,18 @@ class ClusterRuntime:
             waiting=tasks.queued if workers else tasks.queued + tasks.no_worker,
             done=tasks.done,
             kept=tasks.memory,
-            stored=sum(worker.stored for worker in workers),
+            stored=sum(worker.stored for worker in workers) + self.shared_bytes,
             memory=None if None in limits else sum(limit or 0 for limit in limits),
         )
 
     def view(self) -> ClusterView:
         """The cluster as it is now."""
         return make_view(self)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of the data that the cluster's processes share."""
+        return 0 if self.depot is None else self.depot.nbytes
 
     @property
     def capacity(self) -> int:

@@ -34,6 +34,7 @@ def make_view(runtime: ClusterRuntime) -> ClusterView:
         adaptive=runtime.adaptive.view,
         occupancy=server.occupancy,
         owner=runtime.owner,
+        shared=runtime.shared_bytes,
         clients=server.client_count,
         started=runtime.started,
         time=time.time(),

@@ -25,6 +25,7 @@ def counts(view: ClusterView) -> dict[str, Any]:
         "clients": view.clients,
         "bytes": sum(worker.memory for worker in workers),
         "stored": sum(worker.stored for worker in workers),
+        "shared": view.shared,
         "limit": sum(worker.memory_limit or 0 for worker in workers),
         "cpu": round(sum(worker.cpu for worker in workers), 1),
         "idle": sum(worker.processing == 0 for worker in workers),
@@ -50,6 +51,7 @@ def metrics(view: ClusterView) -> str:
             [({"state": state}, getattr(view.tasks, state)) for state in STATES],
         ),
         ("nbcluster_tasks_done_total", "counter", "Tasks completed since the start.", [({}, view.tasks.done)]),
+        ("nbcluster_shared_bytes", "gauge", "Bytes in shared memory, each counted once.", [({}, view.shared)]),
         (
             "nbcluster_occupancy_seconds",
             "gauge",

@@ -83,6 +83,8 @@ class Source:
         upper = max(used, min(limit, CLOSE_UP * used))
         texts = written if upper < limit else [format_bytes(one) for one in memory]
         caption = _of_limit(sum(memory), sum(limits) if all(limits) else 0) if workers else ""
+        if self.view is not None and self.view.shared:
+            caption += f" · {format_bytes(self.view.shared)} shared"
         return Bars(columns, _labels(workers), caption, texts, upper=float(upper))
 
     def processing(self) -> Bars:
