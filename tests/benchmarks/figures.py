@@ -36,11 +36,11 @@ class Kind:
 
 
 class Figure(NamedTuple):
-    """One value, measured on one system; None if the system has not got what is measured yet."""
+    """One value, measured on one system."""
 
     kind: Kind
     system: str
-    value: float | None
+    value: float
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Row:
     """One kind of figure on all systems."""
 
     kind: Kind
-    values: Mapping[str, float | None] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 Report = dict[str, Row]
@@ -58,7 +58,7 @@ Report = dict[str, Row]
 def report(figures: Iterable[Figure]) -> Report:
     """Put the figures of each kind together."""
     kinds: dict[str, Kind] = {}
-    values: dict[str, dict[str, float | None]] = {}
+    values: dict[str, dict[str, float]] = {}
     for figure in figures:
         kinds.setdefault(figure.kind.name, figure.kind)
         values.setdefault(figure.kind.name, {})[figure.system] = figure.value
@@ -142,9 +142,7 @@ def to_plain(rows: Report) -> list[dict[str, Any]]:
             "unit": row.kind.unit,
             "better": row.kind.better,
             "bars": [{k: v for k, v in vars(bar).items() if v != ""} for bar in row.kind.bars],
-            "values": {
-                system: None if value is None else float(f"{value:.4g}") for system, value in row.values.items()
-            },
+            "values": {system: float(f"{value:.4g}") for system, value in row.values.items()},
         }
         for row in rows.values()
     ]

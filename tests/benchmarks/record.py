@@ -68,8 +68,9 @@ def load(path: Path) -> Run:
 
 
 def write(run: Run, docs: Path = DOCS) -> None:
-    """Renew the JSON, the table in the page, and the plot."""
+    """Renew the JSON, and of what it holds (figures are rounded there) the table in the page and the plot."""
     save(run, docs / "performance.json")
+    run = load(docs / "performance.json")
     page = docs / "performance.md"
     text = between(page.read_text(encoding="utf-8"), f"{run.machine_line()}\n\n{markdown_table(run.rows)}")
     page.write_text(text, encoding="utf-8")

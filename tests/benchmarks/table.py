@@ -42,13 +42,11 @@ def _line(rows: Report, row: Row, systems: Sequence[str], before: Report | None)
     for system in systems:
         if system not in row.values:
             cells.append("-")
-        elif (value := row.values[system]) is None:
-            cells.append("not yet")
         elif system in OURS:
-            cells.append(number(value) + MET[verdict(rows, row, system)])
+            cells.append(number(row.values[system]) + MET[verdict(rows, row, system)])
         else:
-            ratio = advantage(row.kind, mine, value)
-            cells.append(number(value) + (f" ({number(ratio)}x)" if ratio else ""))
+            ratio = advantage(row.kind, mine, row.values[system])
+            cells.append(number(row.values[system]) + (f" ({number(ratio)}x)" if ratio else ""))
     cells.append(", ".join(bar_text(row.kind, bar) for bar in row.kind.bars) or "-")
     if before is not None:
         changes = [change(rows, before, row.kind.name, system) for system in OURS if system in row.values]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from tests.benchmarks.figures import Figure, Kind
-from tests.benchmarks.systems import ClusterSystem, System, running
+from tests.benchmarks.systems import System, running
 
 S = TypeVar("S", bound=System)
 T = TypeVar("T")
@@ -57,14 +57,7 @@ def quiet_rounds(systems: Sequence[System], rounds: int, measure: Callable[[Syst
     return values
 
 
-def or_not_yet(system: ClusterSystem, kinds: Sequence[Kind], values: Callable[[], Sequence[float]]) -> Iterator[Figure]:
-    """A figure of each kind; None for one of ours that has not got what is measured yet."""
-    measured: Sequence[float | None]
-    try:
-        measured = values()
-    except (AttributeError, NotImplementedError):
-        if not system.ours:
-            raise
-        measured = [None] * len(kinds)
-    for kind, value in zip(kinds, measured, strict=True):
+def figures(kinds: Sequence[Kind], system: System, values: Iterable[float]) -> Iterator[Figure]:
+    """One of each kind."""
+    for kind, value in zip(kinds, values, strict=True):
         yield Figure(kind, system.name, value)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.benchmarks import arrays, footprint
 from tests.benchmarks.arrays import MIB
 from tests.benchmarks.figures import Bar, Figure, Kind
-from tests.benchmarks.measures.base import median, or_not_yet, seconds, take_turns
+from tests.benchmarks.measures.base import figures, median, seconds, take_turns
 from tests.benchmarks.systems import ClusterSystem, System, clusters, running
 
 _content = count(1)
@@ -51,7 +51,7 @@ def to_client(systems: list[System], mib: int = 256, rounds: int = 3) -> Iterato
         return [mib * MIB / first / 1e9, mib * MIB / with_sum / 1e9, again * 1e3, other * 1e3]
 
     for system in clusters(systems):
-        yield from or_not_yet(system, kinds, lambda system=system: measure(system))  # type: ignore[misc]
+        yield from figures(kinds, system, measure(system))
 
 
 def to_worker(systems: list[System], mib: int = 256, rounds: int = 3) -> Iterator[Figure]:
@@ -75,7 +75,7 @@ def to_worker(systems: list[System], mib: int = 256, rounds: int = 3) -> Iterato
         return [max(median(values), 0.0) * 1e3 for values in (firsts, seconds_)]
 
     for system in clusters(systems):
-        yield from or_not_yet(system, kinds, lambda system=system: measure(system))  # type: ignore[misc]
+        yield from figures(kinds, system, measure(system))
 
 
 def broadcast(systems: list[System], mib: int = 256, rounds: int = 3) -> Iterator[Figure]:
@@ -106,7 +106,7 @@ def broadcast(systems: list[System], mib: int = 256, rounds: int = 3) -> Iterato
             return [median(times) * 1e3, median(extra)]
 
         for system in clusters(systems):
-            yield from or_not_yet(system, kinds, lambda s=system, m=measure: m(s))  # type: ignore[misc]
+            yield from figures(kinds, system, measure(system))
 
 
 def chain(systems: list[System], mib: int = 64, links: int = 100, rounds: int = 3) -> Iterator[Figure]:
