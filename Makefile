@@ -16,7 +16,7 @@ export PYTHONPATH :=
 LABEXTENSION := $(wildcard $(addprefix labextension/, \
 	*.json yarn.lock .yarnrc.yml schema/* style/* src src/* src/*/* src/*/*/*))
 
-.PHONY: help lab test test-all check bench chromium jest
+.PHONY: help lab test test-all check bench simulate chromium jest
 
 help:
 	@echo "make lab       open JupyterLab on notebooks/quickstart.ipynb (ARGS=--no-browser prints the URL)"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-all  the slow ones as well"
 	@echo "make check     formatting, lint and types, of Python and of TypeScript"
 	@echo "make bench     measure speed (ARGS go to the benchmarks)"
+	@echo "make simulate  run up to 10,000 simulated workers, and write docs/scaling.md (ARGS=--quick prints only)"
 	@echo "Each does its own set-up first."
 
 lab: $(INSTALLED)
@@ -49,6 +50,9 @@ jest: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@python -m tests.benchmarks $(ARGS)
+
+simulate: $(INSTALLED)
+	@python -m tests.simulation.scale $(ARGS)
 
 chromium: $(INSTALLED)
 	@python -m tools.chromium

@@ -9,9 +9,11 @@ core really takes is measured beside.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 from collections import deque
+from collections.abc import Sized
 from typing import Any, NamedTuple
 
 import msgspec
@@ -45,6 +47,17 @@ METRICS_INTERVAL = 1.0
 _encode = msgspec.msgpack.Encoder(enc_hook=repr).encode
 
 
+class Life(NamedTuple):
+    """One worker's, in virtual seconds."""
+
+    joined: float
+    speed: float
+    left: float = math.inf
+    """Since when it took nothing more."""
+    crashed: bool = False
+    """What it was running then was lost."""
+
+
 class Scenario(NamedTuple):
     """What is simulated. The same scenario always has the same trace."""
 
@@ -64,6 +77,11 @@ class Scenario(NamedTuple):
     checked: bool = False
     """Recount the scheduler's whole state at the end."""
 
+    @property
+    def stream_seed(self) -> int:
+        """Of the dice that make the tasks."""
+        return self.seed + 2
+
 
 class Figures(NamedTuple):
     """What came out."""
@@ -78,7 +96,7 @@ class Figures(NamedTuple):
     cpu: float
     """Seconds in the scheduler's core, in reality."""
     makespan: float
-    """Virtual seconds from the first submission until the last result."""
+    """Virtual seconds until the client had the last result."""
     work: float
     """Thread-seconds of all runs."""
     avoidable: float
@@ -89,6 +107,9 @@ class Figures(NamedTuple):
     wall: float
     """Seconds that the simulation took, in reality."""
     trace: str
+    """A hash of all that the scheduler was told and said, if the scenario asks for it."""
+    lives: list[Life]
+    """Of all workers."""
 
     @property
     def events_per_task(self) -> float:
@@ -126,6 +147,7 @@ class Simulation:
         """Those whose link has not ended."""
         self.by_address: dict[Address, SimulatedWorker] = {}
         """The dead, too."""
+        self.lives: dict[WorkerName, Life] = {}
         self.over = False
         self.makespan = 0.0
         self._events = 0
@@ -134,7 +156,7 @@ class Simulation:
         self._names = 0
         self._trace = hashlib.blake2b(digest_size=8) if scenario.traced else None
         window = scenario.window * scenario.workers * scenario.threads
-        stream = self.workload.stream(scenario.tasks, scenario.shortest, random.Random(scenario.seed + 2))
+        stream = self.workload.stream(scenario.tasks, scenario.shortest, random.Random(scenario.stream_seed))
         self.client = StreamingClient(self, stream, window)
 
     def run(self) -> Figures:
@@ -168,6 +190,7 @@ class Simulation:
             self._most_known,
             time.perf_counter() - begin,
             self._trace.hexdigest() if self._trace else "",
+            list(self.lives.values()),
         )
 
     # --- the scheduler ---
@@ -187,11 +210,11 @@ class Simulation:
             ready += counts[QUEUED] + counts[PROCESSING]
         self.meter.scheduler_knows(ready, reported)
         for command in commands:
-            if type(command) is ToWorker:
+            if isinstance(command, ToWorker):
                 worker = self.workers.get(command.name)
                 if worker is not None:
                     worker.tell(command.messages)
-            elif type(command) is ToClient:
+            elif isinstance(command, ToClient):
                 self.client.tell(command.messages)
             elif command.name in self.workers:
                 worker = self.workers[command.name]
@@ -224,6 +247,7 @@ class Simulation:
         worker = SimulatedWorker(self, name, self.scenario.threads, speed, {"GPU": 1.0} if has_gpu else None)
         self.workers[name] = worker
         self.by_address[worker.address] = worker
+        self.lives[name] = Life(self.engine.now, speed)
         self.meter.worker_joined(worker)
         self.handle(WorkerJoined(worker.registration()))
         self.engine.after(METRICS_INTERVAL * self.dice.random(), self._measure, worker)
@@ -257,6 +281,7 @@ class Simulation:
     def _one_crashes(self) -> None:
         worker = None if self.over else self._somebody()
         if worker is not None:
+            self._record_end(worker, crashed=True)
             worker.die()
 
     def _one_retires(self) -> None:
@@ -264,7 +289,11 @@ class Simulation:
         if worker is not None:
             self.meter.worker_retires(worker)
             worker.retiring = True
+            self._record_end(worker, crashed=False)
             self.handle(RetireWorkers([worker.name]))
+
+    def _record_end(self, worker: SimulatedWorker, *, crashed: bool) -> None:
+        self.lives[worker.name] = self.lives[worker.name]._replace(left=self.engine.now, crashed=crashed)
 
     def _one_joins(self) -> None:
         if not self.over:
@@ -282,7 +311,7 @@ class Simulation:
         if self.scenario.checked:
             invariants.check(self.core)
         state = self.core.state
-        kept = {
+        kept: dict[str, Sized] = {
             "tasks": state.tasks,
             "functions": state.functions,
             "pieces of data on their way": state.scattering,

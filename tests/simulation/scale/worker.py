@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.protocol import messages as m
@@ -111,21 +112,18 @@ class SimulatedWorker:
 
     def _handle(self, event: Event) -> None:
         for command in self.core.handle(event, self._simulation.engine.now):
-            kind = type(command)
-            if kind is c.Send:
-                self.say(command[0])
-            elif kind is c.Execute:
-                for run in command[0]:
+            if isinstance(command, c.Send):
+                self.say(command.messages)
+            elif isinstance(command, c.Execute):
+                for run in command.tasks:
                     self._queue.push(run.task, run.inputs)
                 self._start()
-            elif kind is c.Recall:
-                assert isinstance(command, c.Recall)
+            elif isinstance(command, c.Recall):
                 taken = self._queue.withdraw(command.run_ids)
                 self._handle(RunsRecalled(command.request, taken))
-            elif kind is c.Unqueue:
-                self._queue.withdraw(command[0])
-            elif kind is c.Fetch:
-                assert isinstance(command, c.Fetch)
+            elif isinstance(command, c.Unqueue):
+                self._queue.withdraw(command.run_ids)
+            elif isinstance(command, c.Fetch):
                 self._fetch(command.holder, command.keys)
             # what is stored where, the core knows itself; values are not simulated
 
@@ -190,7 +188,7 @@ class SimulatedWorker:
     def leftovers(self) -> list[str]:
         """What it keeps although nobody wants anything any more."""
         state = self.core.state
-        kept = {
+        kept: dict[str, Sized] = {
             "runs": state.runs,
             "keys": state.by_key,
             "data": state.held,

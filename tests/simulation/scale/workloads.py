@@ -158,7 +158,8 @@ WORKLOADS: Mapping[str, Workload] = {
         Workload("reduction", "Tree reduction", reduction),
         Workload("shuffle", "Shuffle", shuffle),
         Workload("skewed", "Skewed durations", skewed),
-        Workload("churn", "Workers come and go", reduction, churn=0.1, uneven=True),
+        Workload("churn", "Workers come and go", reduction, churn=0.1),
+        Workload("uneven", "Fast and slow workers", map_, uneven=True),
         Workload("shared", "Shared data", shared, shares_data=True),
         Workload("resources", "Resources", resources, gpu_workers=0.1),
     )
