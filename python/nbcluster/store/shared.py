@@ -286,7 +286,7 @@ class SharedStore:
         try:
             return segments.view(fd, opened.offset, opened.nbytes, lambda: self.let_go(number, blob))
         except OSError as error:
-            logger.warning("Could not map %d bytes, which are read instead: %s", nbytes, error)
+            logger.warning("Could not map %d bytes, which are read instead: %s", nbytes, str(error))
             data = segments.read(fd, opened.offset, opened.nbytes)
             self.let_go(number, blob)
             return data
