@@ -22,6 +22,10 @@ class FakeShared:
     def name(self) -> int:
         return 1
 
+    @property
+    def lost(self) -> bool:
+        return False
+
     def open(self) -> memoryview:
         raise AssertionError("the scheduler does not look into data")
 
@@ -261,7 +265,7 @@ def test_large_data_that_is_shared_ties_no_task_to_its_holder() -> None:
     bench.join(0)
     bench.submit("data-1")
     bench.finish(0, "data-1", nbytes=LARGE, inline=False)
-    shared = Payload(b"pickle", [Frame(None, shared=FakeShared(LARGE))])
+    shared = Payload(b"pickle", (Frame(None, shared=FakeShared(LARGE)),))
     bench.report(0, m.DataShared([m.DataItem("data-1", shared, LARGE)]))
     bench.submit("block-1", workers=["0"])
     bench.join(1)
