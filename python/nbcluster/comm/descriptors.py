@@ -56,6 +56,8 @@ class DescriptorLink:
         self._timeout = timeout
         self._connected: socket.socket | None = None
         self._released: deque[tuple[BlobId, bool]] = deque()
+        self._congested = False
+        """There was no room for what is let go of."""
         self._closed = False
         self._asking = False
 
@@ -147,7 +149,8 @@ class DescriptorLink:
     def release(self, blob: BlobId, untold: bool) -> None:
         """Tell that a blob is not held any more, as soon as that is possible without waiting; see ``Release``."""
         self._released.append((blob, untold))
-        self.flush()
+        if not self._congested or len(self._released) % RELEASES == 0:
+            self.flush()
 
     def flush(self) -> None:
         """Tell what could not be told before. Never waits. Who has the lock flushes after giving it back."""
@@ -173,9 +176,11 @@ class DescriptorLink:
                 sock.send(msgspec.msgpack.encode(message), flags | socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 released.extendleft(reversed(batch))
+                self._congested = True
                 return False
             except OSError:
                 return True
+        self._congested = False
         return True
 
     # --- the end ---
