@@ -185,7 +185,7 @@ class Requests:
 
     def place_scattered(self, keys: list[Key], names: list[str] | None = None, broadcast: bool = False) -> None:
         """Send data that nobody holds yet to workers, in turn; it waits here while there are none."""
-        workers = self._running(names)
+        workers = self._running(names) if keys else None
         if not workers:
             return
         by_worker: dict[SchedWorker, list[Key]] = {}
