@@ -12,9 +12,9 @@ import pytest
 from nbcluster.client.session import Session
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING
 from nbcluster.commands import GetView, Subscribe, View
-from nbcluster.errors import ClosedClientError
+from nbcluster.errors import ClosedClientError, SharedDataGoneError
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.payload import Frame, Payload
 from tests.support.client_stage import DEADLINE, RESULT, FakePeers, Stage, staged
 from tests.support.eventually import soon
 from tests.support.fake_cluster import make_view
@@ -106,6 +106,62 @@ async def test_what_cannot_be_fetched_is_reported_and_waited_for_again(stage: St
         stage.link.hear(m.Located(locate.request, []))
     stage.hear_done("a", "b")
     assert await collecting == {"a": RESULT, "b": RESULT}
+
+
+class Somewhere:
+    """A buffer in shared memory that may be gone."""
+
+    nbytes = 4
+    lost = False
+
+    def __init__(self, gone: bool) -> None:
+        self.gone = gone
+        self.opened = 0
+
+    def name(self) -> int:
+        return 1
+
+    def open(self) -> memoryview:
+        self.opened += 1
+        if self.gone:
+            raise SharedDataGoneError("it is gone")
+        return memoryview(b"data")
+
+
+def shared(gone: bool) -> Payload:
+    return Payload(b"x", (Frame(None, shared=Somewhere(gone)),))
+
+
+@staged
+async def test_what_is_gone_from_shared_memory_is_looked_for_again(stage: Stage) -> None:
+    states = stage.want("pushed", "located", "held")
+    stage.hear_done("pushed", payload=shared(gone=True))
+    stage.hear_done("located", "held", payload=None)
+    stage.peers.held["w0"] = {"held": shared(gone=True)}
+    collecting = asyncio.ensure_future(stage.session.collect(states, stop_early=True))
+    await soon(lambda: len(stage.link.said(m.Locate)) == 1)
+    places = [m.Location("located", shared(gone=True), [], 8), m.Location("held", None, ["w0"], 8)]
+    stage.link.hear(m.Located(stage.link.said(m.Locate)[0].request, places))
+    await soon(lambda: len(stage.link.said(m.Locate)) == 2)
+    again = stage.link.said(m.Locate)[1]
+    assert sorted(again.keys) == ["held", "located", "pushed"]
+    stage.link.hear(m.Located(again.request, [m.Location(key, RESULT, [], 8) for key in again.keys]))
+    assert await collecting == dict.fromkeys(again.keys, RESULT)
+
+
+@staged
+async def test_what_remains_gone_is_an_error_and_no_endless_search(stage: Stage) -> None:
+    states = stage.want("a")
+    stage.hear_done("a", payload=None)
+    collecting = asyncio.ensure_future(stage.session.collect(states, stop_early=True))
+    answered = 0
+    while not collecting.done():
+        for locate in stage.link.said(m.Locate)[answered:]:
+            answered += 1
+            stage.link.hear(m.Located(locate.request, [m.Location("a", shared(gone=True), [], 8)]))
+        await asyncio.sleep(0)
+    with pytest.raises(SharedDataGoneError):
+        await collecting
 
 
 @staged

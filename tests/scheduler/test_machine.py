@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.scheduler.events import ClientJoined, ClientLeft, Forget, RetireWorkers
 from nbcluster.scheduler.state import STATE_NAMES
 from tests.support.scheduler_bench import ALLOWED, Bench
@@ -232,6 +232,92 @@ def test_the_scheduler_keeps_only_so_many_bytes() -> None:
     kept = [key for key in ("f-0", "f-1", "f-2", "f-3") if bench.task(key).payload is not None]
     assert kept == ["f-2", "f-3"]
     assert bench.core.state.inlined_bytes == 2
+
+
+class Blob:
+    """A buffer in shared memory."""
+
+    nbytes = 10_000_000
+
+    def __init__(self, lost: bool = False) -> None:
+        self.lost = lost
+
+    def name(self) -> int:
+        return 1
+
+    def open(self) -> memoryview:
+        raise AssertionError("the scheduler looks into nothing")
+
+
+def shared(lost: bool = False) -> Payload:
+    return Payload(b"x", (Frame(None, shared=Blob(lost)),))
+
+
+def has_shared(bench: Bench, *keys: str, worker: int = 0, lost: bool = False) -> None:
+    bench.report(worker, m.DataShared([m.DataItem(key, shared(lost), 10_000_000, "ndarray") for key in keys]))
+
+
+def test_what_is_in_shared_memory_survives_its_worker_and_is_told_to_whoever_asks() -> None:
+    bench = in_memory()
+    has_shared(bench, "f-0")
+    bench.leave(0)
+    assert bench.state("f-0") == "memory"
+    assert not bench.heard("ada", m.KeysPending)
+    bench.ask(m.Locate(1, ["f-0"]))
+    [located] = bench.heard("ada", m.Located)
+    assert [(item.holders, item.payload.is_shared) for item in located.items if item.payload] == [([], True)]
+    bench.submit("g-0", needs={"g-0": ["f-0"]})
+    bench.join(1)
+    [compute] = bench.computes(1)
+    assert [dependency.payload is not None for dependency in compute.dependencies] == [True]
+
+
+def test_what_was_shared_and_then_freed_is_gone_from_the_scheduler_too() -> None:
+    bench = in_memory()
+    has_shared(bench, "f-0")
+    bench.release("f-0")
+    assert (bench.state("f-0"), bench.core.state.inlined_bytes) == ("forgotten", 0)
+
+
+@pytest.mark.parametrize("stage", [queued, processing, erred, lineage])
+def test_news_of_shared_results_that_are_no_more_changes_nothing(stage: Callable[[], Bench]) -> None:
+    bench = stage()
+    if not bench.core.state.workers:
+        bench.join(0)
+    before = bench.state("f-0")
+    has_shared(bench, "f-0", "unknown")
+    assert bench.state("f-0") == before
+    assert bench.task("f-0").payload is None
+
+
+def test_nor_do_news_from_a_worker_that_does_not_hold_them_or_that_come_twice() -> None:
+    bench = in_memory()
+    bench.join(1)
+    has_shared(bench, "f-0", worker=1)
+    assert bench.task("f-0").payload is None
+    has_shared(bench, "f-0")
+    first = bench.task("f-0").payload
+    has_shared(bench, "f-0")
+    assert bench.task("f-0").payload is first
+
+
+def test_a_result_that_was_gone_before_its_news_arrived_is_computed_again() -> None:
+    bench = in_memory()
+    bench.join(1)
+    has_shared(bench, "f-0", lost=True)
+    bench.leave(0)
+    assert [pending.keys for pending in bench.heard("ada", m.KeysPending)] == [["f-0"]]
+    assert bench.state("f-0") == "processing"
+
+
+def test_what_is_shared_is_kept_however_many_small_results_there_are() -> None:
+    bench = Bench(inline_budget=3)
+    bench.join(0, nthreads=8)
+    bench.submit("f-0", "f-1", "f-2", "f-3", "f-4")
+    bench.finish(0, "f-0", inline=False)
+    has_shared(bench, "f-0")
+    bench.finish(0, "f-1", "f-2", "f-3", "f-4")
+    assert [bench.task(f"f-{index}").payload is not None for index in range(5)] == [True, False, False, True, True]
 
 
 def test_small_results_that_are_gone_leave_no_trace() -> None:

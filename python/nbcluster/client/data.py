@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from queue import Queue
 from typing import Any
@@ -13,7 +14,7 @@ from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
-from nbcluster.errors import TimeoutError
+from nbcluster.errors import SharedDataGoneError, TimeoutError
 from nbcluster.protocol.messages import DataItem, Scatter
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import detach, dump, load, sizeof
@@ -63,7 +64,8 @@ class DataClient(ConnectedClient):
         if not self.asynchronous:
             ready = _payloads_at_hand(states)
             if ready is not None:
-                return finish(ready)
+                with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
+                    return finish(ready)
         return self._sync(self._collect, states, errors == "raise", then=finish)
 
     async def _collect(self, states: Collection[FutureState], stop_early: bool) -> dict[Key, Payload]:
@@ -86,7 +88,8 @@ class DataClient(ConnectedClient):
         if not self.asynchronous:
             ready = _payloads_at_hand((state,))
             if ready is not None:
-                return finish(ready)
+                with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
+                    return finish(ready)
         seconds = seconds_or_none(timeout)
         if not self.asynchronous and not self._loop_thread.is_current:
             try:
@@ -98,7 +101,8 @@ class DataClient(ConnectedClient):
                 raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}")
             ready = _payloads_at_hand((state,))
             if ready is not None:
-                return finish(ready)
+                with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
+                    return finish(ready)
         return self._sync(self._collect, (state,), True, then=finish, timeout=seconds)
 
     async def _await_result(self, future: Future) -> Any:

@@ -6,12 +6,15 @@ next call.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from nbcluster.protocol.payload import Buffer, Frame
 from nbcluster.protocol.serialize import SHARE_MIN
+
+logger = logging.getLogger("nbcluster.client")
 
 REMEMBERED = 64
 """Buffers that are kept alive so that their places cannot be taken by others; the least recently met are let go of."""
@@ -37,28 +40,35 @@ class LargeArguments:
         """Share a buffer, and remember it."""
         if frame.shared is not None or frame.buffer is None:
             return frame
-        shared = self._share(memoryview(frame.buffer))
+        try:
+            shared = self._share(memoryview(frame.buffer))
+        except OSError as error:  # no memory, no descriptor, no cluster: sending needs less, or says what is wrong
+            logger.warning("Could not share %d bytes, which are sent instead: %s", frame.nbytes, str(error))
+            return Frame(bytearray(frame.buffer))
         shared.fingerprint = frame.fingerprint
-        self._known[_place(frame.buffer)] = frame, shared
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        place = _place(frame.buffer)
+        if place is not None:
+            self._known[place] = frame, shared
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
         return shared
 
     def _recall(self, frame: Frame) -> Frame:
         if frame.buffer is None:
             return frame
         place = _place(frame.buffer)
-        known = self._known.get(place)
-        if known is None:
+        known = None if place is None else self._known.get(place)
+        if place is None or known is None:
             return frame
         self._known.move_to_end(place)
         return known[1]
 
 
-def _place(buffer: Buffer) -> tuple[int, int]:
-    """Where a buffer is in memory, and how long."""
+def _place(buffer: Buffer) -> tuple[int, int] | None:
+    """Where a buffer is in memory, and how long; None if that cannot be told."""
     view = memoryview(buffer)
     numpy = sys.modules.get("numpy")
-    if numpy is None:  # then there are no arrays, only bytes, which are the same object each time
-        return id(view.obj), view.nbytes
+    if numpy is None:  # then there are no arrays
+        whole = isinstance(view.obj, (bytes, bytearray)) and len(view.obj) == view.nbytes
+        return (id(view.obj), view.nbytes) if whole else None
     return numpy.frombuffer(view, numpy.uint8).__array_interface__["data"][0], view.nbytes

@@ -46,6 +46,9 @@ from nbcluster.types import Address, Key
 
 logger = logging.getLogger("nbcluster.client")
 
+_ATTEMPTS = 5
+"""How often a result is looked for that is gone from where it was said to be."""
+
 
 class Session:
     """One link of a client. Everything here happens on its loop."""
@@ -140,6 +143,7 @@ class Session:
     async def collect(self, states: Collection[FutureState], *, stop_early: bool) -> dict[Key, Payload]:
         """The payloads of those states that finish; large ones come from the workers that hold them."""
         collected: dict[Key, Payload] = {}
+        attempts = 0
         while True:
             await self.wait(states, stop_early=stop_early)
             if stop_early and any(state.status not in (FINISHED, PENDING) for state in states):
@@ -154,7 +158,27 @@ class Session:
             if missing:
                 await self._fetch(missing, collected)
             elif all(state.status != PENDING for state in states):
-                return collected
+                attempts += 1
+                if await self._open(states, collected, last=attempts == _ATTEMPTS):
+                    return collected
+
+    async def _open(self, states: Collection[FutureState], collected: dict[Key, Payload], last: bool) -> bool:
+        """Have a look at what is said to be in shared memory: if some is gone, we have to ask for it again."""
+        whole = True
+        for state in states:
+            payload = collected.get(state.key)
+            if payload is None or not payload.is_shared:
+                continue
+            try:
+                collected[state.key] = await asyncio.to_thread(payload.open)
+            except errors.SharedDataGoneError:
+                if last:
+                    raise
+                whole = False
+                del collected[state.key]
+                if state.payload is payload:
+                    state.payload = None
+        return whole
 
     async def _fetch(self, keys: list[Key], collected: dict[Key, Payload]) -> None:
         """Fetch what is in memory somewhere; report what turns out not to be: it will be pending again."""
@@ -225,6 +249,8 @@ class Session:
     def _viewed(self, answer: AnyAnswer) -> None:
         if isinstance(answer, View):
             self.view = answer.cluster
+            if self.shared is not None and self.shared.untidy:  # something happened: maybe memory became free
+                self.wants.loop.run_in_executor(None, _tidy, self.shared)
 
     # --- the end ---
 
@@ -263,6 +289,13 @@ class Session:
         if not self._welcome.done():
             self._welcome.set_exception(gone)
             self._welcome.exception()  # nobody may be waiting for it, and that is nothing to complain of
+
+
+def _tidy(shared: SharedStore) -> None:
+    try:
+        shared.tidy()
+    except OSError as error:  # the cluster is gone, and so is its memory
+        logger.debug("Could not tidy: %s", error)
 
 
 def _write_out(text: str) -> None:

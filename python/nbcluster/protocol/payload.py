@@ -104,6 +104,15 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
         """True if it can never be read: what was shared of it is gone."""
         return any(frame.shared is not None and frame.shared.lost for frame in self.frames)
 
+    def open(self) -> Payload:
+        """The same, seen: what is shared stays for as long as this lives.
+
+        Raises:
+            SharedDataGoneError: some of it is gone.
+        """
+        frames = tuple(frame if frame.shared is None else Frame(frame.open()) for frame in self.frames)
+        return Payload(self.data, frames)
+
     @classmethod
     def of_live(cls, value: Any) -> Payload:
         """Wrap an object that will be read in this very process, as it is."""
