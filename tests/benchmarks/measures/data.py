@@ -147,9 +147,9 @@ def _memory() -> int:
     return footprint.pss([footprint.this_process(), *footprint.descendants()])
 
 
-def _settle() -> None:
-    """Let memory be given back: until it has not changed for a while."""
-    before = 0
-    while abs((now := _memory()) - before) > MIB:
+def _settle(patience: float = 5.0) -> None:
+    """Let memory be given back: until it has not changed for a while, or patience is at its end."""
+    before, end = 0, time.perf_counter() + patience
+    while abs((now := _memory()) - before) > MIB and time.perf_counter() < end:
         before = now
         time.sleep(0.2)

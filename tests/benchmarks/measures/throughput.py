@@ -26,6 +26,7 @@ def throughput(systems: list[System], sizes: Sequence[int] = SIZES, enough: floa
             for pure in (True, False):
                 if isinstance(system, PoolSystem) and not pure:
                     continue
+                system.map(noop, fresh(100), pure)
                 rates = {n: _rate(system, n, pure, enough) for n in sizes if n <= max(system.most_tasks, sizes[0])}
                 for n, rate in rates.items():
                     yield Figure(_map_gather(n, pure, sizes), system.name, rate)
