@@ -78,10 +78,12 @@ class Gentle(RuleBasedStateMachine):
         resources=st.sampled_from([{}, {}, {}, {"GPU": 1.0}]),
         retries=st.integers(0, 1),
         priority=st.sampled_from([0, 0, 5]),
+        as_graph=st.booleans(),
     )
-    def submit(self, pick: int, keys: list[Key], workers: Any, others: bool, **options: Any) -> None:
+    def submit(self, pick: int, keys: list[Key], workers: Any, others: bool, as_graph: bool, **options: Any) -> None:
         chosen = m.TaskOptions(workers=workers, allow_other_workers=others and bool(workers), **options)
-        self.sim.submit(self.client(pick), keys, chosen)
+        submit = self.sim.submit_graph if as_graph else self.sim.submit
+        submit(self.client(pick), keys, chosen)
 
     @rule(pick=picks, key=st.sampled_from(DATA), broadcast=st.booleans(), name=st.sampled_from([None, None, ["0"]]))
     def scatter(self, pick: int, key: Key, broadcast: bool, name: list[str] | None) -> None:
@@ -138,13 +140,13 @@ class Gentle(RuleBasedStateMachine):
 
 
 class Rough(Gentle):
-    """Everything that can go wrong does: workers die, fetches fail, tasks raise, clients cancel and vanish."""
+    """Everything that can go wrong does: workers die, fetches fail, files rot, tasks raise, clients cancel, vanish."""
 
     def failures_allowed(self) -> bool:
         return True
 
     @precondition(lambda self: any(worker.running for worker in self.sim.workers.values()))
-    @rule(pick=picks, which=picks, how=st.sampled_from(["erred", "rescheduled"]))
+    @rule(pick=picks, which=picks, how=st.sampled_from(["erred", "rescheduled", "lost"]))
     def a_task_does_not_finish(self, pick: int, which: int, how: str) -> None:
         busy = [worker for worker in self.sim.workers.values() if worker.running]
         self.sim.end(busy[pick % len(busy)], which, how)

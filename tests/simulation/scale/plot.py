@@ -27,7 +27,7 @@ STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink); }
   .title { font-size: 17px; font-weight: 600 } .soft { fill: var(--soft); font-size: 12px }
   .right { text-anchor: end } .middle { text-anchor: middle } .number { font-variant-numeric: tabular-nums }
-  .head { font-weight: 600 } .limit { fill: var(--limit); font-size: 11px }
+  .head { font-weight: 600 }
 """
 
 
@@ -44,8 +44,8 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("Scheduler work", "events + candidates per task", lambda r: r.work_per_task, lambda v: f"{v:.1f}", 12),
-    Column("Idle by placement", "% of the work", lambda r: 100 * r.idle, lambda v: f"{v:.2f} %", 6, 5),
-    Column("Over the ideal", "% longer", lambda r: 100 * r.over, lambda v: f"{v:.1f} %", 6, 5),
+    Column("Idle by placement", "% of the work, dashes: 5%", lambda r: 100 * r.idle, lambda v: f"{v:.2f}%", 6, 5),
+    Column("Over the ideal", "% longer, dashes: 5%", lambda r: 100 * r.over, lambda v: f"{v:.1f}%", 6, 5),
 )
 
 
@@ -101,12 +101,10 @@ def _column(column: Column, left: int, rows: list[list[Result]], sizes: list[int
     yield f'<text class="soft middle" x="{left + CELL / 2:.1f}" y="{bottom + 34}">workers</text>'
     for index, row in enumerate(rows):
         zero = TOP + ROW * (index + 1) - (ROW - HEIGHT) / 2
-        yield from _cell(column, left, zero, row, x, first=index == 0)
+        yield from _cell(column, left, zero, row, x)
 
 
-def _cell(
-    column: Column, left: int, zero: float, row: list[Result], x: Callable[[int], float], *, first: bool
-) -> Iterator[str]:
+def _cell(column: Column, left: int, zero: float, row: list[Result], x: Callable[[int], float]) -> Iterator[str]:
     def y(value: float) -> float:
         return zero - HEIGHT * max(value, 0.0) / column.top
 
@@ -117,15 +115,13 @@ def _cell(
             f'<path d="M{left - 6} {level:.1f}h{CELL + 12}" stroke="var(--limit)" stroke-dasharray="2 3" '
             'opacity="0.75"/>'
         )
-        if first:
-            yield f'<text class="limit" x="{left + CELL + 12}" y="{level + 3:.1f}">{column.limit:g} %</text>'
     points = [(x(result.workers), y(column.value(result))) for result in row]
     way = "L".join(f"{across:.1f} {up:.1f}" for across, up in points)
     yield f'<path d="M{way}" fill="none" stroke="var(--line)" stroke-width="2"/>'
     for across, up in points:
         yield f'<circle cx="{across:.1f}" cy="{up:.1f}" r="3.5" fill="var(--line)"/>'
     last = column.shown(column.value(row[-1]))
-    yield f'<text class="number" x="{left + CELL + 12}" y="{zero - HEIGHT / 2 + 6:.1f}">{last}</text>'
+    yield f'<text class="number" x="{left + CELL + 12}" y="{zero - HEIGHT / 2 + 4.5:.1f}">{last}</text>'
 
 
 def _short(workers: int) -> str:
