@@ -35,7 +35,19 @@ ROOTS = "composition roots"
 VOCABULARY = {"capacity", "commands", "config", "errors", "snapshot", "types", "units"}
 SHELLS = {
     "scheduler": {"server"},
-    "worker": {"context", "executor", "functions", "main", "metrics", "output", "run_queue", "server", "transfer"},
+    "worker": {
+        "context",
+        "executor",
+        "functions",
+        "idle_sharing",
+        "main",
+        "metrics",
+        "output",
+        "run_queue",
+        "server",
+        "spilling",
+        "transfer",
+    },
 }
 ENGINES = {"": "engine contract", "base": "engine contract", "registry": "engine contract", "control": "engine control"}
 COMPOSITION_ROOTS = {

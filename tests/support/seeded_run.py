@@ -48,7 +48,7 @@ class SeededRun:
             under_way = self.sim.steps()
             if under_way and self.dice.random() < 0.85:
                 count, pick = self.dice.choice([1, 1, 3, 1000]), self.dice.randrange(1000)
-                how = "done" if self.gentle else self.dice.choice(["done"] * 8 + ["erred", "rescheduled"])
+                how = "done" if self.gentle else self.dice.choice(["done"] * 8 + ["erred", "rescheduled", "lost"])
                 self.sim.take(self.dice.choice(under_way), count, pick, how)
             else:
                 self.intervene()

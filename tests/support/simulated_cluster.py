@@ -12,7 +12,7 @@ when a task is given a wrong input.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -37,7 +37,7 @@ from nbcluster.scheduler.outbox import ToClient, ToWorker
 from nbcluster.scheduler.state import Settings
 from nbcluster.types import Address, Key, RunId, Status, WorkerName
 from nbcluster.worker.core import WorkerCore
-from nbcluster.worker.events import Finished, RunsEnded
+from nbcluster.worker.events import Finished, InputsLost, RunsEnded
 from nbcluster.worker.state import WorkerTask
 from tests.support.fake_link import FakeLink
 from tests.support.fake_worker_shell import FakeShell
@@ -119,6 +119,8 @@ class SimulatedWorker(FakeShell):
             outcome = m.TaskErred(key, run_id, Payload(b"error"), "error", 0, 0.0, 1.0)
         elif how == "rescheduled":
             outcome = m.TaskRescheduled(key, run_id)
+        elif how == "lost" and (on_disk := [needed for needed in run.inputs or () if needed in self.store]):
+            outcome = InputsLost(key, run_id, on_disk)
         else:
             value = Payload(self._compute(run).encode())
             small = None if key in self._graph.large else value
@@ -377,15 +379,31 @@ class SimulatedCluster:
 
     def submit(self, client: SimulatedClient, keys: Iterable[Key], options: m.TaskOptions | None = None) -> None:
         """Submit tasks after what they depend on; data is scattered."""
+        calls = self._scattered(client, keys)
+        for letter, keys_of_one in groupby(calls, lambda key: key[0]):
+            self._submit(client, letter, list(keys_of_one), options)
+
+    def submit_graph(
+        self, client: SimulatedClient, keys: Collection[Key], options: m.TaskOptions | None = None
+    ) -> None:
+        """Submit the same as one graph: nobody holds futures for what ``keys`` depend on."""
+        calls = self._scattered(client, keys)
+        functions = {key[0].encode(): Payload(key[0].encode()) for key in calls}
+        tasks = [
+            m.GraphTask(key, key[0].encode(), b"arguments", list(self.graph.dependencies[key]), key in keys)
+            for key in calls
+        ]
+        client.want(keys, m.SubmitGraph(functions, tasks, options or m.TaskOptions()))
+
+    def _scattered(self, client: SimulatedClient, keys: Iterable[Key]) -> list[Key]:
+        """Scatter the data that keys depend on; returns all calls, each after those that it depends on."""
         ordered: dict[Key, None] = {}
         for key in keys:
             self._with_dependencies(client, key, ordered)
         data = [self.graph.datum(key) for key in ordered if key.startswith("d")]
         if data:
             client.want([item.key for item in data], m.Scatter(data))
-        calls = [key for key in ordered if not key.startswith("d")]
-        for letter, keys_of_one in groupby(calls, lambda key: key[0]):
-            self._submit(client, letter, list(keys_of_one), options)
+        return [key for key in ordered if not key.startswith("d")]
 
     def _with_dependencies(self, client: SimulatedClient, key: Key, ordered: dict[Key, None]) -> None:
         for needed in self.graph.dependencies.get(key, ()):

@@ -22,7 +22,7 @@ from nbcluster.protocol.messages import (
 )
 from nbcluster.protocol.payload import Payload
 from nbcluster.worker.core import _TRANSITIONS
-from nbcluster.worker.events import Finished, RunsEnded
+from nbcluster.worker.events import Finished, InputsLost, RunsEnded
 from nbcluster.worker.state import FREED, NEW, READY, RETURNED, STATE_NAMES, WAITING, WorkerTask
 from tests.support.fake_worker_shell import ME, FakeShell, compute_task, datum, needs
 
@@ -56,6 +56,18 @@ def test_a_task_that_raises_and_one_that_reschedules_are_reported_as_they_are() 
     assert shell.handle(RunsEnded([erred, rescheduled])) == [erred, rescheduled]
     assert shell.core.state.runs == {}
     assert shell.store == {}
+
+
+def test_a_task_whose_inputs_were_lost_here_is_given_back_and_names_this_worker_as_the_one_without_them() -> None:
+    shell = FakeShell()
+    shell.tell(PutData([datum("x"), datum("y")]))
+    shell.tell(Compute([compute_task("z", 1, [needs("x", ME), needs("y", ME)])]))
+    shell.start(1)
+    (answer,) = shell.handle(RunsEnded([InputsLost("z", 1, ["y"])]))
+    assert answer == TaskReturned("z", 1, [MissingData("y", ME)])
+    assert shell.core.state.runs == {}
+    assert list(shell.store) == ["x"], "what could not be read is not here any more"
+    assert shell.handle(RunsEnded([InputsLost("z", 1, ["y"])])) == [], "nobody waits for it any more"
 
 
 def test_a_small_dependency_rides_with_the_task_and_is_not_kept() -> None:

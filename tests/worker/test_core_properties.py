@@ -25,7 +25,7 @@ from nbcluster.protocol.messages import (
 )
 from nbcluster.protocol.payload import Payload
 from nbcluster.types import Address, Key, RunId
-from nbcluster.worker.events import RunsEnded
+from nbcluster.worker.events import InputsLost, Outcome, RunsEnded
 from nbcluster.worker.state import WorkerTask
 from tests.support.fake_worker_shell import ME, FakeShell, compute_task
 
@@ -129,7 +129,7 @@ class Worker(RuleBasedStateMachine):
         self.shell.start(queued[pick % len(queued)])
 
     @precondition(lambda self: self.shell.running)
-    @rule(pick=picks, how=st.sampled_from(["done", "erred", "rescheduled"]))
+    @rule(pick=picks, how=st.sampled_from(["done", "erred", "rescheduled", "lost"]))
     def end(self, pick: int, how: str) -> None:
         shell = self.shell
         run_id = list(shell.running)[pick % len(shell.running)]
@@ -138,8 +138,12 @@ class Worker(RuleBasedStateMachine):
             shell.finish(run_id, shell.data(key).payload)
             return
         del shell.running[run_id]
-        erred = TaskErred(key, run_id, Payload(b"error"), "", 0, 0.0, 0.0)
-        shell.handle(RunsEnded([erred if how == "erred" else TaskRescheduled(key, run_id)]))
+        outcomes: dict[str, Outcome] = {
+            "erred": TaskErred(key, run_id, Payload(b"error"), "", 0, 0.0, 0.0),
+            "rescheduled": TaskRescheduled(key, run_id),
+            "lost": InputsLost(key, run_id, ["x"]),
+        }
+        shell.handle(RunsEnded([outcomes[how]]))
 
     @precondition(lambda self: self.shell.recalls)
     @rule()

@@ -126,7 +126,7 @@ class Reports:
 
     def returned(self, worker: SchedWorker, message: TaskReturned) -> None:
         """The worker could not fetch what the task needs: those replicas do not exist."""
-        self._lose_missing(message.missing)
+        self._lose_missing(worker, message.missing)
         self._take_back(worker, message.run_id)
 
     def recalled(self, worker: SchedWorker, message: TasksRecalled) -> None:
@@ -186,18 +186,19 @@ class Reports:
 
     def replicas_failed(self, worker: SchedWorker, message: ReplicasFailed) -> None:
         """Copies that a worker was asked to make could not be made."""
-        self._lose_missing(message.missing)
+        self._lose_missing(worker, message.missing)
         for missing in message.missing:
             task = self._state.tasks.get(missing.key)
             if task is not None:
                 self._copy_failed(task)
 
-    def _lose_missing(self, missing: list[MissingData]) -> None:
+    def _lose_missing(self, reporter: SchedWorker, missing: list[MissingData]) -> None:
         for item in missing:
             task = self._state.tasks.get(item.key)
             holder = self._state.by_address.get(item.holder)
             if task is not None and holder is not None and holder in task.who_has:
-                self._outbox.free(holder, task.key)
+                if holder is not reporter:  # who says so of itself has dropped it: what it gets from now on is to stay
+                    self._outbox.free(holder, task.key)
                 self._machine.lose_replica(task, holder)
 
     def metrics(self, worker: SchedWorker, message: WorkerMetrics) -> None:

@@ -1,25 +1,41 @@
-"""Results in a worker's memory: live objects, or the pickles that arrived and that nobody needed yet."""
+"""Results in a worker's memory: live objects, or the pickles that arrived and that nobody needed yet.
+
+What there is no room for is on disk, and is here by its name.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from nbcluster.protocol import serialize
 from nbcluster.protocol.payload import Payload
+from nbcluster.store.spill import SpillFile
 from nbcluster.types import Key
+
+SPILL_MIN = 64 * 1024
+"""Bytes from which on a result is worth a file."""
+
+_NOT_LIVE: Final = object()
+"""In place of the object: it is pickled, or on disk."""
 
 
 class Datum:
-    """One result. Unpickled when it is first used, in the thread that uses it; pickled when a peer asks."""
+    """One result, as a live object, as a pickle, or on disk.
 
-    __slots__ = ("_lock", "_payload", "_value", "nbytes", "own_nbytes", "type_name")
+    Unpickled when it is first used, in the thread that uses it; pickled when a peer asks. Once it is on disk it stays
+    there: each use reads it, and leaves nothing behind.
+    """
+
+    __slots__ = ("_file", "_lock", "_payload", "_value", "nbytes", "own_nbytes", "type_name")
 
     def __init__(self, value: Any, nbytes: int, type_name: str = "", *, payload: Payload | None = None) -> None:
-        self._value = value
+        self._value = value if payload is None else _NOT_LIVE
         self._payload = payload
         self._lock = None if payload is None else threading.Lock()
+        self._file: SpillFile | None = None
         self.nbytes = nbytes
         self.own_nbytes = 0 if payload is not None and payload.is_shared else nbytes
         """Bytes of this process's own memory: what is shared is the cluster's, and counted once."""
@@ -36,40 +52,95 @@ class Datum:
         return f"<Datum {self.type_name or 'of unknown type'} {self.nbytes} B>"
 
     def load(self) -> Any:
-        """The object; the same one for everybody.
+        """The object; the same one for everybody, as long as it is in memory.
 
         Raises:
             SerializationError: it cannot be unpickled here.
+            SpillError: it was on disk, and is no more.
         """
-        lock = self._lock
-        if lock is not None:
-            with lock:
-                if self._payload is not None:
-                    self._value = serialize.load(self._payload, "data")
+        value = self._value
+        if value is not _NOT_LIVE:
+            return value
+        file = self._file
+        if file is None:
+            value = self._unpickle()
+            if value is not _NOT_LIVE:
+                return value
+            file = self._file
+            assert file is not None
+        return serialize.load(file.read(), "data")
+
+    def _unpickle(self) -> Any:
+        assert self._lock is not None
+        with self._lock:
+            payload = self._payload
+            if payload is not None and self._value is _NOT_LIVE:
+                self._value = serialize.load(payload, "data")
+                if not payload.is_shared:
                     self._payload = None
-        return self._value
+            return self._value
 
     def dump(self) -> Payload:
         """Pickled, for a peer. Large buffers are not copied.
 
         Raises:
             SerializationError: it cannot be pickled.
+            SpillError: it was on disk, and is no more.
         """
-        payload = self._payload
-        return serialize.dump(self._value, "result") if payload is None else payload
+        value, payload = self._value, self._payload
+        if payload is not None:
+            return payload
+        if value is not _NOT_LIVE:
+            return serialize.dump(value, "result")
+        file = self._file
+        return self.dump() if file is None else file.read()
+
+    def shared_as(self, payload: Payload) -> None:
+        """It has been copied into shared memory: from now on ``dump`` tells where."""
+        self._payload = payload
+
+    def spill(self, file: SpillFile) -> bool:
+        """Keep it there, and no longer in memory. False if it is just being unpickled: never waits for that.
+
+        Threads that are in ``load`` or ``dump`` get it from where they find it.
+        """
+        lock = self._lock
+        if lock is not None and not lock.acquire(blocking=False):
+            return False
+        self._file = file  # first: at no moment is it nowhere
+        self._value, self._payload = _NOT_LIVE, None
+        self.own_nbytes = 0
+        if lock is not None:
+            lock.release()
+        return True
+
+    @property
+    def spilled_nbytes(self) -> int:
+        """Bytes on disk."""
+        return 0 if self._file is None else self._file.nbytes
 
     @property
     def is_pickled(self) -> bool:
         """True if ``dump`` costs nothing."""
         return self._payload is not None
 
+    @property
+    def is_spilled(self) -> bool:
+        """True if it is on disk."""
+        return self._file is not None
+
 
 class MemoryStore:
-    """Results by key, and how many bytes they are."""
+    """Results by key, how many bytes they are, and which large ones were used least recently."""
 
     def __init__(self) -> None:
         self.nbytes = 0
+        """In this process's memory."""
+        self.spilled_nbytes = 0
+        """On disk."""
         self._data: dict[Key, Datum] = {}
+        self._large: OrderedDict[Key, Datum] = OrderedDict()
+        """What is worth spilling, coldest first; small ones pay nothing for the order."""
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._data)} results, {self.nbytes} B>"
@@ -85,15 +156,20 @@ class MemoryStore:
 
     def get(self, key: Key) -> Datum | None:
         """What is stored under a key."""
-        return self._data.get(key)
+        datum = self._data.get(key)
+        if datum is not None and datum.own_nbytes >= SPILL_MIN and key in self._large:
+            self._large.move_to_end(key)
+        return datum
 
     def put(self, key: Key, datum: Datum) -> None:
         """Store a result, in place of an older one."""
-        old = self._data.get(key)
-        if old is not None:
-            self.nbytes -= old.own_nbytes
+        if key in self._data:
+            self.drop(key)
         self._data[key] = datum
         self.nbytes += datum.own_nbytes
+        self.spilled_nbytes += datum.spilled_nbytes
+        if datum.own_nbytes >= SPILL_MIN:
+            self._large[key] = datum
 
     def drop(self, key: Key) -> None:
         """Forget a result; whoever uses it keeps it alive.
@@ -101,9 +177,46 @@ class MemoryStore:
         Raises:
             KeyError: it is not there.
         """
-        self.nbytes -= self._data.pop(key).own_nbytes
+        datum = self._data.pop(key)
+        self.nbytes -= datum.own_nbytes
+        self.spilled_nbytes -= datum.spilled_nbytes
+        if datum.own_nbytes >= SPILL_MIN:
+            self._large.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything."""
         self._data.clear()
-        self.nbytes = 0
+        self._large.clear()
+        self.nbytes = self.spilled_nbytes = 0
+
+    # --- spilling ---
+
+    @property
+    def can_spill(self) -> bool:
+        """True if ``take_coldest`` gives something."""
+        return bool(self._large)
+
+    def take_coldest(self) -> tuple[Key, Datum] | None:
+        """The large result in memory that was used least recently. It is not offered again.
+
+        One of ``spilled`` and ``offer`` may follow; neither does for what cannot be pickled.
+        """
+        return self._large.popitem(last=False) if self._large else None
+
+    def spilled(self, key: Key, datum: Datum, file: SpillFile) -> bool:
+        """What ``take_coldest`` gave is in a file. False if it is not wanted there: it was dropped, or is in use."""
+        if self._data.get(key) is not datum:
+            return False
+        nbytes = datum.own_nbytes
+        if not datum.spill(file):
+            self._large[key] = datum
+            return False
+        self.nbytes -= nbytes
+        self.spilled_nbytes += file.nbytes
+        return True
+
+    def offer(self, key: Key, datum: Datum) -> None:
+        """What ``take_coldest`` gave could not be written: the next time it may be."""
+        if self._data.get(key) is datum:
+            self._large[key] = datum
+            self._large.move_to_end(key, last=False)

@@ -19,6 +19,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     nthreads: int = 1
     memory_limit: int | None = None
     """Bytes."""
+    memory_target: float | None = 0.6
+    """Share of ``memory_limit`` that results may take in memory before the coldest go to disk; None: they never do."""
     resources: dict[str, float] = {}
     local_directory: str = ""
     """For files of its own; inside the cluster's directory."""

@@ -40,6 +40,7 @@ from nbcluster.worker.events import (
     FetchFailed,
     Finished,
     FromScheduler,
+    InputsLost,
     RunsEnded,
     RunsRecalled,
 )
@@ -245,9 +246,20 @@ class WorkerCore:
                 batches.done(done)
                 if fetches:
                     self._obtained(done.key)
-            elif (run := runs.get(outcome.run_id)) is not None:
+            elif (run := runs.get(outcome.run_id)) is None:
+                continue
+            elif isinstance(outcome, InputsLost):
+                self._lose_inputs(run, outcome)
+            else:
                 self._move(run, ERRED if isinstance(outcome, m.TaskErred) else RESCHEDULED)
                 batches.send(outcome)
+
+    def _lose_inputs(self, run: WorkerTask, outcome: InputsLost) -> None:
+        """What could not be read is not here: from now on others are asked for it, until the scheduler has it made."""
+        for key in outcome.inputs:
+            if self.state.held.pop(key, None) is not None:
+                self._batches.add(Drop, key)
+        self._give_back(run, [MissingData(key, self._address) for key in outcome.inputs])
 
     def _runs_recalled(self, event: RunsRecalled) -> None:
         given_back = self.state.recalling.pop(event.request)
@@ -325,6 +337,7 @@ _TRANSITIONS: dict[tuple[RunState, RunState], Callable[[WorkerCore, WorkerTask],
     (READY, FINISHED): WorkerCore._end,
     (READY, ERRED): WorkerCore._end,
     (READY, RESCHEDULED): WorkerCore._end,
+    (READY, RETURNED): WorkerCore._end,
     (READY, RECALLED): WorkerCore._end,
     (READY, FREED): WorkerCore._unqueue,
 }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from nbcluster.protocol.messages import DataItem, TaskDone, TaskErred, TaskRescheduled
-from nbcluster.types import Address, RunId
+from nbcluster.types import Address, Key, RunId
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -17,7 +17,15 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     value: Any
 
 
-Outcome = Finished | TaskErred | TaskRescheduled
+class InputsLost(msgspec.Struct, frozen=True, gc=False):
+    """A run that could not begin: these inputs were on disk here, and can no longer be read."""
+
+    key: Key
+    run_id: RunId
+    inputs: list[Key]
+
+
+Outcome = Finished | TaskErred | TaskRescheduled | InputsLost
 """How a run ended: made in the executing thread, ready to be sent."""
 
 

@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 import types
@@ -27,11 +28,14 @@ from nbcluster.protocol.serialize import dump, load, load_call
 from nbcluster.protocol.sizeof import sizeof
 from nbcluster.protocol.typenames import type_name
 from nbcluster.store.memory import Datum
-from nbcluster.types import RunId
+from nbcluster.store.spill import SpillError
+from nbcluster.types import Key, RunId
 from nbcluster.worker import context
-from nbcluster.worker.events import Finished, Outcome
+from nbcluster.worker.events import Finished, InputsLost, Outcome
 from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.run_queue import Entry, Inputs, RunQueue
+
+logger = logging.getLogger(__name__)
 
 INLINE_LIMIT = 64 * 1024
 """Results up to this size travel with the report of their completion."""
@@ -223,6 +227,8 @@ class Executor:
             return Finished(done, value)
         except Reschedule:
             return TaskRescheduled(key, run_id)
+        except _InputsLost as error:
+            return InputsLost(key, run_id, error.keys)
         except BaseException as error:
             return self._erred(thread, task, error, start, monotonic())
         finally:
@@ -245,11 +251,24 @@ class Executor:
         return TaskErred(task.key, task.run_id, dump_exception(shown), describe(error), thread, start, stop)
 
 
+class _InputsLost(Exception):
+    def __init__(self, keys: list[Key]) -> None:
+        super().__init__(keys)
+        self.keys = keys
+
+
 def _load_inputs(inputs: Inputs) -> Inputs:
-    return {
-        key: source.load() if isinstance(source, Datum) else load(source, f"result of {key}")
-        for key, source in inputs.items()
-    }
+    values: Inputs = {}
+    lost: list[Key] = []
+    for key, source in inputs.items():
+        try:
+            values[key] = source.load() if isinstance(source, Datum) else load(source, f"result of {key}")
+        except SpillError as error:
+            logger.warning("%s has to be computed again: %s", key, error)
+            lost.append(key)
+    if lost:
+        raise _InputsLost(lost)
+    return values
 
 
 def _copy_frames(frames: Iterable[Frame]) -> list[Frame]:

@@ -34,8 +34,10 @@ from nbcluster.protocol.messages import (
     TaskOutput,
     ToWorker,
 )
+from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.store.memory import Datum, MemoryStore
 from nbcluster.store.shared import SharedStore
+from nbcluster.store.spill import SpillFolder
 from nbcluster.types import Address, Key, Role
 from nbcluster.worker import commands as c
 from nbcluster.worker.config import WorkerConfig
@@ -51,8 +53,10 @@ from nbcluster.worker.events import (
 )
 from nbcluster.worker.executor import Executor, Recorder
 from nbcluster.worker.functions import FunctionTable
+from nbcluster.worker.idle_sharing import IdleSharing
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
+from nbcluster.worker.spilling import Spiller, spill_path
 from nbcluster.worker.state import WorkerTask
 from nbcluster.worker.transfer import DataServer
 
@@ -98,12 +102,14 @@ class WorkerServer:
         self._data_server = DataServer(self.store, self._shared, self._tell_shared)
         self._owner = TaskOwner(f"worker {config.name}")
         self._outputs: TaskOutputs | None = None
+        self._idle_sharing: IdleSharing | None = None
         self._leave = AsyncExitStack()
         self._stopping = ""
         self._closed = False
         self._finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection: Connection
         self._executor: Executor
+        self._spiller: Spiller | None = None
         self._metrics: Metrics
         self.core: WorkerCore
 
@@ -153,15 +159,19 @@ class WorkerServer:
             self._outputs = TaskOutputs(self._send_output)
             leave.callback(self._outputs.install())
         self.core = WorkerCore(self.address)
+        if not in_process:  # else clients and others hold the very objects
+            self._spiller = self._make_spiller()
         self._executor = Executor(
             config.nthreads,
             self._functions,
             self._runs_ended,
             recorder=self._recorder,
             live=in_process,
-            on_task_end=self._outputs.task_ended if self._outputs else None,
+            on_task_end=self._on_task_end(),
         )
         leave.callback(self._executor.close)
+        if self._shared is not None:
+            self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._owner)
         self._metrics = Metrics(lambda: self.store.nbytes, lambda: self._executor.executing, process=not in_process)
         connection.send(
             RegisterWorker(
@@ -176,6 +186,31 @@ class WorkerServer:
         connection.start(self)
         leave.push_async_callback(self._owner.close)
         self._owner.start(self._measure(), "metrics")
+
+    def _make_spiller(self) -> Spiller | None:
+        config = self.config
+        if not (config.memory_limit and config.memory_target and config.local_directory):
+            return None
+        folder = SpillFolder(spill_path(config.local_directory, os.getpid()))
+        target = int(config.memory_target * config.memory_limit)
+        spiller = Spiller(self.store, folder, target, config.memory_limit)
+        self._leave.push_async_callback(spiller.close)
+        return spiller
+
+    def _on_task_end(self) -> Callable[[], None] | None:
+        hooks: list[Callable[[], None]] = []
+        if self._outputs is not None:
+            hooks.append(self._outputs.task_ended)
+        if self._spiller is not None:
+            hooks.append(self._spiller.brake)
+        if len(hooks) < 2:
+            return hooks[0] if hooks else None
+
+        def both() -> None:
+            for hook in hooks:
+                hook()
+
+        return both
 
     async def _listen(self, address: Address) -> Address:
         listener = await listen(
@@ -240,6 +275,9 @@ class WorkerServer:
             self._outputs.flush()  # what a task printed comes before its result
         self._handle(RunsEnded(outcomes))
 
+    def _is_idle(self) -> bool:
+        return not self._executor.executing and not self._executor.queued
+
     def _send_output(self, outputs: list[TaskOutput]) -> None:
         if not self._connection.closed:
             self._connection.send(*outputs)
@@ -256,6 +294,8 @@ class WorkerServer:
         try:
             for command in self.core.handle(event, time.monotonic()):
                 self._perform[type(command)](self, command)
+            if self._spiller is not None:
+                self._spiller.look()
         except Exception:  # what this worker believes can no longer be trusted: others run its tasks again
             logger.critical("Worker %s ends: it failed over %s", self.config.name, event, exc_info=True)
             self.stop("internal error")
@@ -281,6 +321,8 @@ class WorkerServer:
         for result in command.results:
             done = result.done
             put(done.key, Datum(result.value, done.nbytes, done.type_name))
+            if done.nbytes >= SHARE_MIN and self._idle_sharing is not None:
+                self._idle_sharing.note(done.key, result.value)
 
     def _keep_data(self, command: c.KeepData) -> None:
         for item in command.items:
@@ -334,4 +376,6 @@ class WorkerServer:
             if metrics is not None:
                 self._connection.send(metrics)
             self._data_server.tidy()
+            if self._spiller is not None:
+                self._spiller.look()
             await asyncio.sleep(self.config.metrics_interval)

@@ -3,7 +3,7 @@
 A run:
 
     new ──▶ waiting ──▶ ready ──▶ finished, erred, rescheduled
-     │         │          ▲ └───▶ recalled, freed
+     │         │          ▲ └───▶ returned, recalled, freed
      ├─────────┼──────────┘
      │         └──▶ returned, recalled, freed
      └──▶ returned

@@ -21,6 +21,7 @@ from nbcluster.protocol.messages import Data, DataItem, GetData
 from nbcluster.protocol.payload import Payload
 from nbcluster.store.memory import Datum, MemoryStore
 from nbcluster.store.shared import SharedStore
+from nbcluster.store.spill import SpillError
 from nbcluster.types import Key
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,9 @@ class DataServer:
                 missing.append(key)
                 continue
             found.append((key, datum))
-            if not datum.is_pickled:
+            if datum.is_spilled:
+                to_pickle += AT_ONCE + 1  # not on the loop, however small
+            elif not datum.is_pickled:
                 to_pickle += datum.nbytes
         if connection.in_process:
             items = [DataItem(key, _live(datum), datum.nbytes, datum.type_name) for key, datum in found]
@@ -91,6 +94,14 @@ class DataServer:
         else:
             self._owner.start(self._answer_later(connection, request.request, found, missing), "pickle")
 
+    async def move(self, key: Key) -> None:
+        """Move a result into shared memory, unless it is there or nowhere."""
+        datum = self._store.get(key)
+        if datum is not None and datum.own_nbytes and self._shared is not None:
+            found = [(key, datum)]
+            loop = asyncio.get_running_loop()
+            self._move(found, await loop.run_in_executor(self._pickler, _pickle, found, self._shared))
+
     async def _answer_later(
         self, connection: Connection, request: int, found: list[tuple[Key, Datum]], missing: list[Key]
     ) -> None:
@@ -98,13 +109,16 @@ class DataServer:
         items = await asyncio.get_running_loop().run_in_executor(self._pickler, _pickle, found, share)
         if share is not None:
             self._move(found, items)
-        _send(connection, Data(request, items, missing))
+        there = {item.key for item in items}
+        _send(connection, Data(request, items, missing + [key for key, _ in found if key not in there]))
 
     def _move(self, found: list[tuple[Key, Datum]], items: list[DataItem]) -> None:
         """Hold in shared memory what is there now, and no longer beside it."""
         moved = []
-        for (key, datum), item in zip(found, items, strict=True):
-            if item.payload.is_shared and not datum.is_pickled:
+        data = dict(found)
+        for item in items:
+            key, datum = item.key, data[item.key]
+            if item.payload.is_shared and (datum.own_nbytes or datum.is_spilled):
                 moved.append(item)
                 if self._store.get(key) is datum:
                     self._store.put(key, Datum.pickled(item.payload, datum.nbytes, datum.type_name))
@@ -133,14 +147,25 @@ class _Session:
 
 
 def _pickle(found: list[tuple[Key, Datum]], share: SharedStore | None = None) -> list[DataItem]:
-    return [DataItem(key, _dump(datum, share), datum.nbytes, datum.type_name) for key, datum in found]
+    """What can be read; what was on disk and cannot be read any more is left out."""
+    items = []
+    for key, datum in found:
+        try:
+            items.append(DataItem(key, _dump(datum, share), datum.nbytes, datum.type_name))
+        except SpillError as error:
+            logger.warning("%s has to be computed again: %s", key, error)
+    return items
 
 
 def _dump(datum: Datum, share: SharedStore | None) -> Payload:
     try:
         payload = datum.dump()
-        return payload if share is None else _share(payload, share)
-    except SerializationError as error:
+        if share is not None and not payload.is_shared:
+            payload = _share(payload, share)
+            if payload.is_shared:
+                datum.shared_as(payload)
+        return payload
+    except (SerializationError, OSError) as error:
         return dump_raising(error)  # whoever asks for the result gets to know why it cannot have it
 
 

@@ -1,0 +1,160 @@
+"""When a worker's memory fills with results, the coldest of them go to disk, in a thread beside the loop.
+
+    look() ── too much ──▶ take the coldest ──▶ thread: pickle, write ──▶ the store keeps the file ──▶ the next
+                               ▲                          │
+                               └──── later, again ◀── no room on disk
+
+Tasks that produce faster than the disk takes it wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from nbcluster.comm.tasks import TaskOwner
+from nbcluster.errors import NbclusterError
+from nbcluster.store.memory import Datum, MemoryStore
+from nbcluster.store.spill import SpillFile, SpillFolder
+from nbcluster.types import Key
+from nbcluster.units import format_bytes
+
+logger = logging.getLogger(__name__)
+
+BRAKE = 0.5
+"""Above the target by this share of what is left up to the limit, tasks wait for what is being written."""
+PATIENCE = 5.0
+"""Seconds that a task waits at most: a disk that hangs stops nobody for good."""
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0
+"""Seconds until a disk that refused is tried again: at first, and at most."""
+
+
+def spill_path(directory: str, pid: int) -> Path:
+    """The folder of a worker's process. Whoever ended the process, or saw it end, removes what it left."""
+    return Path(directory) / f"spill-{pid}"
+
+
+class Spiller:
+    """Keeps the results that a store has in memory below a target. On the loop, but for ``brake``.
+
+    Args:
+        store: the results.
+        folder: where the files go.
+        target: bytes.
+        limit: bytes that the worker may use in all.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        folder: SpillFolder,
+        target: int,
+        limit: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._target = target
+        self._brake_above = target + int(BRAKE * (limit - target))
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, "nbcluster-spill")
+        self._owner = TaskOwner("spilling")
+        self._go = threading.Event()
+        self._go.set()
+        self._spilling = False
+        self._retry_at = 0.0
+        self._delay = FIRST_RETRY
+        self._warned = False
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Spiller {self._store!r}, target {self._target} B, {self._folder!r}>"
+
+    def look(self) -> None:
+        """Spill what is too much; remove files of no use. To be called after every change, and now and then."""
+        if self._closed:
+            return
+        if self._store.nbytes > self._target and self._store.can_spill:
+            if not self._spilling and self._clock() >= self._retry_at:
+                self._spilling = True
+                self._owner.start(self._spill(), "spill")
+            elif self._spilling and self._store.nbytes > self._brake_above:
+                self._go.clear()
+        if self._folder.untidy:
+            self._thread.submit(_sweep, self._folder)
+
+    def brake(self) -> None:
+        """Called by threads that produce results: wait while there is too much in memory and it is being written."""
+        if not self._go.is_set():
+            self._go.wait(PATIENCE)
+
+    async def _spill(self) -> None:
+        store = self._store
+        try:
+            while store.nbytes > self._target and not self._closed:
+                coldest = store.take_coldest()
+                if coldest is None or not await self._spill_one(*coldest):
+                    return
+                if store.nbytes <= self._brake_above:
+                    self._go.set()
+        finally:
+            self._spilling = False
+            self._go.set()
+
+    async def _spill_one(self, key: Key, datum: Datum) -> bool:
+        """Returns whether it makes sense to go on."""
+        try:
+            file = await asyncio.get_running_loop().run_in_executor(self._thread, _write, self._folder, datum)
+        except NbclusterError as error:  # it cannot be pickled
+            logger.debug("%s stays in memory: %s", key, error)
+        except (OSError, MemoryError) as error:
+            self._store.offer(key, datum)
+            self._refused(error)
+            return False
+        else:
+            self._delay = FIRST_RETRY
+            if not self._store.spilled(key, datum, file) and self._store.get(key) is datum:
+                return False  # it is in use: not again at once
+        return True
+
+    def _refused(self, error: Exception) -> None:
+        self._retry_at = self._clock() + self._delay
+        self._delay = min(2 * self._delay, LAST_RETRY)
+        if not self._warned and not self._closed:
+            self._warned = True
+            logger.warning(
+                "Results fill the memory (%s) and cannot be written to %s: %s. They stay in memory, and it is tried "
+                "again. Make room there, or give the cluster another local_directory.",
+                format_bytes(self._store.nbytes),
+                self._folder.path,
+                error,
+            )
+
+    async def close(self) -> None:
+        """Remove all files. What is being written is not waited for. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._folder.stop()
+        self._go.set()
+        await self._owner.close()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._folder.close)
+        self._thread.shutdown(wait=False)
+
+
+def _write(folder: SpillFolder, datum: Datum) -> SpillFile:
+    return folder.write(datum.dump())
+
+
+def _sweep(folder: SpillFolder) -> None:
+    try:
+        folder.sweep()
+    except OSError as error:  # the folder goes as a whole in the end
+        logger.debug("Could not remove a file of %s: %s", folder, error)
