@@ -176,7 +176,7 @@ class SpillFile:
             frames = [self._read_frame(file, size, checksum) for size in self._sizes[1:]]
         if checksum.digest() != self._digest:
             raise SpillError(f"{self.path} is not what was written: its checksum is another")
-        return Payload(data, frames)
+        return Payload(data, tuple(frames))
 
     def _read_data(self, file: FileIO, checksum: xxh3_128) -> bytes:
         parts: list[bytes] = []
