@@ -11,10 +11,14 @@ from typing import Any
 import dask
 import dask.array as da
 import dask.bag as db
+import numpy as np
 import pytest
 
 from nbcluster import Client, LocalCluster
 from nbcluster.client import graph_submission
+from nbcluster.client.graph_submission import GraphSubmission
+from nbcluster.protocol import messages as m
+from nbcluster.protocol.payload import Frame
 from tests.support.eventually import eventually
 
 
@@ -48,6 +52,47 @@ def test_a_large_graph_goes_out_in_pieces(client: Client, monkeypatch: pytest.Mo
     dsk: dict[Any, Any] = {("n", 0): 0, **{("n", n): (operator.add, ("n", n - 1), 1) for n in range(1, 50)}}
     dsk["first"] = (operator.add, ("n", 0), 0)
     assert client.get(dsk, [("n", 49), "first", ("n", 3)]) == [49, 0, 3]
+
+
+def submitted(data: Any, share: Any = None) -> list[m.GraphTask]:
+    """The tasks of a graph in which two tasks have the same data."""
+    dsk = {"a": (np.sum, data), "b": (np.max, data), "c": (max, "a", "b")}
+    messages = [message for _, message in GraphSubmission(dsk, ["c"], m.TaskOptions(), bool, share).messages()]
+    return [task for message in messages if isinstance(message, m.SubmitGraph) for task in message.tasks]
+
+
+def test_data_of_a_graph_may_be_changed_once_it_is_submitted() -> None:
+    data = np.arange(100_000.0)
+    for task in submitted(data):
+        for frame in task.frames:
+            assert not np.shares_memory(np.frombuffer(frame.buffer or b""), data)
+
+
+def test_large_data_of_a_graph_is_shared_once() -> None:
+    shared: list[Frame] = []
+
+    def share(buffer: memoryview) -> Frame:
+        shared.append(Frame(None, shared=Blob(buffer)))
+        return shared[-1]
+
+    tasks = submitted(np.arange(1_000_000.0), share)
+    assert len(shared) == 1
+    assert [frame for task in tasks for frame in task.frames] == 2 * shared
+
+
+class Blob:
+    """As much of a shared buffer as is looked at here."""
+
+    lost = False
+
+    def __init__(self, buffer: memoryview) -> None:
+        self.nbytes = buffer.nbytes
+
+    def name(self) -> int:
+        return 1
+
+    def open(self) -> memoryview:
+        raise AssertionError("nobody reads it here")
 
 
 def test_after_a_graph_nothing_is_left(client: Client) -> None:

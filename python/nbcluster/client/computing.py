@@ -188,7 +188,7 @@ class ComputingClient(DataClient):
         wants = self._session.wants
         wants.check_open()
         wants.release_dead()  # graphs bring names of their own: these may have meant something else
-        graph = GraphSubmission(dsk, keys, options, lambda key: wants.state(key) is not None)
+        graph = GraphSubmission(dsk, keys, options, lambda key: wants.state(key) is not None, self._session.share)
         context, cell = contextvars.copy_context(), self._cell()
         held = {}
         for wanted, message in graph.messages():

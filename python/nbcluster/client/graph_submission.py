@@ -6,14 +6,15 @@ earlier one is wanted until all of them are out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nbcluster.client.graph import Graph
+from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.submission import options
 from nbcluster.protocol.messages import GraphTask, Message, SubmitGraph, TaskOptions, WantKeys
-from nbcluster.protocol.payload import Payload
-from nbcluster.protocol.serialize import dump_call, dump_function
+from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.protocol.serialize import detach, dump_call, dump_function
 from nbcluster.types import FunctionId, Key
 
 PIECE = 500
@@ -30,14 +31,23 @@ class GraphSubmission:
         keys: whose results are asked for.
         task_options: how its tasks are to be run; what ``dask.annotate`` says of some goes before.
         is_known: tells whether there is a future for a key.
+        share: puts a large buffer where the workers see it; None: it is sent.
     """
 
-    def __init__(self, dsk: Any, keys: list[Any], task_options: TaskOptions, is_known: Callable[[Key], bool]) -> None:
+    def __init__(
+        self,
+        dsk: Any,
+        keys: list[Any],
+        task_options: TaskOptions,
+        is_known: Callable[[Key], bool],
+        share: Callable[[memoryview], Frame] | None = None,
+    ) -> None:
         self._graph = graph = Graph(dsk, keys, is_known)
         self._options = task_options
         self._annotated = _annotated(graph.annotations, task_options)
         self.outcomes: list[Key] = [graph.homes[key] for key in keys]
         """The names of the tasks behind ``keys``."""
+        self._large = LargeArguments(share) if share is not None else None
         self._dumped: dict[int, tuple[FunctionId, Payload, object]] = {}
 
     def messages(self) -> Iterator[tuple[list[Key], Message]]:
@@ -65,7 +75,14 @@ class GraphSubmission:
         functions[function_id] = definition
         call = dump_call(args, kwargs)
         task_options = self._annotated.get(key)
-        return GraphTask(name, function_id, call.data, call.dependencies, wanted, task_options, call.frames)
+        frames = self._detached(call.frames) if call.frames else []
+        return GraphTask(name, function_id, call.data, call.dependencies, wanted, task_options, frames)
+
+    def _detached(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Buffers as they are now; a large one is shared once, however many of the tasks have it."""
+        if self._large is None:
+            return detach(frames)
+        return detach(self._large.recall(frames), self._large.share)
 
     def _function(self, function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
         """A function is pickled once in a graph: nobody can change it in between."""
