@@ -310,6 +310,15 @@ def test_a_result_that_was_gone_before_its_news_arrived_is_computed_again() -> N
     assert bench.state("f-0") == "processing"
 
 
+def test_scattered_data_that_is_shared_in_part_is_kept_however_large_the_rest_of_it() -> None:
+    bench = Bench()
+    bench.join(0)
+    payload = Payload(bytes(1_000_000), (Frame(None, shared=Blob()),))
+    bench.ask(m.Scatter([m.DataItem("data-0", payload, 11_000_000, "DataFrame")]))
+    bench.report(0, m.DataAdded([m.StoredData("data-0", 11_000_000)]))
+    assert bench.task("data-0").payload is payload
+
+
 def test_what_is_shared_is_kept_however_many_small_results_there_are() -> None:
     bench = Bench(inline_budget=3)
     bench.join(0, nthreads=8)

@@ -169,9 +169,8 @@ class Reports:
                 item = scattering.item
                 payload = item.payload
                 small = payload.sent_nbytes <= self._state.settings.inline_limit and not payload.is_live
-                self._machine.store(
-                    task, worker, item.nbytes or stored.nbytes, item.type_name, payload if small else None
-                )
+                kept = payload if small or payload.is_shared else None  # of what is shared, the worker knows the name
+                self._machine.store(task, worker, item.nbytes or stored.nbytes, item.type_name, kept)
             else:
                 self._free_stale(worker, stored.key)
 
