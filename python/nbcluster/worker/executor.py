@@ -264,7 +264,7 @@ def _load_inputs(inputs: Inputs) -> Inputs:
         try:
             values[key] = source.load() if isinstance(source, Datum) else load(source, f"result of {key}")
         except SpillError as error:
-            logger.warning("%s has to be computed again: %s", key, error)
+            logger.warning("%s has to be computed again: %s", key, str(error))  # its frames hold the file
             lost.append(key)
     if lost:
         raise _InputsLost(lost)

@@ -153,7 +153,7 @@ def _pickle(found: list[tuple[Key, Datum]], share: SharedStore | None = None) ->
         try:
             items.append(DataItem(key, _dump(datum, share), datum.nbytes, datum.type_name))
         except SpillError as error:
-            logger.warning("%s has to be computed again: %s", key, error)
+            logger.warning("%s has to be computed again: %s", key, str(error))  # its frames hold the file
     return items
 
 
