@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbcluster.errors import CommError, ProtocolError, SerializationError
+from nbcluster.errors import CommError, ProtocolError, SerializationError, SharedDataGoneError
 from nbcluster.protocol.framing import CHUNK, GOODBYE, INLINE, Decoder, Encoder, Limits
 from nbcluster.protocol.messages import (
     ClientMessage,
@@ -371,3 +371,84 @@ def test_a_small_result_is_nothing_that_the_garbage_collector_looks_at() -> None
     [message] = decoder.feed(b"".join(encoder.take()))
     [done] = message.items
     assert not any(map(gc.is_tracked, (done, done.payload, done.payload.frames)))
+
+
+# --- shared memory ---
+
+
+class Shelf:
+    """Shared memory as far as links go: blobs by name."""
+
+    lost = False
+
+    def __init__(self) -> None:
+        self.adopted: list[tuple[int, int]] = []
+        self.named = 0
+        self.opened = 0
+
+    @property
+    def nbytes(self) -> int:
+        return INLINE
+
+    def name(self) -> int:
+        self.named += 1
+        return 7
+
+    def open(self) -> memoryview:
+        self.opened += 1
+        return memoryview(b"s" * INLINE)
+
+    def adopt(self, blob: int, nbytes: int) -> Frame:
+        self.adopted.append((blob, nbytes))
+        return Frame(None, shared=self)
+
+
+def test_what_both_ends_see_is_named_and_not_sent() -> None:
+    there, here = Shelf(), Shelf()
+    encoder, decoder = Encoder(), Decoder(Incoming)
+    encoder.shares, decoder.shared = True, here
+    encoder.add((put(Frame(None, shared=there), Frame(b"x" * INLINE)),))
+    sent = b"".join(encoder.take())
+    assert len(sent) < INLINE + 200
+    [message] = decoder.feed(sent)
+    [shared, plain_frame] = message.items[0].payload.frames
+    assert (shared.shared, bytes(plain_frame.buffer)) == (here, b"x" * INLINE)
+    assert here.adopted == [(7, INLINE)]
+    assert (there.named, there.opened, here.opened) == (1, 0, 0)
+
+
+def test_what_the_other_end_does_not_see_is_sent_from_there() -> None:
+    there = Shelf()
+    [message] = Decoder(Incoming).feed(encode(put(Frame(None, shared=there))))
+    [frame] = message.items[0].payload.frames
+    assert (bytes(frame.buffer), frame.shared) == (b"s" * INLINE, None)
+    assert (there.named, there.opened) == (0, 1)
+
+
+def test_what_is_gone_leaves_nothing_behind_in_the_encoder() -> None:
+    class Gone(Shelf):
+        def open(self) -> memoryview:
+            raise SharedDataGoneError("it is gone")
+
+    encoder = Encoder()
+    with pytest.raises(SharedDataGoneError):
+        encoder.add((put(Frame(b"x" * INLINE), Frame(None, shared=Gone())),))
+    assert (encoder.take(), encoder.pending_bytes) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "name", [[], [1], [1, 2, 3], [1, -1], [True, 1], [1.0, 1], ["1", 1], [1, "1"], [None, None], [[1], 1], {"a": 1}]
+)
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_name_of_nothing_shared_is_refused(name: Any, shares: bool) -> None:
+    shelf = Shelf()
+    decoder = Decoder(Incoming)
+    decoder.shared = shelf if shares else None
+    with pytest.raises(ProtocolError):
+        decoder.feed(frame_of(body_with(name)))
+    assert shelf.adopted == []
+
+
+def test_a_name_is_refused_on_a_link_whose_ends_share_nothing() -> None:
+    with pytest.raises(ProtocolError, match="share nothing"):
+        Decoder(Incoming).feed(frame_of(body_with([1, 5])))

@@ -21,9 +21,9 @@ def shared_segments(pid: int | None = None) -> list[str]:
                 target = os.readlink(fd)
             except FileNotFoundError:
                 continue  # the one that lists the directory
-            if "memfd:nbcluster" in target:
+            if "memfd:nbcluster " in target:
                 found.append(f"{fd.name} {target}")
-        found += [line for line in (process / "maps").read_text().splitlines() if "memfd:nbcluster" in line]
+        found += [line for line in (process / "maps").read_text().splitlines() if "memfd:nbcluster " in line]
     except (FileNotFoundError, ProcessLookupError):
         pass
     return found
