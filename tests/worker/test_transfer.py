@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,10 +16,14 @@ from nbcluster.comm.transports import listen
 from nbcluster.errors import CommError, SerializationError
 from nbcluster.protocol.messages import DataItem, GetData
 from nbcluster.protocol.serialize import dump, load
+from nbcluster.store import segments
+from nbcluster.store.depot import Depot
 from nbcluster.store.memory import Datum, MemoryStore
+from nbcluster.store.shared import LocalDepotLink, SharedStore
 from nbcluster.types import Role
 from nbcluster.worker import transfer
 from nbcluster.worker.transfer import DataServer
+from tests.support.eventually import soon
 from tests.support.links import DEADLINE, TOKEN, run
 
 Fetch = Callable[..., Awaitable[tuple[list[DataItem], list[str]]]]
@@ -140,3 +146,176 @@ def test_closing_ends_what_is_being_pickled(serving: Any) -> None:
         go_on.set()
 
     serving(test)
+
+
+# --- shared memory ---
+
+
+class SharedServing:
+    """A worker that shares with its peers, and what it told of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.depot = Depot()
+        self.stores: list[SharedStore] = []
+        self.data = MemoryStore()
+        self.told: list[DataItem] = []
+        self.shared = self.join()
+        self.server = DataServer(self.data, self.shared, self.told.extend)
+        self.pools: list[PeerPool] = []
+
+    def join(self) -> SharedStore:
+        self.stores.append(SharedStore(LocalDepotLink(self.depot)))
+        return self.stores[-1]
+
+    async def listen(self, kind: str) -> str:
+        self.listener = await listen(
+            f"unix://{self.directory}/w.sock" if kind == "unix" else "tcp://127.0.0.1:0",
+            token=TOKEN,
+            incoming={Role.PEER: GetData},
+            on_connection=self.server.accept,
+        )
+        return self.listener.address
+
+    def peer(self) -> PeerPool:
+        self.pools.append(PeerPool(TOKEN))
+        self.pools[-1].shared = self.join()
+        return self.pools[-1]
+
+    async def close(self) -> None:
+        for pool in self.pools:
+            await pool.close()
+        await self.listener.close()
+        await self.server.close()
+        self.data.clear()
+        self.told.clear()
+        for store in self.stores:
+            store.close()
+        gc.collect()
+        assert len(self.depot) == 0
+        self.depot.close()
+
+
+ARRAY = np.arange(2_000_000)
+
+
+def sharing(kind: str, tmp_path: Path, test: Callable[[SharedServing, str], Awaitable[None]]) -> None:
+    async def main() -> None:
+        serving = SharedServing(tmp_path)
+        address = await serving.listen(kind)
+        await test(serving, address)
+        await serving.close()
+
+    run("uvloop", main())
+
+
+def test_the_first_who_asks_has_a_result_moved_and_the_next_get_the_same(tmp_path: Path) -> None:
+    async def test(serving: SharedServing, address: str) -> None:
+        serving.data.put("x", Datum(ARRAY, ARRAY.nbytes, "ndarray"))
+        for _ in range(3):
+            items, _ = await serving.peer().fetch(address, ["x"])
+            assert items[0].payload.is_shared
+            assert (load(items[0].payload) == ARRAY).all()
+        assert serving.shared.copied_bytes == serving.depot.nbytes == ARRAY.nbytes
+        assert [(item.key, item.nbytes, item.type_name) for item in serving.told] == [("x", ARRAY.nbytes, "ndarray")]
+        assert serving.data.nbytes == 0, "what is shared is not counted as this worker's"
+        datum = serving.data.get("x")
+        assert datum is not None
+        assert (datum.load() == ARRAY).all()
+
+    sharing("unix", tmp_path, test)
+
+
+def test_many_who_ask_at_once_cost_one_copy(tmp_path: Path) -> None:
+    async def test(serving: SharedServing, address: str) -> None:
+        serving.data.put("x", Datum(ARRAY, ARRAY.nbytes))
+        answers = await asyncio.gather(*(serving.peer().fetch(address, ["x"]) for _ in range(8)))
+        assert all((load(items[0].payload) == ARRAY).all() for items, _ in answers)
+        assert serving.shared.copied_bytes == serving.depot.nbytes == ARRAY.nbytes
+
+    sharing("unix", tmp_path, test)
+
+
+def test_a_result_that_was_used_here_since_is_not_copied_again(tmp_path: Path) -> None:
+    async def test(serving: SharedServing, address: str) -> None:
+        serving.data.put("x", Datum(ARRAY, ARRAY.nbytes))
+        await serving.peer().fetch(address, ["x"])
+        datum = serving.data.get("x")
+        assert datum is not None
+        datum.load()[0] = -1
+        items, _ = await serving.peer().fetch(address, ["x"])
+        assert load(items[0].payload)[0] == 0, "what a task writes into its input is its own"
+        assert serving.shared.copied_bytes == ARRAY.nbytes
+
+    sharing("unix", tmp_path, test)
+
+
+def test_who_is_on_another_host_gets_the_bytes(tmp_path: Path) -> None:
+    async def test(serving: SharedServing, address: str) -> None:
+        serving.data.put("x", Datum(ARRAY, ARRAY.nbytes))
+        items, _ = await serving.peer().fetch(address, ["x"])
+        assert not items[0].payload.is_shared
+        assert (load(items[0].payload) == ARRAY).all()
+        assert (serving.shared.copied_bytes, serving.told) == (0, [])
+
+    sharing("tcp", tmp_path, test)
+
+
+def test_small_results_are_sent_to_everybody(tmp_path: Path) -> None:
+    async def test(serving: SharedServing, address: str) -> None:
+        serving.data.put("x", Datum(ARRAY[:1000], 8000))
+        items, _ = await serving.peer().fetch(address, ["x"])
+        assert not items[0].payload.is_shared
+        assert (serving.shared.copied_bytes, serving.told) == (0, [])
+
+    sharing("unix", tmp_path, test)
+
+
+def test_a_result_that_was_dropped_while_it_was_moved_does_not_come_back(tmp_path: Path) -> None:
+    class Dropping:
+        def __init__(self, data: MemoryStore) -> None:
+            self.data = data
+
+        def __reduce__(self) -> Any:
+            self.data.drop("x")
+            return np.ones, (1,), {"array": ARRAY}
+
+    async def test(serving: SharedServing, address: str) -> None:
+        serving.data.put("x", Datum([Dropping(serving.data)], ARRAY.nbytes))
+        await serving.peer().fetch(address, ["x"])
+        assert "x" not in serving.data
+
+    sharing("unix", tmp_path, test)
+
+
+def test_what_cannot_be_shared_is_sent_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(serving: SharedServing, address: str) -> None:
+        def full(_: memoryview) -> int:
+            raise OSError(errno.EMFILE, "no descriptor left")
+
+        monkeypatch.setattr(segments, "sealed", full)
+        serving.data.put("x", Datum(ARRAY, ARRAY.nbytes))
+        items, _ = await serving.peer().fetch(address, ["x"])
+        assert (load(items[0].payload) == ARRAY).all()
+        assert serving.told == []
+
+    sharing("unix", tmp_path, test)
+
+
+def test_arenas_that_are_empty_are_given_back_when_the_worker_tidies(tmp_path: Path) -> None:
+    async def test(serving: SharedServing, address: str) -> None:
+        serving.data.put("x", Datum(ARRAY[:200_000], 1_600_000))
+        items, _ = await serving.peer().fetch(address, ["x"])
+        assert serving.depot.segments == 1
+        del items
+        serving.told.clear()
+        serving.data.clear()
+
+        def empty() -> bool:
+            gc.collect()
+            serving.server.tidy()
+            return serving.depot.segments == 0
+
+        await soon(empty)
+
+    sharing("unix", tmp_path, test)
