@@ -40,6 +40,19 @@ async def test_a_state_that_dies_is_released(stage: Stage) -> None:
 
 
 @staged
+async def test_a_great_many_are_let_go_of_a_few_at_a_time_so_that_whatever_is_said_meanwhile_need_not_wait(
+    stage: Stage,
+) -> None:
+    states = stage.want(*(f"key-{number}" for number in range(3500)))
+    del states
+    stage.wants.post(m.WantKeys(["urgent"]))
+    await soon(lambda: sum(len(said.keys) for said in stage.link.said(m.ReleaseKeys)) == 3500)
+    assert [len(said.keys) for said in stage.link.said(m.ReleaseKeys)] == [1000, 1000, 1000, 500]
+    kinds = [type(said) for said in stage.link.sent]
+    assert kinds.index(m.ReleaseKeys) == 2, "all that was said before had been sent"
+
+
+@staged
 async def test_a_release_never_undoes_a_newer_wish(stage: Stage) -> None:
     for number in range(100):
         states = stage.want("a")

@@ -31,6 +31,9 @@ from nbcluster.types import Key
 _LOOK_SOON, _LOOK_LATE = 0.01, 0.2
 """Seconds between two looks for dead states: after one that found some, and when none has died for long."""
 
+_RELEASES = 1000
+"""Keys that are let go of at a time."""
+
 
 class _Release:
     """Marks a key in the outgoing queue; adjacent ones become one message."""
@@ -125,11 +128,14 @@ class Wants:
         self.check_open()
         self.on_loop(self._retry, states)
 
-    def release_dead(self) -> None:
-        """Let go of the keys of states that have died, before what is said next, which may give them a new meaning."""
+    def release_dead(self, most: int | None = None) -> None:
+        """Let go of the keys of states that have died (of so many at ``most``).
+
+        What is said next may give them a new meaning.
+        """
         dead, known = self._dead, self._states
         with self._lock:
-            while dead:
+            for _ in range(len(dead) if most is None else min(most, len(dead))):
                 ref = dead[0]
                 assert isinstance(ref, _Ref)
                 if known.get(ref.key) is ref:
@@ -208,11 +214,14 @@ class Wants:
             self._connection.send(*messages)
 
     def _bury(self) -> None:
-        """Release the keys of states that have died; look again, as long as others can."""
+        """Release the keys of states that have died; look again, as long as others can.
+
+        A few at a time: it is not urgent, and a scheduler that has to forget a million keys does nothing else meanwhile.
+        """
         if self._dead:
-            self.release_dead()
+            self.release_dead(_RELEASES)
             self._look_after = _LOOK_SOON
-        if self._states and self._look_again is None and not self.closed_because:
+        if (self._dead or self._states) and self._look_again is None and not self.closed_because:
             self._look_again = self.loop.call_later(self._look_after, self._look)
 
     def _look(self) -> None:
