@@ -214,6 +214,12 @@ def test_what_is_no_graph_is_refused(dsk: Any) -> None:
         read(dsk, "a")
 
 
+def test_a_dask_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("dask._task_spec._is_dask_future")
+    with pytest.raises(ImportError, match=r"dask \d.* install 2026.1.2 or later"):
+        read({"a": 1}, "a")
+
+
 def test_a_key_that_is_not_there_is_named() -> None:
     with pytest.raises(KeyError, match="'b' was asked for, but is not in the graph"):
         read({"a": 1}, "b")

@@ -218,6 +218,17 @@ def test_annotations_are_heeded(client: Any, tmp_path: Any) -> None:
     assert client.compute(total, optimize_graph=False).result() == 5
 
 
+def test_tasks_wait_for_a_worker_that_has_what_they_need(client: Any) -> None:
+    impossible = client.compute(delayed_sum() + 1, resources={"FPGA": 1})
+    with dask.annotate(resources={"FPGA": 1}):
+        annotated = dask.delayed(inc)(100)
+    also_impossible = client.compute(annotated + 1, optimize_graph=False)
+    possible = client.compute([dask.delayed(inc)(200), array().sum()], resources={"GPU": 1}, priority=-1)
+    assert client.gather(possible) == [201, 10296.0]
+    assert [impossible.status, also_impossible.status] == ["pending", "pending"]
+    client.cancel([impossible, also_impossible])
+
+
 def test_retries_count_for_all_tasks_of_a_graph(client: Any, tmp_path: Any) -> None:
     def fails_at_first(number: int) -> int:
         if not (tmp_path / str(number)).exists():

@@ -41,11 +41,16 @@ class Graph:
         KeyError: a key that is asked for is not in the graph.
         ValueError: a task needs something that neither is in the graph nor has a future.
         RuntimeError: tasks need each other in a circle; says which.
+        ImportError: dask is too old.
     """
 
     def __init__(self, dsk: Any, keys: Collection[Any], is_known: Callable[[Key], bool]) -> None:
-        from dask import _task_spec
+        from dask import __version__, _task_spec
 
+        if not hasattr(_task_spec, "_is_dask_future"):
+            raise ImportError(
+                f"dask {__version__} knows no futures but those of distributed; install 2026.1.2 or later"
+            )
         self._spec = _task_spec
         self._is_known = is_known
         graph, self.annotations = _materialize(dsk)
