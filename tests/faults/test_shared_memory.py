@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.support.open_files import shared_segments
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs memfd, and reads /proc")
 
+ROOT = Path(__file__).parent.parent.parent
 MIB = 1 << 20
 SIZES = [MIB // 4, 2 * MIB]
 """Elements of an array that lies in an arena, and of one that has a segment to itself."""
@@ -152,3 +154,29 @@ def test_when_the_cluster_dies_its_clients_keep_what_they_see_and_nothing_else()
         assert process.stdout.readline() in ("ClosedClientError\n", "FutureCancelledError\n")
         assert process.stdout.readline() == "False\n"
         process.kill()
+
+
+FEW_FILES = """
+import resource, sys
+import numpy as np
+from nbcluster import Client, SubprocessCluster
+from tests.support.open_files import open_files, shared_segments
+with SubprocessCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    client.submit(np.full, 200_000, 0, pure=False).result()
+    room = open_files() + 10
+    soft, hard = (int(word) if word != "room" else room for word in sys.argv[1:])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room if soft == room else soft, hard))
+    arrays = [client.submit(np.full, 200_000, value).result() for value in range(40)]
+    assert [array[5] for array in arrays] == list(range(40))
+    arrays[0][:] = 1
+    arrays.clear()
+print("good", shared_segments())
+"""
+
+
+@pytest.mark.parametrize("hard", ["room", "2000"])
+def test_a_client_that_may_open_few_files_sees_everything_all_the_same(hard: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FEW_FILES, "room", hard], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout) == (0, "good []\n"), done.stderr
