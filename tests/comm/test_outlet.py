@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import threading
 from typing import Any
 
 import pytest
 
-from nbcluster.comm.outlet import PIECE, Outlet
+from nbcluster.comm.outlet import AT_ONCE, PIECE, Outlet
 from tests.support.eventually import soon
 from tests.support.fake_transport import FakeTransport
 from tests.support.links import LOOPS, run
@@ -25,6 +27,9 @@ class Protocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.outlet.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.outlet.close()
 
 
 def outlet_with(room: int) -> tuple[Outlet, FakeTransport]:
@@ -99,3 +104,78 @@ def test_uvloop_gets_everything_at_once_and_holds_it_uncopied(loop_kind: str) ->
         assert (pending[0] == pending[1]) is (loop_kind == "uvloop")
 
     run(loop_kind, main())
+
+
+async def linked() -> tuple[Outlet, asyncio.Transport, socket.socket]:
+    """An outlet that other threads may use, its transport, and the socket at the other end."""
+    here, there = socket.socketpair()
+    transport, protocol = await asyncio.get_running_loop().create_connection(Protocol, sock=here)
+    assert protocol.outlet.allow_threads()
+    there.settimeout(10)
+    return protocol.outlet, transport, there
+
+
+async def end(outlet: Outlet, transport: asyncio.Transport, there: socket.socket) -> None:
+    transport.close()
+    await soon(lambda: outlet._own is None)
+    there.close()
+
+
+def read(there: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        data += there.recv(count - len(data))
+    return data
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_another_thread_writes_without_the_loop(loop: str) -> None:
+    async def main() -> None:
+        outlet, transport, there = await linked()
+        calls: list[int] = []
+        thread = threading.Thread(target=lambda: calls.append(outlet.write_at_once(b"abc", lambda: calls.append(7))))
+        thread.start()
+        assert read(there, 3) == b"abc"  # while the loop is held up right here
+        thread.join()
+        assert calls == [7, True]
+        await end(outlet, transport, there)
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_a_thread_cannot_write_comes_before_all_that_the_loop_writes_later(loop: str) -> None:
+    async def main() -> None:
+        outlet, transport, there = await linked()
+        sent = b""
+        number = 0
+        while outlet.write_at_once(piece := number.to_bytes(4, "little") * 500, lambda: None):
+            sent += piece
+            number += 1
+        assert outlet.pending_bytes  # the socket is full
+        outlet.write([b"later"])
+        assert not outlet.write_at_once(b"never", lambda: pytest.fail("it is not written"))
+        received = asyncio.get_running_loop().run_in_executor(None, read, there, len(sent) + 5)
+        assert await received == sent + b"later"
+        await soon(lambda: not outlet.pending_bytes)
+        assert outlet.write_at_once(b"again", lambda: None)
+        assert read(there, 5) == b"again"
+        await end(outlet, transport, there)
+
+    run(loop, main())
+
+
+def test_a_thread_does_not_write_what_is_large_or_to_what_is_closed_or_encrypted() -> None:
+    async def main() -> None:
+        outlet, transport, there = await linked()
+        assert not outlet.write_at_once(bytes(AT_ONCE + 1), lambda: pytest.fail("it is not written"))
+        transport.close()
+        assert not outlet.write_at_once(b"abc", lambda: pytest.fail("it is not written"))
+        await end(outlet, transport, there)
+        assert not outlet.write_at_once(b"abc", lambda: pytest.fail("it is not written"))
+
+    run("asyncio", main())
+    outlet, fake = outlet_with(room=PIECE)
+    fake.get_extra_info = lambda name, default=None: object()  # type: ignore[method-assign]
+    assert not outlet.allow_threads()
+    assert not outlet.write_at_once(b"abc", lambda: pytest.fail("it is not written"))

@@ -16,14 +16,14 @@ import pytest
 
 from nbcluster.errors import RemoteError, Reschedule, SerializationError
 from nbcluster.protocol.exceptions import load_exception
-from nbcluster.protocol.messages import ComputeTask, TaskErred, TaskRescheduled
+from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRescheduled
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import TaskRef, dump, dump_call, dump_function, load
 from nbcluster.store.memory import Datum
 from nbcluster.types import RunId
 from nbcluster.worker import context
 from nbcluster.worker.events import Finished, Outcome
-from nbcluster.worker.executor import INLINE_LIMIT, Executor
+from nbcluster.worker.executor import INLINE_LIMIT, TELL_LIMIT, Executor
 from nbcluster.worker.functions import FunctionTable
 from tests.support.eventually import soon
 from tests.support.links import DEADLINE, run
@@ -479,3 +479,65 @@ def test_all_threads_are_daemons_so_that_a_hung_task_keeps_nobody_from_leaving()
         assert all(thread.daemon for thread in bench.executor._threads)
 
     with_bench(test)
+
+
+def successes(bench: Bench) -> list[Finished]:
+    return [outcome for outcome in bench.outcomes if isinstance(outcome, Finished)]
+
+
+class Teller:
+    """Reports successes from their thread, unless it is told not to."""
+
+    def __init__(self) -> None:
+        self.told: list[RunId] = []
+        self.may = True
+
+    def __call__(self, done: TaskDone, first: Callable[[], None]) -> bool:
+        if self.may:
+            first()
+            self.told.append(done.run_id)
+        return self.may
+
+
+def test_a_thread_tells_of_a_small_result_itself_before_the_loop_is_woken() -> None:
+    teller = Teller()
+
+    async def test(bench: Bench) -> None:
+        bench.submit(operator.neg, 1)
+        while not teller.told:  # the loop is held up right here
+            pass
+        assert not bench.outcomes
+        bench.executor.collect()
+        assert [(success.done.run_id, success.told) for success in successes(bench)] == [(1, True)]
+        assert len(await bench.count(1)) == 1
+
+    with_bench(test, tell=teller)
+
+
+def test_the_loop_tells_what_a_thread_may_not() -> None:
+    teller = Teller()
+
+    async def test(bench: Bench) -> None:
+        large = await bench.outcome(bytes, TELL_LIMIT + 1)
+        bench.batches.clear()
+        failed = await bench.outcome(operator.truediv, 1, 0)
+        bench.batches.clear()
+        teller.may = False
+        refused = await bench.outcome(operator.neg, 2)
+        assert (large.told, type(failed), refused.told, teller.told) == (False, TaskErred, False, [])
+
+    with_bench(test, tell=teller)
+
+
+def test_of_many_results_only_one_that_is_alone_is_told_by_its_thread() -> None:
+    """The others are reported together: one message and one wake-up for many."""
+    teller = Teller()
+
+    async def test(bench: Bench) -> None:
+        bench.executor.submit([(bench.task(operator.neg, number), None) for number in range(1000)])
+        await bench.count(1000)
+        assert sorted(success.done.run_id for success in successes(bench)) == list(range(1, 1001))
+        assert [success.done.run_id for success in successes(bench) if success.told] == teller.told
+        assert set(teller.told) <= {1000}
+
+    with_bench(test, tell=teller)

@@ -94,7 +94,7 @@ def test_a_task_runs_and_its_small_result_comes_with_the_report(with_worker: Any
         assert done.payload.is_live == scheduler.link.in_process
         assert (done.type_name, done.thread) == ("int", 0)
         assert done.start <= done.stop
-        assert worker.store.nbytes == done.nbytes
+        await soon(lambda: worker.store.nbytes == done.nbytes)
 
     with_worker(test)
 
@@ -294,3 +294,18 @@ def test_a_worker_that_fails_internally_ends_so_that_others_run_its_tasks(
 
     with_worker(test)
     assert "it failed over" in caplog.text
+
+
+def test_a_result_that_its_thread_has_told_is_there_for_whoever_asks_next(tmp_path: Path) -> None:
+    """The scheduler may refer others to it, or have it freed, before the worker's loop has looked at it."""
+
+    async def main() -> None:
+        address = f"unix://{tmp_path}/scheduler.sock"
+        async with fake_scheduler(address) as scheduler, worker_of(scheduler, tmp_path) as worker:
+            for number in range(50):
+                done = await scheduler.result(scheduler.submit(add, number, 1))
+                worker.received([FreeKeys([done.key])])
+                assert (len(worker.store), len(worker.core.state.runs)) == (0, 0)
+            assert len(scheduler.all(TasksDone)) == 50
+
+    run("uvloop", main())

@@ -58,6 +58,22 @@ class Connection(ABC):
             CommClosedError: the link is closed.
         """
 
+    def allow_threads(self) -> bool:
+        """Prepare for ``send_at_once``. On the loop. Returns False if only the loop can send on this link."""
+        return False
+
+    def send_at_once(self, message: Message, first: Callable[[], None]) -> bool:
+        """Send a small message from any thread, without waking the loop, if nothing else is on its way out.
+
+        Args:
+            message: what to send.
+            first: called before it is sent, if it will be.
+
+        Returns:
+            Whether it was sent; if not, the caller has the loop ``send`` it.
+        """
+        return False
+
     @property
     @abstractmethod
     def pending_bytes(self) -> int:

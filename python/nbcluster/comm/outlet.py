@@ -3,12 +3,20 @@
 uvloop writes a list of buffers in one system call and holds the rest uncopied: it gets everything at once. Elsewhere
 (asyncio's own transports, and TLS on any loop) what cannot be sent at once is copied, and only part of it counted as
 pending. Those get a piece at a time, and the next when they have room.
+
+Another thread may write to the socket itself, which saves waking the loop, as long as the transport has nothing to
+write. One lock is held by whoever looks at what is pending and then writes, so that frames never mix. What the socket
+does not take is left to the loop, ahead of all that is written later.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import threading
 from collections import deque
+from collections.abc import Callable
 
 from nbcluster.protocol.payload import Buffer
 
@@ -17,6 +25,9 @@ HIGH_WATER = 1 << 20
 
 PIECE = 256 * 1024
 """Bytes handed over at a time to a transport that copies."""
+
+AT_ONCE = 8 * 1024
+"""Bytes up to which other threads may write. So little goes to a Unix socket as a whole, or not at all."""
 
 
 class Outlet:
@@ -28,6 +39,12 @@ class Outlet:
         self._queue: deque[memoryview] = deque()
         self._queued = 0
         self._paused = False
+        self._lock = threading.Lock()
+        self._own: socket.socket | None = None
+        """The same socket, for other threads: the transport closes its own when it likes."""
+        self._loop: asyncio.AbstractEventLoop
+        self._left: Buffer = b""
+        """What another thread could not write."""
         self.drained = asyncio.Event()
         """Set while little is pending."""
         self.drained.set()
@@ -36,12 +53,50 @@ class Outlet:
     @property
     def pending_bytes(self) -> int:
         """Bytes that were written here and not taken by the operating system yet."""
-        return self._queued + self._transport.get_write_buffer_size()
+        return len(self._left) + self._queued + self._transport.get_write_buffer_size()
+
+    def allow_threads(self) -> bool:
+        """Let other threads write, unless the transport encrypts. On the loop. Returns whether they may."""
+        if self._own is None and not self._transport.get_extra_info("sslcontext"):
+            theirs = self._transport.get_extra_info("socket")
+            self._own = socket.socket(theirs.family, theirs.type, theirs.proto, os.dup(theirs.fileno()))
+            self._loop = asyncio.get_running_loop()
+        return self._own is not None
+
+    def write_at_once(self, data: Buffer, first: Callable[[], None]) -> bool:
+        """Write from any thread, if nothing is pending, after a call of ``first``. Returns whether it was done."""
+        with self._lock:
+            if self._own is None or len(data) > AT_ONCE or self.pending_bytes or self._transport.is_closing():
+                return False
+            first()
+            try:
+                sent = self._own.send(data, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except OSError:  # the loop will hear that the link has broken
+                return True
+            if sent < len(data):
+                self._left = memoryview(data)[sent:]
+                self._loop.call_soon_threadsafe(self.write, [])
+        return True
+
+    def close(self) -> None:
+        """The transport is closed."""
+        self.drained.set()
+        with self._lock:
+            if self._own is not None:
+                self._own.close()
+                self._own = None
 
     def write(self, buffers: list[Buffer]) -> None:
         """Send buffers in order; they must not change until they are sent."""
-        if self._transport.is_closing():
-            return
+        with self._lock:
+            if self._left:
+                buffers, self._left = [self._left, *buffers], b""
+            if buffers and not self._transport.is_closing():
+                self._write(buffers)
+
+    def _write(self, buffers: list[Buffer]) -> None:
         if not self._takes_all:
             self._queue += map(memoryview, buffers)
             self._queued += sum(map(len, buffers))

@@ -14,6 +14,7 @@ How a link ends
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from nbcluster.comm.base import Connection, Receiver
@@ -56,6 +57,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         self.same_host = peer_address.startswith("unix://")
         self._loop = asyncio.get_running_loop()
         self._transport = transport
+        self._limits = limits
         self._encoder = Encoder(limits)
         self._decoder = Decoder(incoming, limits)
         self._receiver: Receiver | None = None
@@ -91,6 +93,19 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         if not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
+
+    def allow_threads(self) -> bool:
+        """Prepare for :meth:`send_at_once`. Returns False on a link that is encrypted."""
+        return self._outlet.allow_threads()
+
+    def send_at_once(self, message: Message, first: Callable[[], None]) -> bool:
+        """Send a small message from any thread, if nothing else is on its way out."""
+        if self._closed or self._flush_due:
+            return False
+        encoder = Encoder(self._limits)
+        encoder.add((message,))
+        buffers = encoder.take()
+        return len(buffers) == 1 and self._outlet.write_at_once(buffers[0], first)
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -229,7 +244,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
             self._error.__cause__ = exc
         self._closed = True
         self._gone.set()
-        self._outlet.drained.set()
+        self._outlet.close()
         if self._linger is not None:
             self._linger.cancel()
         if self._delivering and self._receiver is not None:

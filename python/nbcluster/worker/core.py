@@ -243,7 +243,8 @@ class WorkerCore:
                 self._move(run, FINISHED)
                 held[done.key] = done.nbytes
                 batches.add(KeepResults, outcome)
-                batches.done(done)
+                if not outcome.told:
+                    batches.done(done)
                 if fetches:
                     self._obtained(done.key)
             elif (run := runs.get(outcome.run_id)) is None:

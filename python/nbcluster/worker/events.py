@@ -15,6 +15,8 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
     done: TaskDone
     value: Any
+    told: bool = False
+    """The thread has told the scheduler itself."""
 
 
 class InputsLost(msgspec.Struct, frozen=True, gc=False):

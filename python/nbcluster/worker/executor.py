@@ -4,7 +4,8 @@
 
 Rules
 1. One lock guards the queue and the list of threads that have nothing to do. Nobody waits while holding it.
-2. The loop is woken once for all outcomes that gather before it looks: per batch, not per task.
+2. The loop is woken once for all outcomes that gather before it looks: per batch, not per task. A small result that is
+   alone, with no more to run, does not even wait for that: the thread itself tells the scheduler.
 3. A thread survives whatever its task raises. Threads are daemons: one that hangs keeps nobody from leaving.
 4. What a task costs beyond its own call is paid here, in the thread, so that the loop stays quick.
 """
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 INLINE_LIMIT = 64 * 1024
 """Results up to this size travel with the report of their completion."""
 
+TELL_LIMIT = 4096
+"""Bytes of a pickled result up to which its thread itself may tell the scheduler of it."""
+
 _NO_VALUES: Inputs = {}
 
 
@@ -74,6 +78,7 @@ class Executor:
         live: results stay in this process, so they are handed over as they are; and arguments, which others
             in this process may hold too, are copied.
         on_task_end: called in the thread when a task has ended, before its outcome is delivered.
+        tell: reports a success from its thread, if it can, and calls back before it does.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Executor:
         recorder: Recorder | None = None,
         live: bool = False,
         on_task_end: Callable[[], None] | None = None,
+        tell: Callable[[TaskDone, Callable[[], None]], bool] | None = None,
     ) -> None:
         self.nthreads = nthreads
         self._functions = functions
@@ -92,6 +98,7 @@ class Executor:
         self._recorder = recorder or NoRecorder()
         self._live = live
         self._on_task_end = on_task_end
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._queue = RunQueue()
@@ -154,6 +161,11 @@ class Executor:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def collect(self) -> None:
+        """Deliver what has ended. Nobody needs to call it, unless they want to know now."""
+        if self._outcomes:
+            self._collect()
+
     def _collect(self) -> None:
         self._wake_pending = False  # first: what is appended from now on wakes us again
         outcomes = self._outcomes
@@ -164,7 +176,7 @@ class Executor:
     # --- in the threads ---
 
     def _work(self, thread: int) -> None:
-        recorder, running, outcomes = self._recorder, self._running, self._outcomes
+        recorder, running = self._recorder, self._running
         while True:
             entry = self._next()
             if entry is None:
@@ -178,14 +190,36 @@ class Executor:
                 outcome = TaskErred(task.key, run_id, self._unreported, "MemoryError", thread, 0.0, 0.0)
             recorder.leave(thread)
             running[thread] = None
-            outcomes.append(outcome)
+            if not self._report(outcome):
+                return
             del entry, task, inputs, outcome  # an idle thread keeps nothing alive
-            if not self._wake_pending:
-                self._wake_pending = True
-                try:
-                    self._loop.call_soon_threadsafe(self._collect)
-                except RuntimeError:  # the loop is closed: nobody wants to know any more
-                    return
+
+    def _report(self, outcome: Outcome) -> bool:
+        """Have an outcome delivered, and tell it if it is alone. False if nobody wants to know any more."""
+        if self._wake_pending:
+            self._outcomes.append(outcome)
+            return True
+        if not self._told(outcome):
+            self._outcomes.append(outcome)
+        return self._wake()
+
+    def _told(self, outcome: Outcome) -> bool:
+        """Tell the scheduler of an outcome, if it is one that may be told from here."""
+        if self._tell is None or type(outcome) is not Finished or self._outcomes or self._queue:
+            return False
+        payload = outcome.done.payload
+        if payload is None or payload.frames or len(payload.data) > TELL_LIMIT:
+            return False
+        told = Finished(outcome.done, outcome.value, True)
+        return self._tell(outcome.done, lambda: self._outcomes.append(told))
+
+    def _wake(self) -> bool:
+        self._wake_pending = True
+        try:
+            self._loop.call_soon_threadsafe(self._collect)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
 
     def _next(self) -> Entry | None:
         while True:

@@ -19,6 +19,9 @@ from nbcluster.worker.server import WorkerServer
 
 logger = logging.getLogger("nbcluster.worker")
 
+_FAULTS = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"}
+"""Signals whose handler, ``faulthandler``'s, takes its time."""
+
 
 def run(config: WorkerConfig, token: bytes) -> int:
     """Be a worker until the scheduler lets go, is gone, or SIGTERM arrives.
@@ -46,6 +49,10 @@ async def _run(config: WorkerConfig, token: bytes) -> int:
     except (CommError, OSError) as error:
         logger.error("Worker %s cannot join its cluster: %s", config.name, error)
         return 1
+    if worker.threads_tell:
+        # One that a task sends to its own process is then handled in the task's thread, for nobody else takes it: the
+        # thread cannot go on meanwhile, and tell of a result.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in _FAULTS})
     try:
         reason = await worker.finished()
         logger.info("Worker %s ends: %s", config.name, reason)

@@ -93,6 +93,11 @@ class TaskOutputs:
             except RuntimeError:  # the loop is closed: the log has it
                 self._lines.clear()
 
+    @property
+    def pending(self) -> bool:
+        """True if there are lines that are not sent yet."""
+        return bool(self._lines)
+
     # --- on the loop ---
 
     def flush(self) -> None:

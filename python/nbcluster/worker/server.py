@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import ssl as tls
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -31,7 +32,9 @@ from nbcluster.protocol.messages import (
     PeerRequest,
     RegisterWorker,
     Stopping,
+    TaskDone,
     TaskOutput,
+    TasksDone,
     ToWorker,
 )
 from nbcluster.protocol.serialize import SHARE_MIN
@@ -99,7 +102,9 @@ class WorkerServer:
         self._peers = PeerPool(token, ssl=ssl)
         self._shared = SharedStore(DescriptorLink(Path(config.shared), token)) if config.shared else None
         self._peers.shared = self._shared
-        self._data_server = DataServer(self.store, self._shared, self._tell_shared)
+        self._data_server = DataServer(
+            self.store, self._shared, self._tell_shared, on_request=lambda: self._executor.collect()
+        )
         self._owner = TaskOwner(f"worker {config.name}")
         self._outputs: TaskOutputs | None = None
         self._idle_sharing: IdleSharing | None = None
@@ -115,6 +120,11 @@ class WorkerServer:
 
     def __repr__(self) -> str:
         return f"<WorkerServer {self.config.name} {self.address} {len(self.store)} results>"
+
+    @property
+    def threads_tell(self) -> bool:
+        """True if the thread may tell the scheduler what it has computed. It is the only one: see ``main``."""
+        return self.config.nthreads == 1 and sys.platform != "win32"
 
     # --- life ---
 
@@ -168,7 +178,9 @@ class WorkerServer:
             recorder=self._recorder,
             live=in_process,
             on_task_end=self._on_task_end(),
+            tell=self._tell_done if self.threads_tell else None,
         )
+        connection.allow_threads()
         leave.callback(self._executor.close)
         if self._shared is not None:
             self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._owner)
@@ -251,6 +263,7 @@ class WorkerServer:
 
     def received(self, messages: list[Any]) -> None:
         """Messages of the scheduler."""
+        self._executor.collect()  # what a thread has told the scheduler, which may refer to it now
         for_core = []
         for message in messages:
             kind = type(message)
@@ -274,6 +287,12 @@ class WorkerServer:
         if self._outputs is not None:
             self._outputs.flush()  # what a task printed comes before its result
         self._handle(RunsEnded(outcomes))
+
+    def _tell_done(self, done: TaskDone, first: Callable[[], None]) -> bool:
+        """Tell the scheduler of a result from the thread that computed it. What the task printed comes before."""
+        if self._outputs is not None and self._outputs.pending:
+            return False
+        return self._connection.send_at_once(TasksDone([done]), first)
 
     def _is_idle(self) -> bool:
         return not self._executor.executing and not self._executor.queued

@@ -37,6 +37,7 @@ class DataServer:
         store: what is held.
         shared: the memory that the processes of this host share; None if they share none.
         on_shared: told of results that have moved there, and of data that nobody holds any more but that moved.
+        on_request: called before a request is answered: what has just been computed may not be in the store yet.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class DataServer:
         store: MemoryStore,
         shared: SharedStore | None = None,
         on_shared: Callable[[list[DataItem]], None] = lambda items: None,
+        on_request: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._shared = shared
         self._on_shared = on_shared
+        self._on_request = on_request
         self._links: set[Connection] = set()
         self._owner = TaskOwner("data server")
         self._pickler = ThreadPoolExecutor(1, "nbcluster-pickle")
@@ -73,6 +76,7 @@ class DataServer:
 
     def answer(self, connection: Connection, request: GetData) -> None:
         """Send what is here of what a peer asks for."""
+        self._on_request()
         found: list[tuple[Key, Datum]] = []
         missing: list[Key] = []
         to_pickle = 0
