@@ -216,7 +216,7 @@ class Wants:
     def _bury(self) -> None:
         """Release the keys of states that have died; look again, as long as others can.
 
-        A few at a time: it is not urgent, and a scheduler that has to forget a million keys does nothing else meanwhile.
+        A few at a time: it is not urgent, and a scheduler that forgets a million keys does nothing else meanwhile.
         """
         if self._dead:
             self.release_dead(_RELEASES)
