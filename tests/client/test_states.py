@@ -230,3 +230,27 @@ def test_a_countdown_that_is_cancelled_fires_no_more_and_watches_no_more() -> No
         assert not state.waiters
         state.finish("int", 8, None)
     assert fired == []
+
+
+def test_waiting_for_many_states_makes_nothing_for_each() -> None:
+    states = [FutureState(f"x-{number}") for number in range(100)]
+    fired: list[bool] = []
+    countdown = Countdown(states, lambda: fired.append(True))
+    assert len({id(state.waiters) for state in states}) == 1
+    for state in states[:99]:
+        state.finish("int", 28, None)
+    assert not fired
+    states[99].finish("int", 28, None)
+    assert fired
+    countdown.cancel()
+    assert all(state.waiters == () for state in states)
+
+
+def test_one_that_stops_waiting_leaves_the_others_waiting() -> None:
+    state, calls = FutureState("x"), list[str]()
+    first = Countdown([state], lambda: calls.append("first"))
+    Countdown([state], lambda: calls.append("second"))
+    state.when_done(lambda _: calls.append("third"))
+    first.cancel()
+    state.finish("int", 28, None)
+    assert calls == ["second", "third"]

@@ -66,7 +66,7 @@ class FutureState:
         self.blamed: Key = ""
         self.reason = ""
         self.msg = ""
-        self.waiters: list[Waiter] | None = None
+        self.waiters: tuple[Waiter, ...] = ()
         self.latches: list[threading.Lock] | None = None
         """What threads wait at; see ``wait_in_thread``."""
 
@@ -78,7 +78,7 @@ class FutureState:
         self.nbytes = nbytes
         self.payload = payload
         self.status = FINISHED
-        if self.waiters is not None or self.latches is not None:
+        if self.waiters or self.latches is not None:
             self._wake()
 
     def fail(self, failure: Failure, blamed: Key) -> None:
@@ -103,8 +103,8 @@ class FutureState:
         self.status = PENDING
 
     def _wake(self) -> None:
-        waiters, self.waiters = self.waiters, None
-        for waiter in waiters or ():
+        waiters, self.waiters = self.waiters, ()
+        for waiter in waiters:
             waiter(self)
         # Last: the status is set before the latches are taken, and a thread looks at it after hanging up its own.
         latches, self.latches = self.latches, None
@@ -116,15 +116,13 @@ class FutureState:
         """Call ``waiter`` once, when the state is not pending (any more)."""
         if self.status != PENDING:
             waiter(self)
-        elif self.waiters is None:
-            self.waiters = [waiter]
         else:
-            self.waiters.append(waiter)
+            self.waiters = (*self.waiters, waiter)
 
     def forget_waiter(self, waiter: Waiter) -> None:
         """Undo ``when_done``."""
-        if self.waiters is not None and waiter in self.waiters:
-            self.waiters.remove(waiter)
+        if waiter in self.waiters:
+            self.waiters = tuple(other for other in self.waiters if other != waiter)
 
     # --- anywhere ---
 
@@ -186,8 +184,9 @@ class Countdown:
         if not self._left:
             self._fire()
             return
+        alone = (self._done,)  # shared by all states that nobody else waits for: there may be a million
         for state in self._states:
-            state.when_done(self._done)
+            state.waiters = (*state.waiters, *alone) if state.waiters else alone
 
     def _done(self, state: FutureState) -> None:
         self._left -= 1
