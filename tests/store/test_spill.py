@@ -81,7 +81,7 @@ def test_writing_copies_no_frame(folder: SpillFolder, monkeypatch: pytest.Monkey
         return os_write(descriptor, piece)
 
     os_write = os.write
-    monkeypatch.setattr(spill.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     folder.write(dump(array))
     assert sum(written) == array.nbytes
 
@@ -228,7 +228,7 @@ def test_a_write_under_way_ends_when_the_folder_is_stopped(
         return os_write(descriptor, piece)
 
     os_write = os.write
-    monkeypatch.setattr(spill.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     with pytest.raises(OSError, match="closed"):
         folder.write(dump(np.zeros(spill.PIECE, "u1")))
     assert files(folder) == []

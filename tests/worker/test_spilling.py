@@ -23,7 +23,7 @@ from nbcluster.protocol.serialize import TaskRef, dump, load
 from nbcluster.store.memory import SPILL_MIN, Datum, MemoryStore
 from nbcluster.store.spill import SpillFolder
 from nbcluster.worker.server import WorkerServer
-from nbcluster.worker.spilling import FIRST_RETRY, LAST_RETRY, Spiller
+from nbcluster.worker.spilling import FIRST_RETRY, LAST_RETRY, UNSEEN, Spiller
 from tests.support.eventually import soon
 from tests.support.fake_scheduler import FakeScheduler, fake_scheduler, worker_of
 from tests.support.links import DEADLINE, TOKEN, run
@@ -164,13 +164,16 @@ def test_tasks_wait_while_there_is_far_too_much_and_no_longer(tmp_path: Path, mo
             return write(payload)
 
         monkeypatch.setattr(bench.folder, "write", slow)
-        bench.spiller.brake()
+        bench.spiller.brake(UNSEEN)
         bench.put(*range(8))
         bench.spiller.look()
         await asyncio.to_thread(writing.wait, DEADLINE)
         bench.spiller.look()
-        waiting = asyncio.ensure_future(asyncio.to_thread(bench.spiller.brake))
+        waiting = asyncio.ensure_future(asyncio.to_thread(bench.spiller.brake, UNSEEN))
         assert not bench.spiller._go.is_set()
+        small = asyncio.to_thread(bench.spiller.brake, UNSEEN - 1)
+        await asyncio.wait_for(small, DEADLINE)
+        assert not waiting.done()
         go_on.set()
         await waiting
         await bench.at_rest()
@@ -186,7 +189,7 @@ def test_closing_does_not_wait_for_what_is_being_written(tmp_path: Path, monkeyp
         await bench.spiller.close()
         await bench.spiller.close()
         bench.spiller.look()
-        bench.spiller.brake()
+        bench.spiller.brake(UNSEEN)
 
     bench_test(tmp_path / "spill", test)
 

@@ -39,7 +39,8 @@ class LocalCluster(Cluster):
         memory_limit: of each worker: ``"auto"`` splits the machine's memory evenly, a float is a fraction of it,
             an int or text such as ``"1GiB"`` is bytes, None or 0 is no limit.
         resources: what each worker offers to tasks that ask for it, e.g. ``{"GPU": 1}``.
-        local_directory: where workers put files.
+        local_directory: where workers put results that they have no room for in memory; None is a disk for temporary
+            files. Nothing is left there.
         env: environment variables for the workers.
 
     Raises:

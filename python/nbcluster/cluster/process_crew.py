@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
 from nbcluster.types import RunId, WorkerName
-from nbcluster.worker.config import WorkerConfig
+from nbcluster.worker.config import MEMORY_TARGET, WorkerConfig
 
 if TYPE_CHECKING:
     from nbcluster.cluster.runtime import ClusterRuntime
@@ -82,7 +83,8 @@ class ProcessCrew(Crew):
             nthreads=spec.threads_per_worker,
             memory_limit=self.worker_limit(name),
             resources=spec.resources,
-            local_directory=spec.local_directory or str(runtime.directory.path),
+            memory_target=MEMORY_TARGET if runtime.scratch.on_disk else None,
+            local_directory=str(runtime.scratch.path),
         )
         return WorkerSpec(msgspec.msgpack.encode(config), runtime.token)
 
@@ -93,4 +95,6 @@ class ProcessCrew(Crew):
 
     def worker_exited(self, name: WorkerName, pid: int, cause: str, running: frozenset[RunId], log: str) -> None:
         """A worker's process ended."""
-        self._runtime.worker_exited(name, pid, cause, running, log)
+        runtime = self._runtime
+        runtime.worker_exited(name, pid, cause, running, log)
+        runtime.tasks.start(asyncio.to_thread(runtime.scratch.remove_worker, pid), f"remove what {name} left")

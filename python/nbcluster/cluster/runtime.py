@@ -26,6 +26,7 @@ from nbcluster.cluster.logbook import ClusterLogs
 from nbcluster.cluster.observers import Observers, OnView
 from nbcluster.cluster.process_crew import ProcessCrew
 from nbcluster.cluster.scaling import Load
+from nbcluster.cluster.scratch import Scratch
 from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.cluster.thread_crew import ThreadCrew
 from nbcluster.cluster.views import make_view
@@ -110,6 +111,9 @@ class ClusterRuntime:
         self.token = self.directory.token
         self.tasks = TaskOwner(f"cluster {spec.name}")
         stack.push_async_callback(self.tasks.close)
+        if not spec.in_process:
+            self.scratch = await asyncio.to_thread(Scratch, spec.local_directory)
+            stack.push_async_callback(asyncio.to_thread, self.scratch.remove)
         self.logs = ClusterLogs(self.directory.path, spec.log_level)
         stack.push_async_callback(self.logs.close)
         self.server = SchedulerServer(Welcome(spec.id, spec.name, "", ""), self.token, self)

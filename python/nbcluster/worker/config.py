@@ -6,6 +6,9 @@ import msgspec
 
 from nbcluster.types import Address, WorkerName
 
+MEMORY_TARGET = 0.6
+"""Share of a worker's memory limit that results may take."""
+
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything but the token; travels as msgpack to the process that becomes the worker."""
@@ -19,8 +22,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     nthreads: int = 1
     memory_limit: int | None = None
     """Bytes."""
-    memory_target: float | None = 0.6
-    """Share of ``memory_limit`` that results may take in memory before the coldest go to disk; None: they never do."""
+    memory_target: float | None = MEMORY_TARGET
+    """Share of ``memory_limit`` above which the coldest results go to disk; None: they never do."""
     resources: dict[str, float] = {}
     local_directory: str = ""
     """For files of its own; inside the cluster's directory."""

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from nbcluster.errors import Reschedule
+from nbcluster.errors import Reschedule, SharedDataGoneError
 from nbcluster.protocol.exceptions import describe, dump_exception, stand_in
 from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRescheduled
 from nbcluster.protocol.payload import Frame, Payload
@@ -78,6 +78,8 @@ class Executor:
         live: results stay in this process, so they are handed over as they are; and arguments, which others
             in this process may hold too, are copied.
         on_task_end: called in the thread when a task has ended, before its outcome is delivered.
+        on_large: called in the thread with the bytes of a result that takes much memory, before it is delivered: it may
+            wait.
         tell: reports a success from its thread, if it can, and calls back before it does.
     """
 
@@ -90,6 +92,7 @@ class Executor:
         recorder: Recorder | None = None,
         live: bool = False,
         on_task_end: Callable[[], None] | None = None,
+        on_large: Callable[[int], None] | None = None,
         tell: Callable[[TaskDone, Callable[[], None]], bool] | None = None,
     ) -> None:
         self.nthreads = nthreads
@@ -98,6 +101,7 @@ class Executor:
         self._recorder = recorder or NoRecorder()
         self._live = live
         self._on_task_end = on_task_end
+        self._on_large = on_large
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
@@ -248,6 +252,8 @@ class Executor:
             stop = monotonic()
             nbytes = sizeof(value)
             payload = self._inline(value, nbytes)
+            if nbytes > INLINE_LIMIT and self._on_large is not None:
+                self._on_large(nbytes)
             done = TaskDone(
                 key,
                 run_id,
@@ -297,7 +303,7 @@ def _load_inputs(inputs: Inputs) -> Inputs:
     for key, source in inputs.items():
         try:
             values[key] = source.load() if isinstance(source, Datum) else load(source, f"result of {key}")
-        except SpillError as error:
+        except (SpillError, SharedDataGoneError) as error:
             logger.warning("%s has to be computed again: %s", key, str(error))  # its frames hold the file
             lost.append(key)
     if lost:

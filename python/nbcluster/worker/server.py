@@ -177,7 +177,8 @@ class WorkerServer:
             self._runs_ended,
             recorder=self._recorder,
             live=in_process,
-            on_task_end=self._on_task_end(),
+            on_task_end=self._outputs.task_ended if self._outputs else None,
+            on_large=self._spiller.brake if self._spiller else None,
             tell=self._tell_done if self.threads_tell else None,
         )
         connection.allow_threads()
@@ -208,21 +209,6 @@ class WorkerServer:
         spiller = Spiller(self.store, folder, target, config.memory_limit)
         self._leave.push_async_callback(spiller.close)
         return spiller
-
-    def _on_task_end(self) -> Callable[[], None] | None:
-        hooks: list[Callable[[], None]] = []
-        if self._outputs is not None:
-            hooks.append(self._outputs.task_ended)
-        if self._spiller is not None:
-            hooks.append(self._spiller.brake)
-        if len(hooks) < 2:
-            return hooks[0] if hooks else None
-
-        def both() -> None:
-            for hook in hooks:
-                hook()
-
-        return both
 
     async def _listen(self, address: Address) -> Address:
         listener = await listen(

@@ -26,10 +26,12 @@ from nbcluster.units import format_bytes
 
 logger = logging.getLogger(__name__)
 
-BRAKE = 0.5
+BRAKE = 0.25
 """Above the target by this share of what is left up to the limit, tasks wait for what is being written."""
 PATIENCE = 5.0
 """Seconds that a task waits at most: a disk that hangs stops nobody for good."""
+UNSEEN = 4 << 20
+"""Bytes of results that threads make before they look whether the loop keeps up."""
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds until a disk that refused is tried again: at first, and at most."""
 
@@ -66,8 +68,11 @@ class Spiller:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "nbcluster-spill")
         self._owner = TaskOwner("spilling")
+        self._loop = asyncio.get_running_loop()
         self._go = threading.Event()
         self._go.set()
+        self._unseen = 0
+        """Bytes that threads have made since they last waited for the loop. About, for they do not lock."""
         self._spilling = False
         self._retry_at = 0.0
         self._delay = FIRST_RETRY
@@ -90,9 +95,18 @@ class Spiller:
         if self._folder.untidy:
             self._thread.submit(_sweep, self._folder)
 
-    def brake(self) -> None:
-        """Called by threads that produce results: wait while there is too much in memory and it is being written."""
-        if not self._go.is_set():
+    def brake(self, nbytes: int) -> None:
+        """Called by threads that have made a result: wait while there is too much in memory and it is being written."""
+        self._unseen += nbytes
+        if self._unseen < UNSEEN or self._store.nbytes < self._target // 2:
+            return
+        self._unseen = 0
+        seen = threading.Event()
+        try:
+            self._loop.call_soon_threadsafe(seen.set)
+        except RuntimeError:  # the loop is closed
+            return
+        if seen.wait(PATIENCE):  # now the loop has stored, and counted, whatever this thread made before
             self._go.wait(PATIENCE)
 
     async def _spill(self) -> None:
