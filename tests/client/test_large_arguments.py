@@ -16,7 +16,8 @@ from nbcluster.client.submission import Batch, options
 from nbcluster.protocol.payload import Frame
 from nbcluster.protocol.serialize import FRAME_MIN, SHARE_MIN, load_call
 from nbcluster.store.depot import Depot
-from nbcluster.store.shared import LocalDepotLink, SharedStore
+from nbcluster.store.depot_links import LocalDepotLink
+from nbcluster.store.shared import SharedStore
 
 MIB = 1 << 20
 

@@ -6,6 +6,7 @@ import gc
 import mmap
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,3 +119,19 @@ def test_without_memory_for_it_no_descriptor_is_left(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "ftruncate", full)
     with pytest.raises(OSError, match="no memory"):
         segments.writable(1 << 20)
+
+
+def test_what_was_shared_counts_no_longer_as_memory_of_who_wrote_it_and_is_there() -> None:
+    def shared_kib() -> int:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Shmem"))
+
+    fd, mapping = segments.writable(16 << 20)
+    before = shared_kib()
+    mapping[100 : 100 + (8 << 20)] = b"x" * (8 << 20)
+    assert shared_kib() - before >= 8 << 10
+    segments.let_go(mapping, 100, 8 << 20)
+    assert shared_kib() - before < 100
+    assert mapping[100 : 100 + (8 << 20)] == b"x" * (8 << 20)
+    assert os.pread(fd, 3, 100) == b"xxx"
+    os.close(fd)

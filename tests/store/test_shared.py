@@ -20,7 +20,8 @@ from nbcluster.protocol.serialize import SHARE_MIN, dump, load
 from nbcluster.protocol.sharing import DepotReply, DepotRequest, Open, Refused
 from nbcluster.store import segments, shared
 from nbcluster.store.depot import Depot
-from nbcluster.store.shared import ALONE_MIN, ARENA_SIZE, LocalDepotLink, SharedStore
+from nbcluster.store.depot_links import LocalDepotLink
+from nbcluster.store.shared import ALONE_MIN, ARENA_SIZE, SharedStore
 from tests.support.open_files import open_files, shared_segments
 
 MIB = 1 << 20
@@ -371,7 +372,8 @@ def test_views_that_live_until_the_interpreter_ends_make_no_noise() -> None:
     script = """
 import sys
 from nbcluster.store.depot import Depot
-from nbcluster.store.shared import LocalDepotLink, SharedStore
+from nbcluster.store.depot_links import LocalDepotLink
+from nbcluster.store.shared import SharedStore
 store = SharedStore(LocalDepotLink(Depot()))
 frame = store.share(memoryview(bytes(9 << 20)))
 sys.kept = view = frame.open()

@@ -18,8 +18,9 @@ from nbcluster.protocol.messages import DataItem, GetData
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.store import segments
 from nbcluster.store.depot import Depot
+from nbcluster.store.depot_links import LocalDepotLink
 from nbcluster.store.memory import Datum, MemoryStore
-from nbcluster.store.shared import LocalDepotLink, SharedStore
+from nbcluster.store.shared import SharedStore
 from nbcluster.types import Role
 from nbcluster.worker import transfer
 from nbcluster.worker.transfer import DataServer

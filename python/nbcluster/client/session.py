@@ -41,7 +41,8 @@ from nbcluster.protocol.messages import (
 )
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.snapshot import ClusterView
-from nbcluster.store.shared import SharedStore, link_within
+from nbcluster.store.depot_links import link_within
+from nbcluster.store.shared import SharedStore
 from nbcluster.types import Address, Key
 
 logger = logging.getLogger("nbcluster.client")

@@ -55,9 +55,9 @@ from nbcluster.errors import ClusterClosedError, ClusterError
 from nbcluster.protocol.messages import Welcome
 from nbcluster.scheduler.server import SchedulerServer
 from nbcluster.snapshot import ClusterView, OwnerView
-from nbcluster.store import segments, shared
+from nbcluster.store import depot_links, segments
 from nbcluster.store.depot import Depot, Holder
-from nbcluster.store.shared import LocalDepotLink, SharedStore
+from nbcluster.store.shared import SharedStore
 from nbcluster.types import Address, RunId, Status, WorkerName
 
 logger = logging.getLogger("nbcluster.cluster")
@@ -163,10 +163,10 @@ class ClusterRuntime:
             lingers=lambda holder: bool(holder.held),
         )
         stack.callback(server.close)
-        store = SharedStore(LocalDepotLink(depot), keep=True)
+        store = SharedStore(depot_links.LocalDepotLink(depot), keep=True)
         stack.callback(store.close)
-        shared.announce(str(path), depot)
-        stack.callback(shared.withdraw, str(path))
+        depot_links.announce(str(path), depot)
+        stack.callback(depot_links.withdraw, str(path))
         self.server.shared = store
         return str(path)
 

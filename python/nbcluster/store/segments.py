@@ -68,6 +68,12 @@ def writable(nbytes: int) -> tuple[int, mmap.mmap]:
     return fd, mapping
 
 
+def let_go(mapping: mmap.mmap, offset: int, nbytes: int) -> None:
+    """Have what was written to an arena no longer count as memory of this process: it is everybody's, and stays."""
+    start = offset // mmap.PAGESIZE * mmap.PAGESIZE
+    mapping.madvise(mmap.MADV_DONTNEED, start, offset + nbytes - start)
+
+
 def view(fd: int, offset: int, nbytes: int, on_end: Callable[[], None]) -> memoryview:
     """Map a piece of a segment, copy-on-write; ``on_end`` is called when the last view of it is gone.
 

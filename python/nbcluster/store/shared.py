@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from itertools import count
-from typing import Protocol
 
 from nbcluster.errors import CommClosedError, SharedDataGoneError
 from nbcluster.protocol.payload import Frame, Payload
@@ -31,14 +30,13 @@ from nbcluster.protocol.sharing import (
     Publish,
     Published,
     Refused,
-    Release,
     SegmentId,
     Tidy,
     Unused,
 )
 from nbcluster.store import segments
 from nbcluster.store.arena import Arena
-from nbcluster.store.depot import Depot
+from nbcluster.store.depot_links import DepotLink, LocalDepotLink
 
 logger = logging.getLogger(__name__)
 
@@ -46,93 +44,6 @@ ALONE_MIN = 8 << 20
 """Bytes from which on a blob has a segment to itself."""
 
 ARENA_SIZE = 32 << 20
-
-
-class DepotLink(Protocol):
-    """How to reach the depot. May be used from any thread."""
-
-    @property
-    def connections(self) -> int:
-        """How many there have been. What was given over an earlier one is not known on the present one."""
-
-    def call(self, request: DepotRequest, fd: int | None = None) -> tuple[DepotReply, int | None]:
-        """Ask; both descriptors are, afterwards, the receiver's.
-
-        An answer may lack its descriptor: this process has too many open.
-
-        Raises:
-            CommError: the depot is gone.
-        """
-
-    def release(self, blob: BlobId, untold: bool) -> None:
-        """Tell that a blob is not held any more, as soon as that is possible without waiting; see ``Release``."""
-
-    def flush(self) -> None:
-        """Tell what could not be told before. Never waits."""
-
-    def close(self) -> None:
-        """Let go of everything. Idempotent."""
-
-
-class LocalDepotLink:
-    """To a depot in this very process.
-
-    Args:
-        depot: the depot.
-        direct: what is shared reaches the scheduler as the very frame that holds it, not as a message about it.
-    """
-
-    def __init__(self, depot: Depot, *, direct: bool = True) -> None:
-        self._depot = depot
-        self._direct = direct
-        self._holder = depot.join()
-        self.connections = 1
-
-    def call(self, request: DepotRequest, fd: int | None = None) -> tuple[DepotReply, int | None]:
-        """Ask."""
-        try:
-            reply, sent = self._depot.answer(self._holder, request, fd)
-        except ValueError as error:
-            raise CommClosedError(f"this process's shared memory is out of reach: {error}") from error
-        if self._direct and isinstance(reply, Published):
-            self._depot.arrived(reply.blob)
-        assert reply is not None
-        return reply, sent
-
-    def release(self, blob: BlobId, untold: bool) -> None:
-        """Tell."""
-        self._depot.answer(self._holder, Release([blob], [blob] if untold else []), None)
-
-    def flush(self) -> None:
-        """All has been told."""
-
-    def adopt(self, blob: BlobId) -> bool:
-        """Hold a blob that a message told of."""
-        return self._depot.adopt(self._holder, blob)
-
-    def close(self) -> None:
-        """Let go of everything. Idempotent."""
-        self._depot.leave(self._holder)
-        self._depot.forget(self._holder)
-
-
-_depots: dict[str, Depot] = {}
-
-
-def announce(name: str, depot: Depot) -> None:
-    """The depot that others reach by this name is in this process."""
-    _depots[name] = depot
-
-
-def withdraw(name: str) -> None:
-    """It no longer is. Idempotent."""
-    _depots.pop(name, None)
-
-
-def link_within(name: str, *, direct: bool) -> LocalDepotLink | None:
-    """A link to the depot of this name if that is in this process; ``direct`` as for the link."""
-    depot = _depots.get(name)
-    return None if depot is None else LocalDepotLink(depot, direct=direct)
 
 
 class SharedStore:
@@ -212,6 +123,7 @@ class SharedStore:
                 for start in range(0, data.nbytes, segments.PIECE):
                     piece = data[start : start + segments.PIECE]
                     arena.mapping[offset + start : offset + start + piece.nbytes] = piece
+                segments.let_go(arena.mapping, offset, data.nbytes)
                 fd, arena.fd = arena.fd, None
                 published = self._publish(Publish(data.nbytes, offset, arena.number, arena=True), fd)
             except BaseException:
