@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import secrets
 import time
@@ -366,10 +367,15 @@ class ClusterRuntime:
         """Bytes of the data that the cluster's processes share."""
         return 0 if self.depot is None else self.depot.nbytes
 
+    @functools.cached_property
+    def _reasonable(self) -> int:
+        """To ask the machine takes longer than anything else that a view shows."""
+        return int(machine.workers(machine.cpus()).value)
+
     @property
     def capacity(self) -> int:
         """How many workers this machine can reasonably hold."""
-        reasonable = max(int(machine.workers(machine.cpus()).value), len(self.requested))
+        reasonable = max(self._reasonable, len(self.requested))
         most = self.spec.max_workers
         return reasonable if most is None else min(reasonable, most)
 
