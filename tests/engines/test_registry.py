@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from importlib import metadata
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_registered_engine_is_found_until_it_is_not() -> None:
 
 def test_an_installed_engine_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("installed", "tests.support.fake_engine:FakeEngine", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([entry]).select(group=group))
+    monkeypatch.setattr(metadata, "entry_points", lambda group: EntryPoints([entry]).select(group=group))
     assert registry.find("installed").__name__ == "FakeEngine"
     with pytest.raises(ValueError, match="there are installed, native"):
         registry.find("mine")

@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
@@ -68,7 +67,9 @@ def find(name: str) -> Factory:
         module, _, attribute = _built_in[name].partition(":")
         built_in: Factory = getattr(importlib.import_module(module), attribute)
         return built_in
-    installed = {entry.name: entry for entry in entry_points(group=GROUP)}
+    from importlib import metadata  # large, and seldom needed
+
+    installed = {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
     if name in installed:
         factory: Factory = installed[name].load()
         return factory
