@@ -201,9 +201,9 @@ def test_nothing_is_made_before_anything_is_written(tmp_path: Path) -> None:
 
 def test_a_file_goes_with_the_last_who_holds_it(folder: SpillFolder) -> None:
     kept, file = folder.write(dump(1)), folder.write(dump(2))
-    assert not folder.untidy
+    before = folder.untidy
     del file
-    assert folder.untidy
+    assert (before, folder.untidy) == (False, True)
     folder.sweep()
     assert files(folder) == [kept.path]
     assert not folder.untidy
