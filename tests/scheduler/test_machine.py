@@ -433,6 +433,19 @@ def test_what_a_task_could_not_fetch_is_computed_again_before_it() -> None:
     assert bench.done()[-1] == "g-0"
 
 
+def test_a_worker_that_lost_data_of_its_own_is_not_told_to_drop_what_it_has_got_since() -> None:
+    bench = in_memory()
+    bench.join(1)
+    bench.report(1, m.DataAdded([m.StoredData("f-0", 10)]))
+    bench.submit("g-0", needs={"g-0": ["f-0"]}, workers=["0"])
+    lost = m.TaskReturned("g-0", bench.run_id(0, "g-0"), [m.MissingData("f-0", "fake://0")])
+    bench.report(0, lost, m.DataAdded([m.StoredData("f-0", 10)]))
+    assert bench.heard(0, m.FreeKeys) == []
+    assert set(bench.task("f-0").who_has) == {bench.worker(0), bench.worker(1)}
+    bench.run_all()
+    assert bench.done()[-1] == "g-0"
+
+
 # --- failing ---
 
 
