@@ -29,7 +29,9 @@ class WorkerView(View, frozen=True):
     memory: int = 0
     """Resident bytes of the process."""
     stored: int = 0
-    """Bytes of the results that it holds."""
+    """Bytes of the results that it holds in memory."""
+    spilled: int = 0
+    """Bytes of the results that it holds on disk, for lack of memory."""
     cpu: float = 0.0
     processing: int = 0
     """Tasks assigned to it and not finished, those waiting in its own queue included."""

@@ -18,6 +18,7 @@ from nbcluster.protocol.messages import (
     MissingData,
     PutData,
     TaskReturned,
+    WorkerMetrics,
 )
 from nbcluster.protocol.serialize import TaskRef, dump, load
 from nbcluster.store.memory import SPILL_MIN, Datum, MemoryStore
@@ -228,6 +229,8 @@ def test_a_worker_computes_more_than_it_has_memory_for(tmp_path: Path) -> None:
             await scheduler.result(scheduler.submit(make, number, key=f"x-{number}"))
         await soon(lambda: worker.store.nbytes <= 4.4 * SIZE)
         assert len(paths(tmp_path)) == len(spilled(worker)) >= 26
+        on_disk = sum(path.stat().st_size for path in paths(tmp_path))
+        await soon(lambda: scheduler.all(WorkerMetrics)[-1].spilled == on_disk, "the scheduler knows")
 
         needed = [Dependency(f"x-{number}", None, [worker.address], SIZE) for number in range(30)]
         arguments = [TaskRef(dependency.key) for dependency in needed]
@@ -245,7 +248,7 @@ def test_a_worker_computes_more_than_it_has_memory_for(tmp_path: Path) -> None:
         scheduler.send(FreeKeys([f"x-{number}" for number in range(30)]))
         await soon(lambda: not paths(tmp_path))
 
-    with_worker(tmp_path, test)
+    with_worker(tmp_path, test, metrics_interval=0.01)
 
 
 def sum_of_all(arrays: list[Any]) -> int:

@@ -83,8 +83,10 @@ export interface IWorkerView {
   readonly memory_limit: number | null;
   /** Resident bytes of the process. */
   readonly memory: number;
-  /** Bytes of the results that it holds. */
+  /** Bytes of the results that it holds in memory. */
   readonly stored: number;
+  /** Bytes of the results that it holds on disk, for lack of memory. */
+  readonly spilled: number;
   readonly cpu: number;
   /**
    * Tasks assigned to it and not finished, those waiting in its own queue

@@ -80,6 +80,7 @@ function readWorker(worker: unknown): IWorkerView {
     memory_limit: typeof limit === 'number' ? limit : null,
     memory: number(data.memory),
     stored: number(data.stored),
+    spilled: number(data.spilled),
     cpu: number(data.cpu),
     processing: number(data.processing),
     executing: number(data.executing),

@@ -31,6 +31,7 @@ export function worker(changes: Partial<IWorkerView> = {}): IWorkerView {
     memory_limit: 2 ** 30,
     memory: 0,
     stored: 0,
+    spilled: 0,
     cpu: 0,
     processing: 0,
     executing: 0,

@@ -425,6 +425,7 @@ class WorkerMetrics(Message, frozen=True):
     stored: int
     cpu: float
     executing: int
+    spilled: int = 0
 
 
 # --- scheduler to worker ---------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def worker_view(worker: SchedWorker) -> WorkerView:
         memory_limit=worker.memory_limit,
         memory=worker.memory,
         stored=worker.stored,
+        spilled=worker.spilled,
         cpu=worker.cpu,
         processing=len(worker.processing),
         executing=min(len(worker.processing), worker.nthreads),

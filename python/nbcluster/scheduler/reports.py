@@ -204,6 +204,7 @@ class Reports:
         """What the worker measured of itself."""
         worker.memory = message.memory
         worker.stored = message.stored
+        worker.spilled = message.spilled
         worker.cpu = message.cpu
         worker.executing = message.executing
 

@@ -184,6 +184,7 @@ class SchedWorker:
         "processing",
         "recalling",
         "resources",
+        "spilled",
         "status",
         "stored",
     )
@@ -221,6 +222,7 @@ class SchedWorker:
         self.executing = 0
         self.memory = 0
         self.stored = 0
+        self.spilled = 0
         self.cpu = 0.0
         self.only: Mapping[SchedWorker, None] = {self: None}
 

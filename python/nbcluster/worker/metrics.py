@@ -17,12 +17,16 @@ class Metrics:
     Args:
         stored: tells the bytes of the results that are held.
         executing: tells how many tasks are running.
+        spilled: tells the bytes of results on disk.
         process: whether this process is the worker; one among others in a process has no memory of its own.
     """
 
-    def __init__(self, stored: Callable[[], int], executing: Callable[[], int], *, process: bool) -> None:
+    def __init__(
+        self, stored: Callable[[], int], executing: Callable[[], int], spilled: Callable[[], int], *, process: bool
+    ) -> None:
         self._stored = stored
         self._executing = executing
+        self._spilled = spilled
         self._process = psutil.Process() if process else None
         self._last: WorkerMetrics | None = None
         if self._process is not None:
@@ -35,7 +39,7 @@ class Metrics:
             with self._process.oneshot():
                 memory = self._process.memory_info().rss // MEMORY_STEP * MEMORY_STEP
                 cpu = float(round(self._process.cpu_percent()))
-        metrics = WorkerMetrics(memory, self._stored(), cpu, self._executing())
+        metrics = WorkerMetrics(memory, self._stored(), cpu, self._executing(), self._spilled())
         if metrics == self._last:
             return None
         self._last = metrics

@@ -185,7 +185,12 @@ class WorkerServer:
         leave.callback(self._executor.close)
         if self._shared is not None:
             self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._owner)
-        self._metrics = Metrics(lambda: self.store.nbytes, lambda: self._executor.executing, process=not in_process)
+        self._metrics = Metrics(
+            lambda: self.store.nbytes,
+            lambda: self._executor.executing,
+            lambda: self.store.spilled_nbytes,
+            process=not in_process,
+        )
         connection.send(
             RegisterWorker(
                 config.name,
