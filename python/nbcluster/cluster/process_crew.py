@@ -17,7 +17,7 @@ from nbcluster.supervisor.interpreter import Interpreter
 from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
-from nbcluster.types import RunId, WorkerName
+from nbcluster.types import RunId, Status, WorkerName
 from nbcluster.worker.config import MEMORY_TARGET, WorkerConfig
 
 if TYPE_CHECKING:
@@ -97,4 +97,5 @@ class ProcessCrew(Crew):
         """A worker's process ended."""
         runtime = self._runtime
         runtime.worker_exited(name, pid, cause, running, log)
-        runtime.tasks.start(asyncio.to_thread(runtime.scratch.remove_worker, pid), f"remove what {name} left")
+        if runtime.status in (Status.STARTING, Status.RUNNING):  # else all of it is removed anyway
+            runtime.tasks.start(asyncio.to_thread(runtime.scratch.remove_worker, pid), f"remove what {name} left")

@@ -114,7 +114,7 @@ class ClusterRuntime:
         stack.push_async_callback(self.tasks.close)
         if not spec.in_process:
             self.scratch = await asyncio.to_thread(Scratch, spec.local_directory)
-            stack.push_async_callback(asyncio.to_thread, self.scratch.remove)
+            stack.callback(self.scratch.remove)  # in no thread: there may be none any more when the interpreter ends
         self.logs = ClusterLogs(self.directory.path, spec.log_level)
         stack.push_async_callback(self.logs.close)
         self.server = SchedulerServer(Welcome(spec.id, spec.name, "", ""), self.token, self)
