@@ -27,7 +27,7 @@ from nbcluster.protocol.sharing import (
     Unused,
 )
 from nbcluster.store.depot import Depot, Holder
-from nbcluster.store.segments import PAGE
+from nbcluster.store.segments import PAGE, sealed
 from tests.support.open_files import open_files
 
 
@@ -281,3 +281,20 @@ def test_a_closed_depot_takes_nothing_and_has_nothing(depot: Depot) -> None:
     depot.answer(me, Release([arena.blob], [arena.blob]), None)
     depot.leave(me)
     depot.forget(me)
+
+
+def test_more_than_may_be_shared_is_refused_until_there_is_room_again() -> None:
+    depot = Depot(limit=10)
+    me = depot.join()
+    try:
+        published, _ = depot.answer(me, Publish(8), sealed(memoryview(bytes(8))))
+        assert isinstance(published, Published)
+        refused, _ = depot.answer(me, Publish(3), sealed(memoryview(bytes(3))))
+        assert isinstance(refused, Refused)
+        assert refused.errno == errno.ENOMEM
+        assert (len(depot), depot.nbytes, depot.segments) == (1, 8, 1)
+        depot.answer(me, Release([published.blob], [published.blob]), None)
+        again, _ = depot.answer(me, Publish(3), sealed(memoryview(bytes(3))))
+        assert isinstance(again, Published)
+    finally:
+        depot.close()

@@ -32,7 +32,7 @@ def test_what_is_one_large_buffer_is_worth_sharing(value: Any, expected: bool) -
     assert is_buffer(value) is expected
 
 
-def test_results_are_moved_once_the_worker_is_idle_in_the_order_in_which_they_came(
+def test_results_for_which_there_is_room_are_moved_once_the_worker_is_idle_in_the_order_in_which_they_came(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(idle_sharing, "PAUSE", 0.001)
@@ -53,9 +53,9 @@ def test_results_are_moved_once_the_worker_is_idle_in_the_order_in_which_they_ca
             return looks[-1]
 
         owner = TaskOwner("test")
-        sharing = IdleSharing(move, idle, owner)
-        for key, value in (("a", LARGE), ("small", b""), ("b", LARGE)):
-            sharing.note(key, value)
+        sharing = IdleSharing(move, idle, lambda nbytes: nbytes < 2 * SHARE_MIN, owner)
+        for key, value in (("a", LARGE), ("small", b""), ("too large", 2 * LARGE), ("b", LARGE)):
+            sharing.note(key, value, len(value))
         await asyncio.wait_for(done.wait(), 20)
         await owner.close()
 

@@ -66,6 +66,9 @@ logger = logging.getLogger("nbcluster.cluster")
 LAST_MESSAGES = 5.0
 """Seconds in which the scheduler surely reads what a process had sent before it ended."""
 
+SHARED_MOST = 0.6
+"""Share of the machine's memory that may be shared; what would be more is sent, and can go to disk."""
+
 START_TIMEOUT = 60.0
 """Seconds that the first workers have to arrive."""
 
@@ -146,7 +149,7 @@ class ClusterRuntime:
             return ""
         segments.allow_many_descriptors()
         stack, path = self._stack, self.directory.socket("store")
-        self.depot = depot = Depot()
+        self.depot = depot = Depot(int(SHARED_MOST * machine.memory().value))
         stack.callback(depot.close)
         loop = asyncio.get_running_loop()
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from collections import Counter
 from itertools import count
@@ -76,6 +77,9 @@ class _Blob:
 class Depot:
     """May be called from any thread.
 
+    Args:
+        limit: bytes that may be shared; what would be more is refused.
+
     Example:
         >>> depot = Depot()
         >>> me = depot.join()
@@ -88,7 +92,8 @@ class Depot:
         0
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = sys.maxsize) -> None:
+        self._limit = limit
         self.nbytes = 0
         """Bytes of all blobs, each counted once, whoever has mapped it."""
         self._blobs: dict[BlobId, _Blob] = {}
@@ -194,6 +199,10 @@ class Depot:
             if fd is not None:
                 os.close(fd)
             raise ValueError("the depot is closed")
+        if self.nbytes + request.nbytes > self._limit:
+            if fd is not None:
+                os.close(fd)
+            return Refused(errno.ENOMEM, f"{self.nbytes} bytes are shared already, and {self._limit} may be")
         if request.segment is None:
             if fd is None:  # it was sent, and there was no room for it here
                 return Refused(errno.EMFILE, "the cluster's process has no descriptor left")

@@ -29,7 +29,7 @@ class Datum:
     there: each use reads it, and leaves nothing behind.
     """
 
-    __slots__ = ("_file", "_lock", "_payload", "_value", "nbytes", "own_nbytes", "type_name")
+    __slots__ = ("_file", "_lock", "_payload", "_value", "nbytes", "own_nbytes", "shared_nbytes", "type_name")
 
     def __init__(self, value: Any, nbytes: int, type_name: str = "", *, payload: Payload | None = None) -> None:
         self._value = value if payload is None else _NOT_LIVE
@@ -39,6 +39,8 @@ class Datum:
         self.nbytes = nbytes
         self.own_nbytes = 0 if payload is not None and payload.is_shared else nbytes
         """Bytes of this process's own memory: what is shared is the cluster's, and counted once."""
+        self.shared_nbytes = nbytes - self.own_nbytes
+        """The others, in memory that all processes see."""
         self.type_name = type_name
 
     @classmethod
@@ -136,6 +138,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self.nbytes = 0
         """In this process's memory."""
+        self.shared_nbytes = 0
+        """In memory that all processes see."""
         self.spilled_nbytes = 0
         """On disk."""
         self._data: dict[Key, Datum] = {}
@@ -167,6 +171,7 @@ class MemoryStore:
             self.drop(key)
         self._data[key] = datum
         self.nbytes += datum.own_nbytes
+        self.shared_nbytes += datum.shared_nbytes
         self.spilled_nbytes += datum.spilled_nbytes
         if datum.own_nbytes >= SPILL_MIN:
             self._large[key] = datum
@@ -179,6 +184,7 @@ class MemoryStore:
         """
         datum = self._data.pop(key)
         self.nbytes -= datum.own_nbytes
+        self.shared_nbytes -= datum.shared_nbytes
         self.spilled_nbytes -= datum.spilled_nbytes
         if datum.own_nbytes >= SPILL_MIN:
             self._large.pop(key, None)
@@ -187,7 +193,7 @@ class MemoryStore:
         """Forget everything."""
         self._data.clear()
         self._large.clear()
-        self.nbytes = self.spilled_nbytes = 0
+        self.nbytes = self.shared_nbytes = self.spilled_nbytes = 0
 
     # --- spilling ---
 

@@ -1,6 +1,7 @@
 """What a worker does while it has nothing to run: it moves large results into shared memory.
 
-Whoever wants one later then has it at once. A worker that is busy does not spend time on what nobody may ever want.
+Whoever wants one later then has it at once. A worker that is busy does not spend time on what nobody may ever want,
+and one that has shared much already keeps the rest to itself: it can put that on a disk.
 """
 
 from __future__ import annotations
@@ -24,20 +25,28 @@ class IdleSharing:
     Args:
         move: moves one result, if it is still there.
         idle: tells whether nothing is running or queued.
+        has_room: tells whether so many bytes more may be shared.
         owner: of the task in which that happens.
     """
 
-    def __init__(self, move: Callable[[Key], Awaitable[None]], idle: Callable[[], bool], owner: TaskOwner) -> None:
+    def __init__(
+        self,
+        move: Callable[[Key], Awaitable[None]],
+        idle: Callable[[], bool],
+        has_room: Callable[[int], bool],
+        owner: TaskOwner,
+    ) -> None:
         self._move = move
         self._idle = idle
+        self._has_room = has_room
         self._owner = owner
-        self._waiting: deque[Key] = deque()
+        self._waiting: deque[tuple[Key, int]] = deque()
         self._busy = False
 
-    def note(self, key: Key, value: Any) -> None:
+    def note(self, key: Key, value: Any, nbytes: int) -> None:
         """A task has returned this."""
         if is_buffer(value):
-            self._waiting.append(key)
+            self._waiting.append((key, nbytes))
             if not self._busy:
                 self._busy = True
                 self._owner.start(self._run(), "share when idle")
@@ -47,7 +56,9 @@ class IdleSharing:
             while self._waiting:
                 await asyncio.sleep(PAUSE)
                 while self._waiting and self._idle():
-                    await self._move(self._waiting.popleft())
+                    key, nbytes = self._waiting.popleft()
+                    if self._has_room(nbytes):
+                        await self._move(key)
         finally:
             self._busy = False
 

@@ -66,6 +66,10 @@ from nbcluster.worker.transfer import DataServer
 logger = logging.getLogger(__name__)
 
 
+SHARED_AHEAD = 0.25
+"""Share of its memory limit that a worker puts into shared memory before anybody wants it there."""
+
+
 class WorkerServer:
     """One worker, on the running event loop.
 
@@ -184,7 +188,7 @@ class WorkerServer:
         connection.allow_threads()
         leave.callback(self._executor.close)
         if self._shared is not None:
-            self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._owner)
+            self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._may_share, self._owner)
         self._metrics = Metrics(
             lambda: self.store.nbytes,
             lambda: self._executor.executing,
@@ -288,6 +292,10 @@ class WorkerServer:
     def _is_idle(self) -> bool:
         return not self._executor.executing and not self._executor.queued
 
+    def _may_share(self, nbytes: int) -> bool:
+        limit = self.config.memory_limit
+        return not limit or self.store.shared_nbytes + nbytes <= SHARED_AHEAD * limit
+
     def _send_output(self, outputs: list[TaskOutput]) -> None:
         if not self._connection.closed:
             self._connection.send(*outputs)
@@ -332,7 +340,7 @@ class WorkerServer:
             done = result.done
             put(done.key, Datum(result.value, done.nbytes, done.type_name))
             if done.nbytes >= SHARE_MIN and self._idle_sharing is not None:
-                self._idle_sharing.note(done.key, result.value)
+                self._idle_sharing.note(done.key, result.value, done.nbytes)
 
     def _keep_data(self, command: c.KeepData) -> None:
         for item in command.items:
