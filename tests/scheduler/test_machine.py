@@ -676,3 +676,36 @@ def test_forgotten_tasks_are_freed_though_the_garbage_collector_does_not_know_th
     bench.release("f-0", "g-0")
     assert not bench.core.state.tasks
     assert [sys.getrefcount(task) for task in tasks] == [3, 3]  # the list, the loop, the call
+
+
+def test_data_that_was_put_for_a_former_meaning_of_its_key_is_no_replica_of_the_present_one() -> None:
+    bench = Bench()
+    for name in (0, 1):
+        bench.join(name)
+    bench.scatter("d-0", broadcast=True)
+    first = bench.task("d-0").order
+    answer = m.DataAdded([m.StoredData("d-0", 10, first)])
+    bench.report(0, answer)
+    bench.release("d-0")
+    bench.scatter("d-0", workers=["0"])
+    second = bench.task("d-0").order
+    assert second != first
+    bench.report(0, m.DataAdded([m.StoredData("d-0", 10, second)]))
+    bench.report(1, answer)
+    assert set(bench.task("d-0").who_has) == {bench.worker(0)}
+    assert bench.heard(1, m.FreeKeys)[-1].keys == ["d-0"], "nobody else would ever tell it to let go"
+
+
+def test_what_is_put_again_before_the_former_has_been_reported_counts_once_it_is_there() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.scatter("d-0")
+    first = bench.task("d-0").order
+    bench.release("d-0")
+    bench.scatter("d-0")
+    second = bench.task("d-0").order
+    bench.report(0, m.DataAdded([m.StoredData("d-0", 10, first)]))
+    assert bench.state("d-0") == "released"
+    assert bench.heard(0, m.FreeKeys) == []
+    bench.report(0, m.DataAdded([m.StoredData("d-0", 10, second)]))
+    assert bench.state("d-0") == "memory"

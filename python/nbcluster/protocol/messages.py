@@ -101,6 +101,8 @@ class StoredData(Record, frozen=True):
 
     key: Key
     nbytes: int
+    stamp: int = 0
+    """That of the item that brought it, if it was put there."""
 
 
 class DataItem(Record, frozen=True):
@@ -110,6 +112,8 @@ class DataItem(Record, frozen=True):
     payload: Payload
     nbytes: int = 0
     type_name: str = ""
+    stamp: int = 0
+    """In ``PutData``: tells one meaning of a key from the next, for the scheduler."""
 
 
 class MissingData(Record, frozen=True):

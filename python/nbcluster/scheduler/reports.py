@@ -14,6 +14,7 @@ from nbcluster.protocol.messages import (
     Raised,
     RegisterWorker,
     ReplicasFailed,
+    StoredData,
     TaskErred,
     TaskOutput,
     TaskRescheduled,
@@ -159,6 +160,8 @@ class Reports:
     def data_added(self, worker: SchedWorker, message: DataAdded) -> None:
         """The worker holds more: scattered data, or copies."""
         for stored in message.items:
+            if stored.stamp and not self._has_arrived(worker, stored):
+                continue
             task = self._state.tasks.get(stored.key)
             scattering = self._state.scattering.pop(stored.key, None)
             if task is None:
@@ -173,6 +176,18 @@ class Reports:
                 self._machine.store(task, worker, item.nbytes or stored.nbytes, item.type_name, kept)
             else:
                 self._free_stale(worker, stored.key)
+
+    def _has_arrived(self, worker: SchedWorker, stored: StoredData) -> bool:
+        """True unless what was put there is not what its key means by now: then the worker is to forget it."""
+        key, putting = stored.key, worker.putting
+        if putting.get(key) != stored.stamp:
+            return False  # something newer is on its way, and will take its place
+        del putting[key]
+        task = self._state.tasks.get(key)
+        if task is not None and task.order != stored.stamp:
+            self._outbox.free(worker, key)
+            return False
+        return True
 
     def data_shared(self, worker: SchedWorker, message: DataShared) -> None:
         """Results are in shared memory now: they survive their worker, and whoever needs them gets them from here."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import cycle, islice
 
+from msgspec.structs import replace
+
 from nbcluster.protocol.messages import (
     CancelKeys,
     KeyErred,
@@ -196,9 +198,12 @@ class Requests:
                 by_worker.setdefault(worker, []).append(key)
         scattering = self._state.scattering
         for worker, chosen in by_worker.items():
+            items = []
             for key in chosen:
+                stamp = worker.putting[key] = self._state.tasks[key].order
                 scattering[key].targets.add(worker.name)
-            self._outbox.to_worker(worker, PutData([scattering[key].item for key in chosen]))
+                items.append(replace(scattering[key].item, stamp=stamp))
+            self._outbox.to_worker(worker, PutData(items))
 
     def _running(self, names: list[str] | None) -> list[SchedWorker]:
         workers = [w for w in self._state.workers.values() if w.status == Status.RUNNING]

@@ -182,6 +182,7 @@ class SchedWorker:
         "only",
         "pid",
         "processing",
+        "putting",
         "recalling",
         "resources",
         "spilled",
@@ -212,6 +213,8 @@ class SchedWorker:
         self.processing: dict[RunId, SchedTask] = {}
         """In the order in which they were assigned."""
         self.holds: dict[SchedTask, None] = {}
+        self.putting: dict[Key, int] = {}
+        """Scattered data on its way there: the order of the task that each was sent for."""
         self.functions: set[FunctionId] = set()
         self.occupancy = 0.0
         self.recalling: RunId | None = None

@@ -277,7 +277,7 @@ class WorkerCore:
         nbytes = item.nbytes or item.payload.nbytes
         self.state.held[item.key] = nbytes
         self._batches.add(KeepData, item)
-        self._batches.holds(StoredData(item.key, nbytes))
+        self._batches.holds(StoredData(item.key, nbytes, item.stamp))
         self._obtained(item.key)
 
     def _obtained(self, key: Key) -> None:
