@@ -130,3 +130,12 @@ def test_a_function_that_was_not_sent_makes_the_task_err_not_the_scheduler() -> 
     commands = ask(core, m.SubmitGraph({}, [node("a", wanted=True)]))
     [definitions] = said(commands, m.DefineFunctions)
     assert definitions.functions == {b"f": Payload(b"")}
+
+
+def test_what_others_know_by_name_only_is_run_once_a_graph_says_how_though_the_graph_does_not_need_it() -> None:
+    core = core_with_a_worker()
+    core.handle(ClientJoined("other"), 0.0)
+    core.handle(FromClient("other", [m.WantKeys(["a"])]), 0.0)  # errs: nobody knows how to compute it
+    ran, told = work(core, ask(core, graph(node("a"), node("b", wanted=True))))
+    assert sorted(ran) == ["a", "b"]
+    assert sorted(done.key for message in told for done in message.items) == ["a", "b"]

@@ -16,6 +16,7 @@ class GraphRequests(Requests):
         machine, tasks = self._machine, self._state.tasks
         machine.settle()  # what nobody wants any more by now may get a new meaning
         wanted: list[tuple[SchedTask, bool]] = []
+        made: list[SchedTask] = []
         for item in message.tasks:
             task = tasks.get(item.key)
             new = task is None or self._has_nothing(task)
@@ -28,12 +29,17 @@ class GraphRequests(Requests):
                 self._want(client, task)
                 wanted.append((task, new))
             elif new:
-                machine.loosen(task)  # settled at the end: who is needed by then stays
+                made.append(task)
         for task, new in wanted:
             if new:
                 machine.start(task)  # and with it what it needs
             else:
                 self._catch_up(client, task)
+        for task in made:
+            if task.needed:  # by what was started just now, or by others who knew its name only
+                machine.start(task)
+            else:
+                machine.loosen(task)
 
     def _define(self, task: SchedTask, item: GraphTask, message: SubmitGraph) -> None:
         if task.state == ERRED:
