@@ -20,11 +20,9 @@ from pathlib import Path
 
 import psutil
 
+from nbcluster.comm.credentials import try_lock
 from nbcluster.errors import ClusterError
 from nbcluster.worker.spilling import spill_path
-
-if sys.platform != "win32":
-    import fcntl
 
 IN_MEMORY = frozenset(["tmpfs", "ramfs", "devtmpfs"])
 """File systems that are no disk."""
@@ -50,7 +48,7 @@ class Scratch:
             place.mkdir(parents=True, exist_ok=True)
             _sweep(place, prefix)
             self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
-            self._lock = _try_lock(self.path / "new")
+            self._lock = try_lock(self.path / "new")
             os.rename(self.path / "new", self.path / "lock")  # locked from the moment at which it is there
         except OSError as error:
             raise ClusterError(
@@ -98,19 +96,7 @@ def _sweep(place: Path, prefix: str) -> None:
             ours = sys.platform == "win32" or status.st_uid == os.geteuid()
             if not (stat.S_ISDIR(status.st_mode) and ours and (path / "lock").is_file()):
                 continue
-            lock = _try_lock(path / "lock")
+            lock = try_lock(path / "lock")
             if lock is not None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.close(lock)
-
-
-def _try_lock(path: Path) -> int | None:
-    """An open file that holds a lock until it is closed or its process ends; None if another holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            return None
-    return descriptor

@@ -111,7 +111,7 @@ class ClusterDirectory:
         with _locked(root / "lock"):
             _sweep(root)
             self.path = _make_directory(root)
-            self._lock = _try_lock(self.path / "lock")
+            self._lock = try_lock(self.path / "lock")
             self._token = secrets.token_bytes(TOKEN_BYTES)
             _write_private(self.path / "token", self._token.hex().encode())
             self._addresses: list[Address] = []
@@ -235,7 +235,7 @@ def _sweep(root: Path) -> None:
         record = _read_record(directory)
         if record is not None and process_start(record.pid) == record.started:
             continue
-        lock = _try_lock(directory / "lock")
+        lock = try_lock(directory / "lock")
         if lock is None:
             continue
         shutil.rmtree(directory, ignore_errors=True)
@@ -295,7 +295,7 @@ def _normal(address: Address) -> str:
     return str(parsed)
 
 
-def _try_lock(path: Path) -> int | None:
+def try_lock(path: Path) -> int | None:
     """An open file that holds a lock until it is closed or its process ends; None if another holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     if sys.platform != "win32":
