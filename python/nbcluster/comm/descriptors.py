@@ -10,7 +10,6 @@ from __future__ import annotations
 import array
 import os
 import socket
-import struct
 import threading
 from collections import deque
 from pathlib import Path
@@ -28,9 +27,6 @@ MAX_PACKET = 64 * 1024
 
 RELEASES = 1000
 """Blobs in one message."""
-
-_FD = struct.Struct("i")
-_ANCILLARY = socket.CMSG_SPACE(_FD.size)
 
 
 class DescriptorLink:
@@ -217,8 +213,10 @@ def send_packet(sock: socket.socket, packet: bytes, fd: int | None) -> None:
 
 def receive_packet(sock: socket.socket) -> tuple[bytes, int | None]:
     """One packet, and the descriptor that came with it, if there was room for it here."""
-    packet, ancillary, flags, _ = sock.recvmsg(MAX_PACKET, _ANCILLARY, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
     fds = array.array("i")
+    packet, ancillary, flags, _ = sock.recvmsg(
+        MAX_PACKET, socket.CMSG_SPACE(fds.itemsize), getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+    )
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])

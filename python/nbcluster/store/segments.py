@@ -13,12 +13,14 @@ Nobody can write to what was shared
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
-import resource
 import sys
 from collections.abc import Callable
+
+if sys.platform != "win32":
+    import fcntl
+    import resource
 
 AVAILABLE = hasattr(os, "memfd_create")
 """False where the kernel has none: then data is sent, not shared."""
@@ -28,9 +30,9 @@ PIECE = 1 << 20
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 
-# Of <linux/fcntl.h>; the last one is too new for Python 3.10 and 3.11 to know.
-_NO_RESIZE = getattr(fcntl, "F_SEAL_SHRINK", 2) | getattr(fcntl, "F_SEAL_GROW", 4)
-_NO_WRITE = _NO_RESIZE | getattr(fcntl, "F_SEAL_WRITE", 8)
+# Of <linux/fcntl.h>: F_SEAL_SHRINK and F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_FUTURE_WRITE; older Pythons lack the last one.
+_NO_RESIZE = 2 | 4
+_NO_WRITE = _NO_RESIZE | 8
 _NO_FUTURE_WRITE = _NO_RESIZE | 16
 
 
