@@ -6,6 +6,7 @@ from typing import Any
 
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.records import Message
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import ClientJoined, FromClient, FromWorker, WorkerJoined
 from nbcluster.scheduler.invariants import check
@@ -19,7 +20,7 @@ def core_with_a_worker() -> SchedulerCore:
     return core
 
 
-def ask(core: SchedulerCore, *messages: m.Message) -> list[Command]:
+def ask(core: SchedulerCore, *messages: Message) -> list[Command]:
     commands = core.handle(FromClient("c", list(messages)), 0.0)
     check(core)
     return commands

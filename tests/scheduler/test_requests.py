@@ -6,6 +6,7 @@ from typing import Any
 
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.records import Message
 from nbcluster.scheduler import figures
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import (
@@ -29,11 +30,11 @@ def core_with(*names: str) -> SchedulerCore:
     return core
 
 
-def ask(core: SchedulerCore, *messages: m.Message) -> list[Command]:
+def ask(core: SchedulerCore, *messages: Message) -> list[Command]:
     return core.handle(FromClient("c", list(messages)), 0.0)
 
 
-def report(core: SchedulerCore, name: str, *messages: m.Message) -> list[Command]:
+def report(core: SchedulerCore, name: str, *messages: Message) -> list[Command]:
     return core.handle(FromWorker(name, list(messages)), 0.0)
 
 

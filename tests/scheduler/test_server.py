@@ -15,6 +15,7 @@ from nbcluster.comm.transports import connect
 from nbcluster.commands import AnyAnswer, AnyCommand, GetView, Scale, Subscribe, View
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.records import Message
 from nbcluster.scheduler import server as module
 from nbcluster.scheduler.invariants import check
 from nbcluster.scheduler.server import SchedulerServer
@@ -70,7 +71,7 @@ class Party(Recorder):
         self.link = link
         link.start(self)
 
-    def say(self, *messages: m.Message) -> None:
+    def say(self, *messages: Message) -> None:
         self.link.send(*messages)
 
     def heard(self, kind: type[M]) -> list[M]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from nbcluster.comm.base import Connection, Receiver
 from nbcluster.errors import CommClosedError
-from nbcluster.protocol.messages import Message
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role
 
 M = TypeVar("M")

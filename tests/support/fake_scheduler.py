@@ -15,11 +15,11 @@ from nbcluster.protocol.messages import (
     ComputeTask,
     DefineFunctions,
     Dependency,
-    Message,
     TaskDone,
     TasksDone,
     WorkerMessage,
 )
+from nbcluster.protocol.records import Message
 from nbcluster.protocol.serialize import dump_call, dump_function
 from nbcluster.types import Key, Role, RunId
 from nbcluster.worker.config import WorkerConfig

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbcluster.protocol.messages import ComputeTask, DataItem, Dependency, Message, TaskDone
+from nbcluster.protocol.messages import ComputeTask, DataItem, Dependency, TaskDone
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Key, RunId
 from nbcluster.worker import commands as c
 from nbcluster.worker import invariants

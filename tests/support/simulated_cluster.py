@@ -21,6 +21,7 @@ import msgspec
 
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.records import Message
 from nbcluster.scheduler import invariants
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import (
@@ -176,7 +177,7 @@ class SimulatedClient:
         if self.status.get(key, "cancelled") != "cancelled":
             self.status[key] = status
 
-    def want(self, keys: Iterable[Key], message: m.Message) -> None:
+    def want(self, keys: Iterable[Key], message: Message) -> None:
         """Hold futures, and send what goes with them."""
         for key in keys:
             if self.status.get(key, "cancelled") == "cancelled":

@@ -12,8 +12,9 @@ from typing import Any
 from nbcluster.client.graph import Graph
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.submission import options
-from nbcluster.protocol.messages import GraphTask, Message, SubmitGraph, TaskOptions, WantKeys
+from nbcluster.protocol.messages import GraphTask, SubmitGraph, TaskOptions, WantKeys
 from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.protocol.records import Message
 from nbcluster.protocol.serialize import detach, dump_call, dump_function
 from nbcluster.types import FunctionId, Key
 

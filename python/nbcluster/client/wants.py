@@ -25,7 +25,8 @@ from typing import Any
 from nbcluster.client.states import CANCELLED, ERROR, PENDING, FutureState
 from nbcluster.comm.base import Connection
 from nbcluster.errors import ClosedClientError
-from nbcluster.protocol.messages import CancelKeys, Message, ReleaseKeys, RetryKeys
+from nbcluster.protocol.messages import CancelKeys, ReleaseKeys, RetryKeys
+from nbcluster.protocol.records import Message
 from nbcluster.types import Key
 
 _LOOK_SOON, _LOOK_LATE = 0.01, 0.2

@@ -15,8 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from nbcluster.protocol.messages import Message
 from nbcluster.protocol.payload import SharedMemory
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role
 
 

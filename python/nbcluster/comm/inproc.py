@@ -20,7 +20,7 @@ from nbcluster.comm.addresses import InprocAddress
 from nbcluster.comm.base import Connection, Listener, OnConnection, Receiver
 from nbcluster.comm.setups import SetUps
 from nbcluster.errors import CommClosedError, HandshakeError
-from nbcluster.protocol.messages import Message
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role
 
 NOMINAL = 256

@@ -21,8 +21,8 @@ from nbcluster.comm.base import Connection, Receiver
 from nbcluster.comm.outlet import Outlet
 from nbcluster.errors import CommClosedError, ProtocolError
 from nbcluster.protocol.framing import DEFAULT_LIMITS, GOODBYE, Decoder, Encoder, Limits
-from nbcluster.protocol.messages import Message
 from nbcluster.protocol.payload import SharedMemory
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role
 
 LINGER = 2.0

@@ -5,7 +5,7 @@ Imported in kernels too, where there may be no Jupyter server installed: nothing
 
 from __future__ import annotations
 
-from nbcluster.protocol.messages import Message
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address
 
 

@@ -11,25 +11,20 @@ A link is FIFO and joins two parties; a message belongs to exactly one direction
 
 A run of a task is named by its ``run_id``. A report with a run_id that the scheduler no longer knows is
 stale: it is dropped, and the worker is told to free what it made.
+
+Families of messages that serve one purpose have a module of their own beside this one; the unions at the end name all.
 """
 
 from __future__ import annotations
 
-import msgspec
+from msgspec import field
 
 from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.protocol.records import Message, Record
 from nbcluster.types import Address, FunctionId, Key, RunId, WorkerName
 
 PROTOCOL_VERSION = 1
-
-
-class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A part of a message."""
-
-
-class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
-    """What travels on a link."""
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -41,7 +36,7 @@ class TaskOptions(Record, frozen=True):
     workers: list[str] | None = None
     """Names or addresses of the workers that may run it; None means any."""
     allow_other_workers: bool = False
-    resources: dict[str, float] = {}
+    resources: dict[str, float] = field(default_factory=dict)
     retries: int = 0
     priority: int = 0
     """Higher runs first."""
@@ -88,12 +83,12 @@ class GraphTask(Record, frozen=True):
     key: Key
     function: FunctionId
     data: bytes
-    dependencies: list[Key] = []
+    dependencies: list[Key] = field(default_factory=list)
     wanted: bool = False
     """The client holds a future for it; the others are let go of as soon as no task needs them."""
     options: TaskOptions | None = None
     """None: those of the graph."""
-    frames: list[Frame] = []
+    frames: list[Frame] = field(default_factory=list)
 
 
 class StoredData(Record, frozen=True):
@@ -181,8 +176,8 @@ class SubmitTasks(Message, frozen=True):
     keys: list[Key]
     arguments: list[bytes]
     options: TaskOptions = TaskOptions()
-    dependencies: dict[int, list[Key]] = {}
-    frames: dict[int, list[Frame]] = {}
+    dependencies: dict[int, list[Key]] = field(default_factory=dict)
+    frames: dict[int, list[Frame]] = field(default_factory=dict)
 
 
 class SubmitGraph(Message, frozen=True):
@@ -360,7 +355,7 @@ class RegisterWorker(Message, frozen=True):
     nthreads: int
     pid: int
     memory_limit: int | None = None
-    resources: dict[str, float] = {}
+    resources: dict[str, float] = field(default_factory=dict)
 
 
 class TasksDone(Message, frozen=True):

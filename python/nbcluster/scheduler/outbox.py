@@ -18,9 +18,9 @@ from nbcluster.protocol.messages import (
     KeyDone,
     KeysDone,
     KeysPending,
-    Message,
 )
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.records import Message
 from nbcluster.scheduler.state import SchedClient, SchedWorker
 from nbcluster.types import FunctionId, Key, WorkerName
 

@@ -29,7 +29,6 @@ from nbcluster.protocol.messages import (
     ClientMessage,
     KeysDone,
     Located,
-    Message,
     Pushed,
     RegisterWorker,
     Stopping,
@@ -37,6 +36,7 @@ from nbcluster.protocol.messages import (
     WorkerMessage,
 )
 from nbcluster.protocol.payload import Payload, SharedMemory
+from nbcluster.protocol.records import Message
 from nbcluster.scheduler import figures
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import (

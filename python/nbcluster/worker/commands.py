@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, TypeVar
 from nbcluster.protocol.messages import (
     DataAdded,
     DataItem,
-    Message,
     MissingData,
     ReplicasFailed,
     StoredData,
     TaskDone,
     TasksDone,
 )
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Key, RunId
 from nbcluster.worker.events import Finished
 from nbcluster.worker.state import WorkerTask

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.records import Message
 from nbcluster.types import Key
 from tests.simulation.scale.network import Link
 from tests.simulation.scale.workloads import SHARED_BYTES, SHARED_KEY, SMALL, StreamedTask, arguments
@@ -116,9 +117,9 @@ class StreamingClient:
         if over:
             self._simulation.workload_over()
 
-    def _submissions(self, batch: list[StreamedTask]) -> list[m.Message]:
+    def _submissions(self, batch: list[StreamedTask]) -> list[Message]:
         """A message per function and level: so nothing is submitted before what it depends on."""
-        messages: list[m.Message] = []
+        messages: list[Message] = []
         kinds = sorted(batch, key=_kind)
         for (_, function, gpus), group in groupby(kinds, _kind):
             tasks = list(group)

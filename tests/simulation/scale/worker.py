@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Key, RunId, WorkerName
 from nbcluster.worker import commands as c
 from nbcluster.worker.core import WorkerCore
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _RESULT = Payload(b"r" * SMALL)
 _DATA = Payload(b"")
-_NO_BATCH: list[m.Message] = []
+_NO_BATCH: list[Message] = []
 
 
 class SimulatedWorker:
