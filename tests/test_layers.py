@@ -86,6 +86,7 @@ FOREIGN = {
     "distributed": set[str](),
     "ipykernel": {"jupyter"},
     "ipywidgets": {"widgets"},
+    "joblib": {"client"},
     "jupyter_core": {"jupyter"},
     "jupyter_server": {"jupyter"},
     "tornado": {"dashboard", "jupyter"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbcluster.client.computing import ComputingClient
 from nbcluster.client.future import Future
+from nbcluster.client.joblib_default import register_when_imported
 from nbcluster.client.observing import ObservingClient
 from nbcluster.client.submitting import SubmittingClient
 from nbcluster.protocol.serialize import set_future_factory
@@ -45,3 +46,4 @@ def _rebuild_future(key: Key) -> Future:
 
 
 set_future_factory(_rebuild_future)
+register_when_imported()

@@ -6,14 +6,13 @@ collection without naming a scheduler then gets the client that is the current o
 
 from __future__ import annotations
 
-import importlib.machinery
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from nbcluster.client import defaults
+from nbcluster.client.import_hooks import WhenImported
 
 _CONFIG = "dask.config"
 _SHUFFLE = "dataframe.shuffle.method"
@@ -52,39 +51,34 @@ class _Hook:
     """Sets dask's configuration, now or when dask is imported, and takes that back."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._client = DefaultClient()
         self._config: ModuleType | None = None
         self._settings: list[tuple[str, Any, Any]] = []
         """What was set: its name, the value, and dask's own way to take it back."""
-        self._finder: _Finder | None = None
+        self._entered = False
+        self._waiting: WhenImported | None = None
 
     def enter(self) -> None:
         with self._lock:
-            if self._settings or self._finder is not None:
-                return
-            config = sys.modules.get(_CONFIG)
-            if config is None or not hasattr(config, "config"):
-                self._finder = _Finder(self._found)
-                sys.meta_path.insert(0, self._finder)
-            else:
-                self._set(config)
+            if not self._entered:
+                self._entered = True
+                self._waiting = WhenImported(_CONFIG, self._found)
 
     def leave(self) -> None:
         with self._lock:
-            finder, self._finder = self._finder, None
-            if finder in sys.meta_path:
-                sys.meta_path.remove(finder)
+            self._entered = False
+            if self._waiting is not None:
+                self._waiting.cancel()
             settings, self._settings = self._settings, []
             for name, value, setting in settings:
                 if self._config is not None and self._config.get(name, None) is value:
                     setting.__exit__(None, None, None)  # else somebody has set something else since then, and keeps it
 
     def _found(self, config: ModuleType) -> None:
-        """Dask has just been imported."""
+        """Dask has been imported."""
         with self._lock:
-            if self._finder is not None:
-                self._finder = None
+            if self._entered and not self._settings:
                 self._set(config)
 
     def _set(self, config: ModuleType) -> None:
@@ -93,31 +87,6 @@ class _Hook:
             chosen[_SHUFFLE] = "tasks"  # else dask would shuffle by way of the disk, as in one process
         self._config = config
         self._settings = [(name, value, config.set({name: value})) for name, value in chosen.items()]
-
-
-class _Finder:
-    """Waits among the importers for dask's configuration."""
-
-    def __init__(self, found: Callable[[ModuleType], None]) -> None:
-        self._found = found
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name != _CONFIG:
-            return None
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                execute(module)
-                self._found(module)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
 
 
 _hook = _Hook()
