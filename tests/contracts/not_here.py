@@ -1,0 +1,16 @@
+"""What the peer has and nbcluster does not, with a reason each.
+
+``"Client.submit(key)"`` is a keyword, ``"Client.submit"`` a member, ``"rpc"`` a name. A name stands for its members and
+keywords as well.
+"""
+
+from __future__ import annotations
+
+NOT_HERE: dict[str, str] = {
+    "CompatibleExecutor": "It only raises an error in the peer: Client.get_executor() took its place.",
+    "SSHCluster": "More than one machine is the business of an existing engine.",
+    "SpecCluster": "Clusters are made by LocalCluster and SubprocessCluster; other kinds run on an existing engine.",
+    "connect": "The peer's own wire protocol.",
+    "rpc": "The peer's own wire protocol.",
+    "sync": "The peer's own way to run a coroutine on its event loop.",
+}

@@ -1,0 +1,130 @@
+"""Which test uses what of the public API: a plugin for pytest, loaded by ``python -m tools.compare_api`` only.
+
+Each access to a public member of nbcluster from a file in this folder is noted with the test that runs, and each call
+with the keywords that it gives. What nbcluster does inside does not count, nor does what a test merely imports.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import nbcluster
+from tests.contracts.peer_api import peer_api
+
+HERE = str(Path(__file__).parent)
+
+Used = dict[str, dict[str, set[str]]]
+"""Tests by keyword by name; the keyword ``""`` is the name itself."""
+
+used: Used = defaultdict(lambda: defaultdict(set))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--usage", type=Path, required=True, help="where to write which test uses what, as JSON")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    members: dict[str, set[str]] = defaultdict(set)
+    for name in peer_api():
+        owner, _, member = name.partition(".")
+        if hasattr(nbcluster, owner):
+            members[owner] |= {member} if member else set()
+    for owner, names in members.items():
+        thing = getattr(nbcluster, owner)
+        if not inspect.isclass(thing):
+            setattr(nbcluster, owner, _noting(owner, thing))
+        elif not issubclass(thing, BaseException):
+            _watch_class(owner, thing, names)
+    _watch_module(set(members))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path: Path = session.config.getoption("--usage")
+    path.write_text(
+        json.dumps({name: {key: sorted(tests) for key, tests in by_key.items()} for name, by_key in used.items()})
+    )
+
+
+def _from_a_test() -> str | None:
+    """The test that runs, if it is its own code that asks."""
+    frame = sys._getframe(2)
+    if not frame.f_code.co_filename.startswith(HERE) or frame.f_code.co_filename == __file__:
+        return None
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]
+    return test.partition("[")[0] or None
+
+
+def _note(name: str, test: str, function: Any = None, args: Any = (), keywords: Any = None) -> None:
+    used[name][""].add(test)
+    if function is None:
+        return
+    try:
+        given = inspect.signature(function).bind(*args, **keywords).arguments
+    except (TypeError, ValueError):
+        given = dict(keywords)
+    for key, value in given.items():
+        keys = value if key in ("kwargs", "worker_kwargs") and isinstance(value, dict) else [key]
+        for one in keys:
+            used[name][one].add(test)
+
+
+def _noting(name: str, function: Any) -> Any:
+    @functools.wraps(function)
+    def noting(*args: Any, **keywords: Any) -> Any:
+        test = _from_a_test()
+        if test is not None:
+            _note(name, test, function, args, keywords)
+        return function(*args, **keywords)
+
+    return noting
+
+
+def _watch_module(names: set[str]) -> None:
+    """Note which names are taken from the package."""
+
+    class Watched(ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            test = _from_a_test() if name in names else None
+            if test is not None:
+                _note(name, test)
+            return super().__getattribute__(name)
+
+    nbcluster.__class__ = Watched
+
+
+def _watch_class(owner: str, cls: Any, names: set[str]) -> None:
+    """Note what is asked of its objects, and with which keywords they are made."""
+    for name in names:
+        if name.startswith("_") and inspect.isfunction(inspect.getattr_static(cls, name, None)):
+            setattr(cls, name, _noting(f"{owner}.{name}", getattr(cls, name)))
+    original_init, original_get = cls.__init__, cls.__getattribute__
+
+    @functools.wraps(original_init)
+    def init(self: Any, *args: Any, **keywords: Any) -> None:
+        test = _from_a_test()
+        if test is not None and type(self) is cls:
+            _note(owner, test, original_init, (self, *args), keywords)
+        original_init(self, *args, **keywords)
+
+    def get(self: Any, name: str) -> Any:
+        value = original_get(self, name)
+        if name not in names or name.startswith("_"):
+            return value
+        test = _from_a_test()
+        if test is None:
+            return value
+        _note(f"{owner}.{name}", test)
+        return _noting(f"{owner}.{name}", value) if inspect.ismethod(value) else value
+
+    cls.__init__ = init
+    cls.__getattribute__ = get
