@@ -71,7 +71,7 @@ def test_data_of_a_graph_may_be_changed_once_it_is_submitted() -> None:
 def test_large_data_of_a_graph_is_shared_once() -> None:
     shared: list[Frame] = []
 
-    def share(buffer: memoryview) -> Frame:
+    def share(buffer: memoryview, named: bool) -> Frame:
         shared.append(Frame(None, shared=Blob(buffer)))
         return shared[-1]
 

@@ -106,6 +106,16 @@ def test_an_array_that_was_changed_between_calls_is_shared_as_it_is_now(store: S
     assert (calls(second)[0][0][0] == 1).all()
 
 
+@pytest.mark.parametrize("nbytes", [2 * MIB, 20 * MIB])
+def test_a_call_is_named_alike_whether_its_data_is_shared_or_sent(store: SharedStore, nbytes: int) -> None:
+    data = np.arange(nbytes // 8)
+    key = new_batch(store).add((data, 5), {})
+    assert key == Batch(max, options(), True).add((data, 5), {})
+    data[-1] = 0
+    assert key != new_batch(store).add((data, 5), {})
+    assert new_batch(store, pure=False).add((data, 5), {}) != new_batch(store, pure=False).add((data, 5), {})
+
+
 def test_arrays_that_come_and_go_are_not_taken_for_those_whose_place_they_take(store: SharedStore) -> None:
     batch = new_batch(store)
     for value in range(2 * REMEMBERED):
@@ -130,7 +140,7 @@ def test_a_frame_that_is_shared_already_is_left_alone(store: SharedStore) -> Non
 
 
 def test_what_cannot_be_shared_is_sent(caplog: pytest.LogCaptureFixture) -> None:
-    def full(_: memoryview) -> Frame:
+    def full(_: memoryview, named: bool) -> Frame:
         raise OSError(errno.EMFILE, "no descriptor left")
 
     array = np.arange(MIB)
@@ -145,7 +155,7 @@ SLICES = """
 import pickle, sys
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.protocol.payload import Frame
-large = LargeArguments(lambda data: Frame(bytearray(data)))
+large = LargeArguments(lambda data, named: Frame(bytearray(data)))
 data = bytearray(b"a" * 2_000_000 + b"b" * 2_000_000)
 for start in (0, 2_000_000):
     frames = [Frame(pickle.PickleBuffer(memoryview(data)[start : start + 2_000_000]).raw())]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from nbcluster.errors import CommClosedError, SharedDataGoneError
+from nbcluster.protocol.fingerprints import fingerprint
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import SHARE_MIN, dump, load
 from nbcluster.protocol.sharing import DepotReply, DepotRequest, Open, Refused
@@ -66,6 +67,13 @@ def test_what_one_shares_another_sees(stores: Any, nbytes: int) -> None:
     view = taker.adopt(frame.shared.name(), frame.nbytes).open()
     assert view == bytes_of(nbytes)
     assert giver.copied_bytes == nbytes
+
+
+@pytest.mark.parametrize("nbytes", [1, SMALL, LARGE, LARGE + 1, 5 * LARGE])
+def test_what_is_shared_can_be_hashed_on_the_way(stores: Any, nbytes: int) -> None:
+    frame = stores().share(bytes_of(nbytes), True)
+    assert frame.fingerprint == fingerprint(bytes_of(nbytes))
+    assert stores().share(bytes_of(nbytes)).fingerprint is None
 
 
 @pytest.mark.parametrize("nbytes", [SMALL, LARGE])

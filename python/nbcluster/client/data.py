@@ -201,13 +201,13 @@ class DataClient(ConnectedClient):
             key = f"{name}-{submission.unique_token()}"
             return DataItem(key, Payload.of_live(value), sizeof(value), kind)
         payload = dump(value, "data")
+        if payload.frames and not live:  # detached before they are named: so each is read once
+            share = self._session.share
+            frames = detach(payload.frames, LargeArguments(share, named=by_content).share if share else None)
+            payload = Payload(payload.data, tuple(frames))
         token = submission.content_token(payload) if by_content else submission.unique_token()
         if live:
             payload = Payload.of_live(value)
-        elif payload.frames:
-            share = self._session.share
-            frames = detach(payload.frames, LargeArguments(share).share if share else None)
-            payload = Payload(payload.data, tuple(frames))
         return DataItem(f"{name}-{token}", payload, sizeof(value), kind)
 
 

@@ -41,7 +41,7 @@ class GraphSubmission:
         keys: list[Any],
         task_options: TaskOptions,
         is_known: Callable[[Key], bool],
-        share: Callable[[memoryview], Frame] | None = None,
+        share: Callable[[memoryview, bool], Frame] | None = None,
     ) -> None:
         self._graph = graph = Graph(dsk, keys, is_known)
         self._options = task_options

@@ -24,11 +24,13 @@ class LargeArguments:
     """The buffers of one call.
 
     Args:
-        share: puts a buffer into shared memory.
+        share: puts a buffer into shared memory; if told so, hashes it on the way.
+        named: the buffers are part of a name, and need to be hashed.
     """
 
-    def __init__(self, share: Callable[[memoryview], Frame]) -> None:
+    def __init__(self, share: Callable[[memoryview, bool], Frame], *, named: bool = False) -> None:
         self._share = share
+        self._named = named
         self._known: OrderedDict[tuple[int, int], tuple[Frame, Frame]] = OrderedDict()
         """By place: the frame as it was pickled, which keeps its memory, and the shared one."""
 
@@ -41,11 +43,11 @@ class LargeArguments:
         if frame.shared is not None or frame.buffer is None:
             return frame
         try:
-            shared = self._share(memoryview(frame.buffer))
+            shared = self._share(memoryview(frame.buffer), self._named and frame.fingerprint is None)
         except OSError as error:  # no memory, no descriptor, no cluster: sending needs less, or says what is wrong
             logger.warning("Could not share %d bytes, which are sent instead: %s", frame.nbytes, str(error))
             return Frame(bytearray(frame.buffer))
-        shared.fingerprint = frame.fingerprint
+        shared.fingerprint = shared.fingerprint or frame.fingerprint
         place = _place(frame.buffer)
         if place is not None:
             self._known[place] = frame, shared

@@ -96,7 +96,7 @@ class Session:
         self.connection.share(self.shared)
 
     @property
-    def share(self) -> Callable[[memoryview], Frame] | None:
+    def share(self) -> Callable[[memoryview, bool], Frame] | None:
         """Puts bytes where the cluster's processes see them; None if this one shares no memory with them."""
         return self.shared.share if self.shared is not None and self.connection.same_host else None
 

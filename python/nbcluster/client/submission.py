@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nbcluster.client.large_arguments import LargeArguments
@@ -124,7 +124,7 @@ class Batch:
         function: Callable[..., Any],
         task_options: TaskOptions,
         pure: bool,
-        share: Callable[[memoryview], Frame] | None = None,
+        share: Callable[[memoryview, bool], Frame] | None = None,
     ) -> None:
         if not callable(function):
             raise TypeError(f"the first argument is {function!r}, which cannot be called; give a function")
@@ -134,7 +134,7 @@ class Batch:
         self._function, self._definition = dump_function(function)
         self._options = task_options
         self._pure = pure
-        self._large = LargeArguments(share) if share is not None else None
+        self._large = LargeArguments(share, named=pure) if share is not None else None
         self._clear()
 
     def _clear(self) -> None:
@@ -146,17 +146,20 @@ class Batch:
     def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Key | None = None) -> Key:
         """Take one call; returns its key."""
         call = dump_call(args, kwargs)
-        if call.frames and self._large is not None:
-            call = Arguments(call.data, self._large.recall(call.frames), call.dependencies)
+        if call.frames:  # detached before they are named: so each is read once
+            call = Arguments(call.data, self._detached(call.frames), call.dependencies)
         if key is None:
             key = f"{self.name}-{self._token(call)}"
         if call.dependencies:
             self._dependencies[len(self.keys)] = call.dependencies
         if call.frames:
-            self._frames[len(self.keys)] = detach(call.frames, None if self._large is None else self._large.share)
+            self._frames[len(self.keys)] = list(call.frames)
         self.keys.append(key)
         self._arguments.append(call.data)
         return key
+
+    def _detached(self, frames: Sequence[Frame]) -> list[Frame]:
+        return detach(frames) if self._large is None else detach(self._large.recall(frames), self._large.share)
 
     def _token(self, call: Arguments) -> str:
         return token(self._function, call) if self._pure else unique_token()

@@ -24,10 +24,10 @@ from typing import Any, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
 import msgspec
-from xxhash import xxh3_128_digest
 
 from nbcluster.errors import SerializationError, SharedDataGoneError
 from nbcluster.protocol.culprit import find_culprit
+from nbcluster.protocol.fingerprints import fingerprint
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.sizeof import sizeof as sizeof
 from nbcluster.types import FunctionId, Key
@@ -389,7 +389,7 @@ def _digest(data: bytes, frames: Sequence[Frame]) -> blake2b:
     digest = blake2b(data, digest_size=16)
     for frame in frames:
         if frame.fingerprint is None:
-            frame.fingerprint = xxh3_128_digest(frame.open())  # as fast as memory can be read
+            frame.fingerprint = fingerprint(frame.open())
         digest.update(frame.nbytes.to_bytes(8, "little"))
         digest.update(frame.fingerprint)
     return digest

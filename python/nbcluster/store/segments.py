@@ -18,6 +18,9 @@ import os
 import sys
 from collections.abc import Callable
 
+from nbcluster.store import large_pages
+from nbcluster.store.filling import Look, fill
+
 if sys.platform != "win32":
     import fcntl
     import resource
@@ -36,17 +39,19 @@ _NO_WRITE = _NO_RESIZE | 8
 _NO_FUTURE_WRITE = _NO_RESIZE | 16
 
 
-def sealed(data: memoryview) -> int:
+def sealed(data: memoryview, look: Look | None = None) -> int:
     """A segment with just this in it, that nobody can ever change. Returns its descriptor.
+
+    Args:
+        data: bytes.
+        look: sees them while they are copied; see ``filling``.
 
     Raises:
         OSError: there is no memory, or no descriptor.
     """
     fd = _create(data.nbytes)
     try:
-        # Written and not mapped: the kernel then fills whole pages, instead of clearing each when it is first touched.
-        for start in range(0, data.nbytes, PIECE):
-            _write_all(fd, data[start : start + PIECE], start)
+        fill(fd, data, look)
         _seal(fd, _NO_WRITE)
     except BaseException:
         os.close(fd)
@@ -82,12 +87,16 @@ def view(fd: int, offset: int, nbytes: int, on_end: Callable[[], None]) -> memor
     Raises:
         OSError: there is no memory, or there are too many mappings.
     """
-    if sys.version_info >= (3, 13):
+    start = 0
+    aligned = large_pages.aligned(_Mapping, fd, offset, nbytes) if nbytes >= large_pages.SIZE else None
+    if aligned is not None:
+        mapping, start = aligned
+    elif sys.version_info >= (3, 13):
         mapping = _Mapping(fd, nbytes, access=mmap.ACCESS_COPY, offset=offset, trackfd=False)
     else:
         mapping = _Mapping(fd, nbytes, access=mmap.ACCESS_COPY, offset=offset)
     mapping.on_end = on_end
-    return memoryview(mapping)
+    return memoryview(mapping)[start : start + nbytes]
 
 
 class _Mapping(mmap.mmap):
@@ -143,9 +152,3 @@ def _create(nbytes: int) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def _write_all(fd: int, data: memoryview, offset: int) -> None:
-    while data:
-        written = os.pwrite(fd, data, offset)
-        data, offset = data[written:], offset + written

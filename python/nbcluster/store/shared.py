@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from nbcluster.errors import CommClosedError, SharedDataGoneError
+from nbcluster.protocol.fingerprints import Fingerprint
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.protocol.sharing import (
@@ -84,8 +85,12 @@ class SharedStore:
 
     # --- giving ---
 
-    def share(self, data: memoryview) -> Frame:
+    def share(self, data: memoryview, named: bool = False) -> Frame:
         """Copy bytes into shared memory. The blob is held as long as the frame, or a copy of it anywhere, lives.
+
+        Args:
+            data: the bytes.
+            named: hash them on the way, while they are at hand; the frame knows the fingerprint then.
 
         Raises:
             OSError: there is no memory, or no descriptor.
@@ -94,9 +99,18 @@ class SharedStore:
         if self._closed:
             raise CommClosedError("this process's link to the cluster is closed: nothing can be shared any more")
         flat = data if data.ndim == 1 and data.format == "B" else data.cast("B")
-        published = self._publish_alone(flat) if flat.nbytes >= ALONE_MIN else self._publish_in_arena(flat)
+        hashing = Fingerprint() if named else None
+        if flat.nbytes >= ALONE_MIN:
+            published = self._publish(Publish(flat.nbytes), segments.sealed(flat, hashing.add if hashing else None))
+        else:
+            if hashing is not None:
+                hashing.add(0, flat)
+            published = self._publish_in_arena(flat)
         self.copied_bytes += flat.nbytes
-        return Frame(None, shared=_Held(self, published.blob, flat.nbytes, untold=True))
+        frame = Frame(None, shared=_Held(self, published.blob, flat.nbytes, untold=True))
+        if hashing is not None:
+            frame.fingerprint = hashing.digest()
+        return frame
 
     def share_payload(self, payload: Payload) -> Payload:
         """Share what is large in it. The same payload, if nothing is."""
@@ -110,9 +124,6 @@ class SharedStore:
     def is_worth_it(frame: Frame) -> bool:
         """True for a large buffer that is not shared yet."""
         return frame.buffer is not None and frame.nbytes >= SHARE_MIN
-
-    def _publish_alone(self, data: memoryview) -> Published:
-        return self._publish(Publish(data.nbytes), segments.sealed(data))
 
     def _publish_in_arena(self, data: memoryview) -> Published:
         with self._lock:
