@@ -12,6 +12,7 @@ DIFFERENCES = {
     "bad input": (
         "A wrong argument is refused at once, by an error that names the argument, its value and what is allowed."
     ),
+    "blocked handlers": "Each name in blocked_handlers closes every way in which a client can reach that handler.",
     "cancelled again": "A call that was cancelled can be submitted again at once: the new future is computed.",
     "cancelled futures": "The error of a cancelled future says who cancelled it and why, however it ended.",
     "cancelled in time": "A worker that has been told of a cancellation does not start the task any more.",

@@ -171,7 +171,8 @@ class ConnectedClient:
         try:
             self._loop_thread.sync(self._shutdown)
         finally:
-            self._leave_loop_thread()
+            if self.status == "closed":  # else the cluster has refused
+                self._leave_loop_thread()
         return None
 
     async def _shutdown(self) -> None:

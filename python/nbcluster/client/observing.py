@@ -20,6 +20,7 @@ class ObservingClient(ConnectedClient):
     async def _view(self) -> ClusterView:
         answer = await self._session.call(GetView())
         assert isinstance(answer, View)
+        self._session.view = answer.cluster
         return answer.cluster
 
     def scheduler_info(self, n_workers: int = -1) -> Any:

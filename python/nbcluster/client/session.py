@@ -114,8 +114,11 @@ class Session:
         return answer
 
     async def subscribe(self, interval: float) -> None:
-        """Keep ``view`` fresh."""
-        self._viewed(await self.call(Subscribe(interval=interval)))
+        """Keep ``view`` fresh, unless the cluster sends no client anything unasked."""
+        try:
+            self._viewed(await self.call(Subscribe(interval=interval)))
+        except errors.BlockedHandlerError as error:
+            logger.info("What this client shows of its cluster is as of when it last asked: %s", error)
 
     async def _locate(self, keys: list[Key]) -> list[Location]:
         number, future = self._calls.open()

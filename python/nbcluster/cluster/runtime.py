@@ -120,7 +120,9 @@ class ClusterRuntime:
             stack.callback(self.scratch.remove)  # in no thread: there may be none any more when the interpreter ends
         self.logs = ClusterLogs(self.directory.path, spec.log_level)
         stack.push_async_callback(self.logs.close)
-        self.server = SchedulerServer(Welcome(spec.id, spec.name, "", ""), self.token, self)
+        self.server = SchedulerServer(
+            Welcome(spec.id, spec.name, "", ""), self.token, self, blocked_handlers=spec.blocked_handlers
+        )
         self.shared_memory = "" if spec.in_process else self._share_memory()
         await self._listen()
         self.dashboard = DashboardActivator(

@@ -17,6 +17,7 @@ import psutil
 
 from nbcluster.capacity import cpu_count
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
+from nbcluster.scheduler.handlers import check_handlers
 
 DEFAULT_DASHBOARD = ":8787"
 LOOPBACK = "127.0.0.1"
@@ -43,6 +44,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     dashboard_prefix: str = ""
     resources: dict[str, float] = {}
     local_directory: str | None = None
+    blocked_handlers: list[str] = []
+    """What clients may not ask of the scheduler."""
     log_level: int | None = logging.WARNING
     """From which level on records go to this process's stderr; None leaves logging alone."""
     executable: str = msgspec.field(default_factory=lambda: sys.executable)
@@ -87,9 +90,8 @@ def make_spec(
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
     _check_others(others)
-    for label, value in (("scheduler_kwargs", scheduler_kwargs), ("blocked_handlers", blocked_handlers)):
-        if value:
-            raise ValueError(f"{label}={value!r} is not available yet; leave it out")
+    if scheduler_kwargs:
+        raise ValueError(f"scheduler_kwargs={scheduler_kwargs!r} is not available yet; leave it out")
     if start is not None:
         warnings.warn("start= has no effect and will go; leave it out", DeprecationWarning, stacklevel=3)
     if ip is not None:
@@ -121,6 +123,7 @@ def make_spec(
         dashboard_prefix=_prefix(service_kwargs),
         resources=_resources(resources),
         local_directory=None if local_directory is None else os.fspath(local_directory),
+        blocked_handlers=check_handlers(blocked_handlers),
         log_level=_level(silence_logs),
         environment={**os.environ, **_environment(env)},
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -50,6 +50,7 @@ from nbcluster.scheduler.events import (
     WorkerJoined,
     WorkerLeft,
 )
+from nbcluster.scheduler.handlers import blocked_types, split_blocked
 from nbcluster.scheduler.outbox import Retired, ToClient, ToWorker
 from nbcluster.scheduler.state import Settings
 from nbcluster.snapshot import PrefixView, TaskCounts, TaskRecord, WorkerView
@@ -89,8 +90,17 @@ class Ports(Protocol):
 class SchedulerServer:
     """Serves one cluster's clients, workers and managers on one event loop."""
 
-    def __init__(self, welcome: Welcome, token: bytes, ports: Ports, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        welcome: Welcome,
+        token: bytes,
+        ports: Ports,
+        settings: Settings | None = None,
+        blocked_handlers: Collection[str] = (),
+    ) -> None:
         self.core = SchedulerCore(settings)
+        self.blocked = blocked_types(blocked_handlers)
+        """What clients may not ask."""
         self.welcome = welcome
         """What new clients are told; the cluster fills it in once it knows its addresses."""
         self._token = token
@@ -322,6 +332,11 @@ class _ClientSession(_Session):
 
     def received(self, messages: list[Any]) -> None:
         """Split calls from what the core handles, in order."""
+        if self.server.blocked and self.connection.role == Role.CLIENT:
+            messages, refusals = split_blocked(messages, self.server.blocked)
+            if refusals:
+                logger.error("%s asked for what is blocked: %s", self.id, refusals[0])
+                self.send(refusals)
         if any(type(message) is Call for message in messages):
             for message in messages:
                 if type(message) is Call:
