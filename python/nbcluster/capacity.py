@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
@@ -75,13 +75,22 @@ def _cpu_limits(environment: Mapping[str, str], folders: list[Path]) -> Iterator
 
 
 def _memory_limits(environment: Mapping[str, str], folders: list[Path]) -> Iterator[Figure]:
-    yield Figure(value=psutil.virtual_memory().total, reason="the machine's memory")
+    yield Figure(value=_installed_memory(), reason="the machine's memory")
     for folder in folders:
         for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
             if (limit := _first(folder / name)) is not None:
                 yield Figure(value=limit, reason="the memory limit of the control group")
     if (limit := _variable(environment, "MEM_LIMIT")) is not None:
         yield Figure(value=limit, reason=f"MEM_LIMIT is {environment['MEM_LIMIT']}")
+
+
+def _installed_memory() -> int:
+    if sys.platform == "linux":
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        import psutil  # takes longer to import than everything here
+
+        return int(psutil.virtual_memory().total)
 
 
 def _own_folders(cgroups: Path, own_cgroup: Path) -> Iterator[Path]:

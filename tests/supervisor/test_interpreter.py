@@ -45,7 +45,6 @@ def test_defaults_yield_to_what_the_user_has_set() -> None:
     environ = Interpreter(executable="python", cwd="/", environ={"OMP_NUM_THREADS": "8"}).start_environ()
     assert environ["OMP_NUM_THREADS"] == "8"
     assert {environ[name] for name in THREAD_LIMITS if name != "OMP_NUM_THREADS"} == {"1"}
-    assert environ["MALLOC_TRIM_THRESHOLD_"] == "65536"
 
 
 def test_a_path_that_is_given_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import logging
 from typing import Any
 
 from nbcluster.cluster.base import Cluster
-from nbcluster.cluster.spec import make_spec
-from nbcluster.engines.attached import attach_to_server
-from nbcluster.engines.in_process import InProcessEngine
+from nbcluster.cluster.spec import ClusterSpec, make_spec
+from nbcluster.engines.attached import AttachedEngine, attach_to_server
+from nbcluster.engines.base import Engine
 from nbcluster.engines.showing import show
 from nbcluster.errors import NotOurServerError
 
@@ -82,16 +82,22 @@ class LocalCluster(Cluster):
             **kwargs,
         }
         spec = make_spec(**keywords)
-        engine = None if asynchronous else attach_to_server(keywords)
+        engine: AttachedEngine | None = None if asynchronous else attach_to_server(keywords)
         self.owned_by_server = engine is not None
         if engine is None:
-            super().__init__(InProcessEngine(spec), spec.name, asynchronous=asynchronous)
+            super().__init__(_engine_here(spec), spec.name, asynchronous=asynchronous)
             return
         try:
             super().__init__(engine, spec.name)
         except NotOurServerError as error:
             logger.info("This kernel has a cluster of its own: %s", error)
             self.owned_by_server = False
-            super().__init__(InProcessEngine(spec), spec.name)
+            super().__init__(_engine_here(spec), spec.name)
         else:
             self.name = engine.name
+
+
+def _engine_here(spec: ClusterSpec) -> Engine:
+    from nbcluster.engines.in_process import InProcessEngine  # not for those whose cluster a server keeps
+
+    return InProcessEngine(spec)

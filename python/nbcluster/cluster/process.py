@@ -1,53 +1,88 @@
 """A cluster in a process of its own: ``python -m nbcluster.cluster.process``.
 
-    parent ── stdin: the spec, then silence ──▶ this process
+    parent ── stdin: the spec, then silence ──▶ this process ── forks, first of all ──▶ zygote ──▶ workers
            ◀── stdout: "ready" or why not ─────
 
 The parent keeps stdin open as long as it lives: when it ends, however it ends, so does this process, at once, and the
 zygote then ends whatever is left of the workers.
+
+The zygote is forked when there is no thread, no event loop and no link yet, and nothing of the user's was imported.
+What both need is imported before that, once; the rest of a worker and the rest of a cluster then at the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import pickle
 import signal
 import sys
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from nbcluster.cluster.handover import Failed, Ready, read_body, write_record
-from nbcluster.cluster.runtime import ClusterRuntime
-from nbcluster.cluster.spec import ClusterSpec, make_spec
+from nbcluster.cluster.spec import ClusterSpec, interpreter_of, make_spec
 from nbcluster.comm.loop import new_event_loop
 from nbcluster.engines.registry import EngineSpec
-from nbcluster.supervisor import parent
+from nbcluster.supervisor import launching, parent
+from nbcluster.supervisor.launching import Launched
+
+if TYPE_CHECKING:
+    from nbcluster.cluster.runtime import ClusterRuntime
 
 logger = logging.getLogger("nbcluster.cluster")
 
-_CLOSE_TIMEOUT = 8.0
+_IN_COMMON = (
+    "nbcluster.comm.peers",
+    "nbcluster.protocol.serialize",
+    "nbcluster.store.shared",
+    "nbcluster.supervisor.zygote",
+    *([] if sys.platform == "win32" else ["uvloop"]),
+)
+"""What the largest parts of a cluster and of a worker consist of."""
 
 
 def main() -> int:
     """Run a cluster until it is closed, or its parent is gone."""
     order = msgspec.msgpack.decode(read_body(sys.stdin.buffer), type=ClusterSpec | EngineSpec)
+    interpreter = interpreter_of(order)
+    zygote = _fork_zygote(order)
     report = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not look like our report
-    sys.path[:] = order.sys_path or sys.path
+    runtime = importlib.import_module("nbcluster.cluster.runtime")  # before files beside a notebook can hide modules
     try:
+        interpreter.enter()
+        environ = dict(os.environ)
         spec = order if isinstance(order, ClusterSpec) else spec_of(order)
+    except OSError as error:
+        write_record(report, Failed("ClusterError", f"nothing can run in {order.cwd}: {error}"))
+        return 1
     except (TypeError, ValueError) as error:
         write_record(report, Failed(type(error).__name__, str(error)))
         return 1
+    if zygote is not None and (spec.in_process or (spec is not order and spec.environment != environ)):
+        zygote.abandon()
+        zygote = None
     logging.basicConfig(level=spec.log_level or logging.WARNING, format="%(name)s - %(levelname)s - %(message)s")
     loop = new_event_loop()
     try:
-        return loop.run_until_complete(_run(spec, report))
+        return loop.run_until_complete(_run(runtime.ClusterRuntime(spec, zygote), report))
     finally:
         loop.close()
+
+
+def _fork_zygote(order: ClusterSpec | EngineSpec) -> Launched | None:
+    """Where forking is safe, this is when."""
+    for module in _IN_COMMON:
+        importlib.import_module(module)
+    if not launching.can_fork():
+        return None
+    zygote = launching.fork()
+    zygote.prepare(interpreter_of(order))
+    return zygote
 
 
 def spec_of(order: EngineSpec) -> ClusterSpec:
@@ -66,9 +101,8 @@ def spec_of(order: EngineSpec) -> ClusterSpec:
     return msgspec.structs.replace(spec, id=order.id, max_workers=most)
 
 
-async def _run(spec: ClusterSpec, report: BinaryIO) -> int:
+async def _run(runtime: ClusterRuntime, report: BinaryIO) -> int:
     loop = asyncio.get_running_loop()
-    runtime = ClusterRuntime(spec)
     loop.add_reader(sys.stdin.fileno(), _parent_is_gone)
     watched = parent.watch(os.getppid())
     if watched is not None:

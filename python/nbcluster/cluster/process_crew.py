@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,9 @@ import msgspec
 from nbcluster import capacity
 from nbcluster.cluster.crew import Crew, Slot
 from nbcluster.cluster.sizing import memory_per_worker
+from nbcluster.cluster.spec import interpreter_of
+from nbcluster.supervisor import launching
 from nbcluster.supervisor.forking import Zygote
-from nbcluster.supervisor.interpreter import Interpreter
 from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
@@ -35,11 +35,10 @@ class ProcessCrew(Crew):
         self._supervisor = Supervisor(self._make_starter, self, runtime.logs.book)
 
     def _make_starter(self) -> Starter:
-        spec = self._runtime.spec
-        interpreter = Interpreter(
-            executable=spec.executable, cwd=spec.cwd, environ=spec.environment, sys_path=spec.sys_path
-        )
-        return Zygote(interpreter) if sys.platform == "linux" else PlainStarter(interpreter)
+        interpreter = interpreter_of(self._runtime.spec)
+        if not launching.AVAILABLE:
+            return PlainStarter(interpreter)
+        return Zygote(interpreter, launched=self._runtime.take_zygote())
 
     async def start(self) -> None:
         """Start the zygote."""

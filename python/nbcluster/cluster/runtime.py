@@ -29,7 +29,6 @@ from nbcluster.cluster.process_crew import ProcessCrew
 from nbcluster.cluster.scaling import Load
 from nbcluster.cluster.scratch import Scratch
 from nbcluster.cluster.spec import ClusterSpec
-from nbcluster.cluster.thread_crew import ThreadCrew
 from nbcluster.cluster.views import make_view
 from nbcluster.comm.credentials import ClusterDirectory
 from nbcluster.comm.descriptor_server import DescriptorServer
@@ -59,6 +58,7 @@ from nbcluster.snapshot import ClusterView, OwnerView
 from nbcluster.store import depot_links, segments
 from nbcluster.store.depot import Depot, Holder
 from nbcluster.store.shared import SharedStore
+from nbcluster.supervisor.launching import Launched
 from nbcluster.types import Address, RunId, Status, WorkerName
 
 logger = logging.getLogger("nbcluster.cluster")
@@ -74,9 +74,14 @@ START_TIMEOUT = 60.0
 
 
 class ClusterRuntime:
-    """Everything of one cluster. Started once, closed once."""
+    """Everything of one cluster. Started once, closed once.
 
-    def __init__(self, spec: ClusterSpec) -> None:
+    Args:
+        spec: what it is to be.
+        zygote: for its workers, if one was launched already; the cluster's from now on.
+    """
+
+    def __init__(self, spec: ClusterSpec, zygote: Launched | None = None) -> None:
         self.spec = spec
         self.status = Status.CREATED
         self.address: Address = ""
@@ -88,6 +93,7 @@ class ClusterRuntime:
         self.depot: Depot | None = None
         """Of shared memory, where the kernel has it."""
         self._stack = contextlib.AsyncExitStack()
+        self._zygote = zygote
         self._close_reason = ""
         self._membership = 0
 
@@ -140,10 +146,22 @@ class ClusterRuntime:
         self.observers = Observers(self.view, lambda: self.server.changes, self.tasks)
         self.adaptive = Adaptive(self)
         stack.push_async_callback(self.adaptive.close)
-        self.crew: Crew = ThreadCrew(self) if spec.in_process else ProcessCrew(self)
+        self.crew = self._make_crew()
         stack.push_async_callback(self.crew.close)
         await self.crew.start()
         self._set_workers(range(spec.n_workers))
+
+    def _make_crew(self) -> Crew:
+        if not self.spec.in_process:
+            return ProcessCrew(self)
+        from nbcluster.cluster.thread_crew import ThreadCrew  # a whole worker, which most clusters have elsewhere
+
+        return ThreadCrew(self)
+
+    def take_zygote(self) -> Launched | None:
+        """The zygote that was launched early, for whoever asks first."""
+        zygote, self._zygote = self._zygote, None
+        return zygote
 
     def _share_memory(self) -> str:
         """Open the depot of shared memory; returns where it is reached: empty if this kernel has none."""
@@ -220,6 +238,8 @@ class ClusterRuntime:
         self.status = Status.CLOSING
         self._close_reason = reason or "somebody closed it"
         try:
+            if (unused := self.take_zygote()) is not None:
+                unused.abandon()
             await self._stack.aclose()
         finally:
             self.status = Status.CLOSED

@@ -18,8 +18,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import psutil
-
 from nbcluster.comm.credentials import try_lock
 from nbcluster.errors import ClusterError
 from nbcluster.worker.spilling import spill_path
@@ -83,7 +81,9 @@ def _in_memory(path: Path) -> bool:
     if sys.platform != "linux":
         return False
     real = path.resolve()
-    mounts = {partition.mountpoint: partition.fstype for partition in psutil.disk_partitions(all=True)}
+    with open("/proc/self/mounts") as file:
+        # The kernel writes a space in a name as \040. What is mounted later hides what was there.
+        mounts = {line[1].replace("\\040", " "): line[2] for line in map(str.split, file)}
     nearest = next((str(place) for place in (real, *real.parents) if str(place) in mounts), "/")
     return mounts.get(nearest) in IN_MEMORY
 

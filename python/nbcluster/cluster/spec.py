@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import psutil
 
 from nbcluster.capacity import cpu_count
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
+from nbcluster.engines.registry import EngineSpec
 from nbcluster.scheduler.handlers import check_handlers
+from nbcluster.supervisor.interpreter import Interpreter
 
 DEFAULT_DASHBOARD = ":8787"
 LOOPBACK = "127.0.0.1"
@@ -57,6 +58,11 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def in_process(self) -> bool:
         """True if its workers are threads of the process that the scheduler runs in."""
         return not self.processes
+
+
+def interpreter_of(spec: ClusterSpec | EngineSpec) -> Interpreter:
+    """Where the processes of a cluster run."""
+    return Interpreter(executable=spec.executable, cwd=spec.cwd, environ=spec.environment, sys_path=spec.sys_path)
 
 
 def make_spec(
@@ -193,6 +199,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _interface_address(interface: str) -> str:
+    import psutil  # takes long to import, and few ask for an interface
+
     addresses = psutil.net_if_addrs()
     if interface not in addresses:
         known = ", ".join(sorted(addresses))

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import msgspec
-import psutil
 
 from nbcluster.comm.addresses import TcpAddress, parse
 from nbcluster.errors import CommError
@@ -216,6 +215,8 @@ def process_start(pid: int) -> float | None:
         fields = text.rpartition(")")[2].split()
         return None if fields[0] in "ZX" else float(fields[19])
     else:
+        import psutil
+
         try:
             process = psutil.Process(pid)
             return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())

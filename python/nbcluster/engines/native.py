@@ -17,7 +17,7 @@ from typing import IO
 import msgspec
 
 from nbcluster.cluster.handover import Failed, Ready, read_body, write_record
-from nbcluster.cluster.spec import ClusterSpec
+from nbcluster.cluster.spec import ClusterSpec, interpreter_of
 from nbcluster.comm.credentials import find_token
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import AnyAnswer, AnyCommand, Close, View
@@ -27,6 +27,7 @@ from nbcluster.engines.registry import EngineSpec
 from nbcluster.errors import ClusterClosedError, ClusterError, CommError
 from nbcluster.protocol.calls import named_error
 from nbcluster.snapshot import ClusterView
+from nbcluster.supervisor.interpreter import START_DIRECTORY
 from nbcluster.types import Address, Status
 
 CONNECT_TIMEOUT = 30.0
@@ -227,18 +228,19 @@ class ProcessEngine(RemoteEngine):
 
     def _launch(self) -> Ready:
         spec = self._spec
+        interpreter = interpreter_of(spec)
         try:
             self._process = process = subprocess.Popen(
-                [spec.executable, "-m", "nbcluster.cluster.process"],
+                interpreter.command("nbcluster.cluster.process"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                cwd=spec.cwd,
-                env=spec.environment,
+                cwd=START_DIRECTORY,
+                env=interpreter.start_environ(),
                 start_new_session=True,
             )
         except OSError as error:
-            raise ClusterError(f"{spec.executable} cannot be run in {spec.cwd}: {error}") from error
+            raise ClusterError(f"{spec.executable} cannot be run: {error}") from error
         assert isinstance(process.stdin, io.BufferedWriter)
         assert isinstance(process.stdout, io.BufferedReader)
         if self._abandoned:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import subprocess
 import weakref
 from typing import Any
 
@@ -17,15 +15,14 @@ from nbcluster.supervisor.channel import (
     Exited,
     Failed,
     Kill,
-    Prepare,
     Ready,
     Signal,
     Spawn,
     Spawned,
-    ToSupervisor,
 )
 from nbcluster.supervisor.descendants import end_all, marked, new_mark, worker_mark
-from nbcluster.supervisor.interpreter import START_DIRECTORY, Interpreter
+from nbcluster.supervisor.interpreter import Interpreter
+from nbcluster.supervisor.launching import WORKER, Launched, Process, launch
 from nbcluster.supervisor.process import ExitStatus, Starter, WorkerProcess, output_pipes
 from nbcluster.types import WorkerName
 
@@ -46,14 +43,16 @@ class Zygote(Starter):
     Args:
         interpreter: where workers run.
         worker: their module.
+        launched: a zygote of this interpreter that has been launched already, and is this object's from now on.
     """
 
-    def __init__(self, interpreter: Interpreter, worker: str = "nbcluster.worker.main") -> None:
+    def __init__(self, interpreter: Interpreter, worker: str = WORKER, launched: Launched | None = None) -> None:
         self._interpreter = interpreter
         self._worker_module = worker
+        self._launched = launched
         self._mark = new_mark()
         self._ids = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._channel: Channel | None = None
         self._ready: asyncio.Future[None] | None = None
         self._forks: dict[int, asyncio.Future[int]] = {}
@@ -72,16 +71,12 @@ class Zygote(Starter):
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         self._ended = loop.create_future()
-        self._launch()
         interpreter = self._interpreter
-        self._send(
-            Prepare(
-                cwd=interpreter.cwd,
-                sys_path=interpreter.sys_path,
-                environ=interpreter.environ,
-                worker=self._worker_module,
-            )
-        )
+        launched = self._launched or launch(interpreter)
+        self._launched = None
+        if not launched.prepared:
+            launched.prepare(interpreter, self._worker_module)
+        self._adopt(launched)
         try:
             await asyncio.wait_for(asyncio.shield(self._ready), _START_TIMEOUT)
         except BaseException as error:
@@ -130,6 +125,9 @@ class Zygote(Starter):
     async def close(self) -> None:
         """Hang up: the zygote ends everything, then itself; wait for that."""
         self._closing = True
+        if self._launched is not None:
+            self._launched.abandon()
+            self._launched = None
         if self._process is None or self._ended is None:
             return
         self._hang_up()
@@ -142,36 +140,13 @@ class Zygote(Starter):
 
     # --- the process ---
 
-    def _launch(self) -> None:
-        interpreter = self._interpreter
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        output, output_write = os.pipe()
-        os.set_blocking(output, False)
-        command = interpreter.command("nbcluster.supervisor.zygote", str(theirs.fileno()))
-        try:
-            self._process = subprocess.Popen(
-                command,
-                cwd=START_DIRECTORY,
-                env=interpreter.start_environ(),
-                stdin=subprocess.DEVNULL,
-                stdout=output_write,
-                stderr=output_write,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # or Ctrl-C in a terminal would reach it
-            )
-        except OSError as error:
-            ours.close()
-            os.close(output)
-            raise ClusterError(f"{interpreter.executable} cannot be run: {error}") from error
-        finally:
-            theirs.close()
-            os.close(output_write)
-        self._channel = Channel(ours, ToSupervisor)
-        _channels.add(self._channel)
+    def _adopt(self, launched: Launched) -> None:
+        self._process, self._channel = launched.process, launched.channel
+        _channels.add(launched.channel)
         loop = asyncio.get_running_loop()
-        loop.add_reader(ours, self._readable)
-        loop.add_reader(output, self._read_output, output)
+        loop.add_reader(launched.channel.sock, self._readable)
+        loop.add_writer(launched.channel.sock, self._writable)  # for what could not be sent before
+        loop.add_reader(launched.output, self._read_output, launched.output)
 
     def _read_output(self, fd: int) -> None:
         """The zygote has little to say: what went wrong when it started, or broke."""
@@ -189,13 +164,14 @@ class Zygote(Starter):
     def _await_end(self) -> None:
         """Its output has ended, so it is about to; only then is everything that it leaves known."""
         assert self._process is not None
-        if self._process.poll() is None:
+        ended = self._process.poll()
+        if ended is None:
             asyncio.get_running_loop().call_later(0.002, self._await_end)
             return
         self._hang_up()
-        if self._process.returncode != 0:  # it could not clean up
+        if ended != 0:  # it could not clean up
             end_all(marked(self._mark))
-        code = ExitStatus(self._process.returncode)
+        code = ExitStatus(ended)
         for worker in self._workers.values():
             worker.exited.set_result(_LOST)
         self._workers.clear()

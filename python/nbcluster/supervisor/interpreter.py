@@ -44,10 +44,9 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     def start_environ(self) -> dict[str, str]:
         """What a process is started with: our defaults, where the user has not set anything.
 
-        These must be there before the process starts: the C library and the numeric libraries read them once.
+        These must be there before the process starts: the numeric libraries read them once.
         """
         environ = dict.fromkeys(THREAD_LIMITS, "1")
-        environ["MALLOC_TRIM_THRESHOLD_"] = "65536"
         environ.update(self.environ)
         if self._finds_us_by_luck():
             paths = [str(_PACKAGE_PARENT), environ.get("PYTHONPATH", "")]

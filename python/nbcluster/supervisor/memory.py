@@ -19,8 +19,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import psutil
-
 from nbcluster.supervisor import descendants
 from nbcluster.types import WorkerName
 from nbcluster.units import format_bytes
@@ -82,18 +80,24 @@ class _PortableGauge:
     """The same where there is no ``/proc``."""
 
     def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+        import psutil
+
+        self._gone = psutil.Error
+        try:
+            self._process = psutil.Process(pid)
+        except self._gone as error:
+            raise ProcessLookupError(str(error)) from error
 
     def resident(self) -> int:
         try:
             return int(self._process.memory_info().rss)
-        except psutil.Error as error:
+        except self._gone as error:
             raise ProcessLookupError(str(error)) from error
 
     def cpu_seconds(self) -> float:
         try:
             times = self._process.cpu_times()
-        except psutil.Error as error:
+        except self._gone as error:
             raise ProcessLookupError(str(error)) from error
         return float(times.user + times.system)
 
@@ -128,7 +132,7 @@ class MemoryMonitor:
         """Watch a worker; ``limit`` is asked each time, for it changes when the cluster is scaled."""
         try:
             self._entries[name] = _Entry(process, limit)
-        except (OSError, psutil.Error):
+        except OSError:
             return  # it has ended already, and whoever waits for that will know
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SOONEST, self._look)
@@ -227,6 +231,8 @@ def _resident(pid: int) -> int:
 def _used(pid: int) -> int:
     """Memory of its own, and a fair share of what it shares; files in memory can be dropped and do not count."""
     if sys.platform != "linux":
+        import psutil
+
         try:
             return int(psutil.Process(pid).memory_full_info().uss)
         except psutil.Error:

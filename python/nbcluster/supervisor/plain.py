@@ -9,8 +9,6 @@ import sys
 import threading
 from collections.abc import Callable
 
-import psutil
-
 from nbcluster.errors import ClusterError
 from nbcluster.store.flight_recorder import FlightRecorder
 from nbcluster.supervisor import descendants
@@ -128,6 +126,8 @@ def _end_tree(pid: int) -> None:
 
 def _end_family(pid: int) -> None:
     """The best that can be done without ``/proc``."""
+    import psutil
+
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]

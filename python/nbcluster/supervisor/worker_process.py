@@ -22,6 +22,13 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
+_ARG_START, _ARG_END = 45, 46
+"""Fields of ``/proc/self/stat``, counted behind the program's name: where its command line lies in memory."""
+
+_M_TRIM_THRESHOLD = -1
+_TRIM_ABOVE = 65536
+"""Bytes of freed memory that a worker keeps at most at the top of its heap."""
+
 _OOM_SCORE = 300
 """Under a memory shortage the kernel is to take a worker, not what would start it again."""
 
@@ -51,6 +58,24 @@ def _prctl(option: int, value: int | bytes) -> None:
         raise OSError(number, f"prctl({option}): {os.strerror(number)}")
 
 
+def name_process(short: str, title: str) -> None:
+    """Have ``ps`` and ``top`` say what this process is, and not what it was forked from. Linux only.
+
+    Args:
+        short: of at most 15 characters.
+        title: takes the place of the command line, as far as there is room.
+    """
+    if _libc is None:
+        return
+    _prctl(_PR_SET_NAME, short[:15].encode())
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
+    if 0 < start < end:  # zeros: the kernel does not say
+        room = end - start
+        ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)
+
+
 def set_up(name: str, mark: str) -> None:
     """Make a forked child a process of its own."""
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
@@ -58,12 +83,20 @@ def set_up(name: str, mark: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     os.environ[MARK_VARIABLE] = mark
+    name_process(f"nbc {name}", f"nbcluster worker {name}")
     if sys.platform == "linux":
-        _prctl(_PR_SET_NAME, f"nbc {name}"[:15].encode())
         _be_first_when_memory_is_short()
+        _give_memory_back()
     use_text_streams()
     records.log_to_stderr()
     reseed()
+
+
+def _give_memory_back() -> None:
+    """Have the C library return freed memory to the system, unless the user has told it what to do."""
+    told = any(name.startswith("MALLOC_") for name in os.environ)
+    if _libc is not None and not told and hasattr(_libc, "mallopt"):
+        _libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_ABOVE)
 
 
 def _be_first_when_memory_is_short() -> None:

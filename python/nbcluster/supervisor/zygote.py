@@ -182,7 +182,7 @@ class Zygote:
             for fd, place in zip(safe, (1, 2, WORKER_FD), strict=True):
                 os.dup2(fd, place, inheritable=place != WORKER_FD)
             self._channel.sock.detach()
-            os.closerange(WORKER_FD + 1, _highest_descriptor() + 1)
+            os.closerange(WORKER_FD + 1, highest_descriptor() + 1)
             worker_process.set_up(message.name, message.mark)
         except BaseException:
             os.write(2, traceback.format_exc().encode())
@@ -237,7 +237,8 @@ def _all_below(table: Table) -> set[int]:
     return descendants(table, [os.getpid()]) - {os.getpid()}
 
 
-def _highest_descriptor() -> int:
+def highest_descriptor() -> int:
+    """The largest number of an open file of this process."""
     try:
         return max(int(name) for name in os.listdir("/proc/self/fd"))
     except OSError:
@@ -277,3 +278,4 @@ def main(fd: int) -> None:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]))
+    os._exit(0)  # everything has ended in good order: nothing is won by taking the interpreter apart

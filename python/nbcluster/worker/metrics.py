@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from collections.abc import Callable
-
-import psutil
 
 from nbcluster.protocol.messages import WorkerMetrics
 
@@ -27,20 +28,35 @@ class Metrics:
         self._stored = stored
         self._executing = executing
         self._spilled = spilled
-        self._process = psutil.Process() if process else None
+        self._process = process
         self._last: WorkerMetrics | None = None
-        if self._process is not None:
-            self._process.cpu_percent()  # the first call only begins the measurement
+        self._cpu_sample = (time.monotonic(), time.process_time())
 
     def changed(self) -> WorkerMetrics | None:
         """The new figures; None if they are the old ones."""
         memory, cpu = 0, 0.0
-        if self._process is not None:
-            with self._process.oneshot():
-                memory = self._process.memory_info().rss // MEMORY_STEP * MEMORY_STEP
-                cpu = float(round(self._process.cpu_percent()))
+        if self._process:
+            memory = _resident() // MEMORY_STEP * MEMORY_STEP
+            cpu = float(round(self._cpu_percent()))
         metrics = WorkerMetrics(memory, self._stored(), cpu, self._executing(), self._spilled())
         if metrics == self._last:
             return None
         self._last = metrics
         return metrics
+
+    def _cpu_percent(self) -> float:
+        """Of one core, since it was asked last."""
+        before, used_before = self._cpu_sample
+        now, used = self._cpu_sample = (time.monotonic(), time.process_time())
+        return 100.0 * (used - used_before) / (now - before) if now > before else 0.0
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has in use."""
+    if sys.platform == "linux":
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    else:
+        import psutil  # where it cannot be had more cheaply
+
+        return int(psutil.Process().memory_info().rss)
