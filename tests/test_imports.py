@@ -17,6 +17,7 @@ HEAVY = (
     "jupyter_server",
     "numpy",
     "pandas",
+    "psutil",
     "tornado",
     "IPython",
     "traitlets",
@@ -50,6 +51,42 @@ def test_importing_the_package_imports_next_to_nothing() -> None:
 )
 def test_clients_clusters_and_workers_need_nothing_heavy(statement: str) -> None:
     assert not imported_by(statement) & set(HEAVY)
+
+
+def modules_after(statement: str) -> set[str]:
+    """All modules that are there after a statement."""
+    script = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
+
+def test_who_only_has_a_client_has_no_scheduler_no_worker_and_no_supervisor() -> None:
+    there = modules_after("from nbcluster import Client, LocalCluster, SubprocessCluster")
+    for package in ("scheduler", "worker", "dashboard", "cluster.runtime", "supervisor.supervisor"):
+        assert not [name for name in there if name.startswith(f"nbcluster.{package}")]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before that, typing does not have all of it")
+def test_msgspec_gets_from_typing_what_it_would_else_import_at_a_high_price() -> None:
+    statement = "from nbcluster import Client, LocalCluster"
+    assert "typing_extensions" not in imported_by(statement)
+    assert "typing_extensions" in imported_by(f"{statement}\nimport typing_extensions"), "it is there for others"
+    script = f"""if True:
+        {statement}
+        import typing, typing_extensions, msgspec._utils as utils
+        assert utils.Required is typing_extensions.Required and utils.NotRequired is typing_extensions.NotRequired
+        class A: x: typing.Annotated[int, 1]; y: "typing.Required[int]"; z: "int | None" = None
+        assert utils.get_type_hints(A) == typing_extensions.get_type_hints(A, include_extras=True)
+    """
+    imported_by(script)
+
+
+def test_a_cluster_imports_what_it_and_its_workers_need_before_it_forks() -> None:
+    """What a fork has in common with its parent is there once."""
+    there = modules_after("import nbcluster.cluster.process as p\nfor name in p._IN_COMMON: __import__(name)")
+    worker = modules_after("import nbcluster.worker.main") - there
+    assert not [name for name in worker if not name.startswith("nbcluster.") or name.startswith("nbcluster.comm.")]
+    assert not [name for name in there if name.startswith(("nbcluster.scheduler", "nbcluster.cluster.runtime"))]
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -32,7 +32,7 @@ LAYERS: list[set[str]] = [
 ]
 ROOTS = "composition roots"
 
-VOCABULARY = {"capacity", "commands", "config", "errors", "snapshot", "types", "units"}
+VOCABULARY = {"capacity", "commands", "config", "errors", "lean", "snapshot", "types", "units"}
 SHELLS = {
     "scheduler": {"server"},
     "worker": {
@@ -59,6 +59,7 @@ COMPOSITION_ROOTS = {
     "engines.attached": "the engine of a cluster that a Jupyter server keeps",
     "engines.in_process": "the engine of a cluster in this process",
     "engines.native": "the engines of clusters in other processes",
+    "start": "begins a process of whatever module the command line names",
     "engines.showing": "how clusters show themselves: the port that widgets fill",
 }
 EXCEPTIONS = {

@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from nbcluster import lean
+
 if TYPE_CHECKING:
     from nbcluster.client.as_completed import as_completed, futures_of
     from nbcluster.client.client import Client
@@ -74,6 +76,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    lean.import_msgspec()
     value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value

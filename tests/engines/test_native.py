@@ -51,6 +51,10 @@ def _is_socket(path: str) -> bool:
     return Path(path).is_socket()
 
 
+def _environment(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+
+
 def test_it_starts_obeys_and_ends() -> None:
     async def test() -> None:
         views: list[ClusterView] = []
@@ -172,7 +176,7 @@ def test_a_wrong_keyword_is_raised_as_itself() -> None:
 def test_an_interpreter_without_nbcluster_is_named() -> None:
     async def test() -> None:
         engine = create(spec(executable="/bin/false"))
-        with pytest.raises(ClusterError, match=r"/bin/false -m nbcluster\.cluster\.process ended with code 1"):
+        with pytest.raises(ClusterError, match=r"/bin/false .* nbcluster\.cluster\.process ended with code 1"):
             await engine.start()
         await engine.close()
         for changes in ({"executable": "/no/such/python"}, {"cwd": "/no/such/folder"}):
@@ -196,6 +200,27 @@ def test_a_start_that_is_cancelled_leaves_no_process() -> None:
                 await starting
             await engine.close()
             await soon(lambda: {child.pid for child in psutil.Process().children()} <= before)
+
+    run(test())
+
+
+def test_a_directory_that_is_not_there_is_named() -> None:
+    async def test() -> None:
+        engine = create(spec(cwd="/no/such/place"))
+        with pytest.raises(ClusterError, match="nothing can run in /no/such/place"):
+            await engine.start()
+        await engine.close()
+
+    run(test())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_environment_among_keywords_that_are_opened_later_is_that_of_the_workers() -> None:
+    async def test() -> None:
+        keywords = {"n_workers": 1, "threads_per_worker": 1, "env": {"FLAVOUR": "vanilla"}}
+        async with running(keywords={}, pickled_keywords=pickle.dumps(keywords)) as engine:
+            [worker] = engine.view.workers
+            assert "FLAVOUR=vanilla" in _environment(worker.pid)
 
     run(test())
 

@@ -1,4 +1,4 @@
-"""A cluster in a process of its own: ``python -m nbcluster.cluster.process``.
+"""A cluster in a process of its own: the module ``nbcluster.cluster.process``.
 
     parent ── stdin: the spec, then silence ──▶ this process ── forks, first of all ──▶ zygote ──▶ workers
            ◀── stdout: "ready" or why not ─────
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from nbcluster import lean
 from nbcluster.cluster.handover import Failed, Ready, read_body, write_record
 from nbcluster.cluster.spec import ClusterSpec, interpreter_of, make_spec
 from nbcluster.comm.loop import new_event_loop
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("nbcluster.cluster")
 
 _IN_COMMON = (
+    "nbcluster.comm.descriptors",
     "nbcluster.comm.peers",
+    "nbcluster.protocol.exceptions",
     "nbcluster.protocol.serialize",
     "nbcluster.store.shared",
     "nbcluster.supervisor.zygote",
@@ -53,6 +56,7 @@ def main() -> int:
     report = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not look like our report
     runtime = importlib.import_module("nbcluster.cluster.runtime")  # before files beside a notebook can hide modules
+    lean.end()
     try:
         interpreter.enter()
         environ = dict(os.environ)
@@ -133,7 +137,3 @@ def _parent_is_gone() -> None:
     """Nobody is left to close in good order for. Workers and their children are ended by the zygote."""
     if not os.read(sys.stdin.fileno(), 1):
         os._exit(0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -229,9 +229,10 @@ class ProcessEngine(RemoteEngine):
     def _launch(self) -> Ready:
         spec = self._spec
         interpreter = interpreter_of(spec)
+        command = interpreter.command("nbcluster.cluster.process")
         try:
             self._process = process = subprocess.Popen(
-                interpreter.command("nbcluster.cluster.process"),
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -251,7 +252,7 @@ class ProcessEngine(RemoteEngine):
         process.stdout.close()
         if not body:
             raise ClusterError(
-                f"{spec.executable} -m nbcluster.cluster.process {describe_exit(process.wait())} before the "
+                f"{' '.join(command)} {describe_exit(process.wait())} before the "
                 f"cluster was up; is nbcluster installed there? {self._last_words()}"
             )
         answer = msgspec.msgpack.decode(body, type=Ready | Failed)

@@ -38,8 +38,8 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def command(self, module: str, *arguments: str) -> list[str]:
-        """The command line that runs a module of ours as a process."""
-        return [self.executable, "-m", module, *arguments]
+        """The command line that runs the ``main`` of a module of ours as a process."""
+        return [self.executable, "-m", "nbcluster.start", module, *arguments]
 
     def start_environ(self) -> dict[str, str]:
         """What a process is started with: our defaults, where the user has not set anything.

@@ -1,6 +1,6 @@
 """How a zygote comes to be: as an interpreter of its own, or as a fork of a process that has just begun.
 
-    launch()   any process ── starts ──▶ python -m nbcluster.supervisor.zygote
+    launch()   any process ── starts ──▶ zygote
     fork()     a cluster's process, in its first moments ── forks ──▶ zygote
 
 A fork takes no time and shares what is imported already, so that is what a cluster's own process does, before it
@@ -146,7 +146,6 @@ def fork() -> Launched:
     """Fork this process, which :func:`can_fork` allows: the child becomes a zygote and never returns from here."""
     ours, theirs = socket.socketpair()
     output, output_write = os.pipe()
-    gc.collect()
     gc.freeze()  # what is here now stays shared: the collector of neither must write to it
     sys.stdout.flush()
     sys.stderr.flush()
@@ -177,7 +176,7 @@ def _become_zygote(sock: socket.socket, output: int) -> NoReturn:
             setattr(sys, name, new)
             setattr(sys, f"__{name}__", new)
         worker_process.name_process("nbc zygote", "nbcluster zygote")
-        zygote.main(kept)
+        zygote.serve(kept)
         code = 0
     except SystemExit:  # of a worker, which has become one in here: it ends as a process does
         raise

@@ -1,4 +1,4 @@
-"""``python -m nbcluster.supervisor.plain_worker FD PARENT``: one worker, where forking is not safe (macOS).
+"""``nbcluster.supervisor.plain_worker FD PARENT``: one worker, where forking is not safe (macOS).
 
 What it needs to know comes over its standard input, for the token is in it. That input then stays open: its
 end is the end of the supervisor, and of this process.
@@ -10,12 +10,12 @@ import fcntl
 import importlib
 import os
 import struct
-import sys
 import threading
 from typing import BinaryIO
 
 import msgspec
 
+from nbcluster import lean
 from nbcluster.store.flight_recorder import WORKER_FD
 from nbcluster.supervisor import worker_process
 from nbcluster.supervisor.interpreter import Interpreter
@@ -50,9 +50,10 @@ def _end_with(stream: BinaryIO) -> None:
     os._exit(1)
 
 
-def main(recorder: int, parent: int) -> None:
+def main(recorder_fd: str, parent: str) -> None:
     """Be a worker."""
-    worker_process.die_with(parent)
+    recorder = int(recorder_fd)
+    worker_process.die_with(int(parent))
     stdin = os.fdopen(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, WORKER_FD + 1), "rb")
     start = _read(stdin)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -63,10 +64,7 @@ def main(recorder: int, parent: int) -> None:
     os.set_inheritable(WORKER_FD, False)
     threading.Thread(target=_end_with, args=(stdin,), daemon=True, name="parent-watch").start()
     importlib.import_module(start.worker)  # before files beside a notebook can hide modules
+    lean.end()
     start.interpreter.enter()
     worker_process.set_up(start.name, start.mark)
     worker_process.run_worker(start.worker, start.config, start.token)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

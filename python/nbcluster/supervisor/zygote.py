@@ -1,4 +1,4 @@
-"""``python -m nbcluster.supervisor.zygote FD``: imports what workers need, once, and forks them at once.
+"""``nbcluster.supervisor.zygote FD``: imports what workers need, once, and forks them at once.
 
     supervisor ◀── socket FD ──▶ zygote ── fork ──▶ worker ──▶ what its tasks start
                                     ▲                                  │
@@ -30,6 +30,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from nbcluster import lean
 from nbcluster.store.flight_recorder import WORKER_FD
 from nbcluster.supervisor import parent, worker_process
 from nbcluster.supervisor.channel import (
@@ -150,7 +151,7 @@ class Zygote:
             return
         self.worker_module = message.worker
         gc.collect()
-        gc.freeze()  # what is here now stays shared with all workers: the collector must not write to it
+        lean.end()  # what is here now stays shared with all workers
         self._channel.send(Ready())
 
     def _spawn(self, message: Spawn, descriptors: Sequence[int]) -> None:
@@ -256,8 +257,14 @@ def _quit(*_: object) -> NoReturn:
     raise _SupervisorGone
 
 
-def main(fd: int) -> None:
-    """Be a zygote; in each forked child: be a worker."""
+def main(fd: str) -> NoReturn:
+    """Be a zygote that has an interpreter to itself."""
+    serve(int(fd))
+    os._exit(0)  # everything has ended in good order: nothing is won by taking the interpreter apart
+
+
+def serve(fd: int) -> None:
+    """Be a zygote until the supervisor is gone; in each forked child: be a worker, and never return."""
     supervisor = os.getppid()
     worker_process.adopt_orphans()
     _allow_many_files()
@@ -274,8 +281,3 @@ def main(fd: int) -> None:
     module = zygote.worker_module
     del zygote
     worker_process.run_worker(module, spawn.config, spawn.token)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
-    os._exit(0)  # everything has ended in good order: nothing is won by taking the interpreter apart
