@@ -62,7 +62,14 @@ def modules_after(statement: str) -> set[str]:
 
 def test_who_only_has_a_client_has_no_scheduler_no_worker_and_no_supervisor() -> None:
     there = modules_after("from nbcluster import Client, LocalCluster, SubprocessCluster")
-    for package in ("scheduler", "worker", "dashboard", "cluster.runtime", "supervisor.supervisor"):
+    for package in (
+        "scheduler.core",
+        "scheduler.server",
+        "worker",
+        "dashboard",
+        "cluster.runtime",
+        "supervisor.supervisor",
+    ):
         assert not [name for name in there if name.startswith(f"nbcluster.{package}")]
 
 
@@ -86,7 +93,7 @@ def test_a_cluster_imports_what_it_and_its_workers_need_before_it_forks() -> Non
     there = modules_after("import nbcluster.cluster.process as p\nfor name in p._IN_COMMON: __import__(name)")
     worker = modules_after("import nbcluster.worker.main") - there
     assert not [name for name in worker if not name.startswith("nbcluster.") or name.startswith("nbcluster.comm.")]
-    assert not [name for name in there if name.startswith(("nbcluster.scheduler", "nbcluster.cluster.runtime"))]
+    assert not [name for name in there if name.startswith(("nbcluster.scheduler.core", "nbcluster.cluster.runtime"))]
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
