@@ -78,6 +78,7 @@ class DataClient(ConnectedClient):
 
     def _result(self, future: Future, timeout: float | str | None) -> Any:
         state = future._state
+        seconds = seconds_or_none(timeout)
 
         def finish(payloads: Mapping[Key, Payload]) -> Any:
             payload = payloads.get(state.key)
@@ -90,7 +91,6 @@ class DataClient(ConnectedClient):
             if ready is not None:
                 with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
                     return finish(ready)
-        seconds = seconds_or_none(timeout)
         if not self.asynchronous and not self._loop_thread.is_current:
             try:
                 done = state.wait_in_thread(seconds)
@@ -120,11 +120,10 @@ class DataClient(ConnectedClient):
         return await asyncio.wrap_future(on_loop)
 
     def _when_done(self, future: Future, timeout: float | str | None, then: Callable[[], Any]) -> Any:
+        seconds = seconds_or_none(timeout)
         if future.done() and not self.asynchronous:
             return then()
-        return self._sync(
-            self._wait_for, (future._state,), None, then=lambda _: then(), timeout=seconds_or_none(timeout)
-        )
+        return self._sync(self._wait_for, (future._state,), None, then=lambda _: then(), timeout=seconds)
 
     async def _wait_for(
         self, states: Collection[FutureState], enough: int | None = None, stop_early: bool = False

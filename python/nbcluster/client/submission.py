@@ -117,6 +117,7 @@ class Batch:
         task_options: how to run it.
         pure: equal calls have equal keys.
         share: puts a large buffer where the workers see it; None: it is sent.
+        admit: called with each future among the arguments; raises if it is of no use here.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Batch:
         task_options: TaskOptions,
         pure: bool,
         share: Callable[[memoryview, bool], Frame] | None = None,
+        admit: Callable[[Any], object] | None = None,
     ) -> None:
         if not callable(function):
             raise TypeError(f"the first argument is {function!r}, which cannot be called; give a function")
@@ -134,6 +136,7 @@ class Batch:
         self._function, self._definition = dump_function(function)
         self._options = task_options
         self._pure = pure
+        self._admit = admit
         self._large = LargeArguments(share, named=pure) if share is not None else None
         self._clear()
 
@@ -145,7 +148,7 @@ class Batch:
 
     def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Key | None = None) -> Key:
         """Take one call; returns its key."""
-        call = dump_call(args, kwargs)
+        call = dump_call(args, kwargs, self._admit)
         if call.frames:  # detached before they are named: so each is read once
             call = Arguments(call.data, self._detached(call.frames), call.dependencies)
         if key is None:

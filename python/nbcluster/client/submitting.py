@@ -68,7 +68,7 @@ class SubmittingClient(ConnectedClient):
         parse_seconds(fifo_timeout, "fifo_timeout")
         if key is not None and (not isinstance(key, str) or not key):
             raise TypeError(f"key={key!r} is not a non-empty string")
-        batch = submission.Batch(func, options, pure, self._session.share)
+        batch = submission.Batch(func, options, pure, self._session.share, self._admit)
         name = batch.add(args, kwargs, key)
         [state] = self._session.wants.add([name], contextvars.copy_context(), batch.message(), self._cell())
         return Future._of(state, self._this)
@@ -125,7 +125,7 @@ class SubmittingClient(ConnectedClient):
         size = submission.MAP_BATCH if batch_size is None else batch_size
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"batch_size={batch_size!r} is not allowed; give a whole number of at least 1")
-        batch = submission.Batch(func, options, pure, self._session.share)
+        batch = submission.Batch(func, options, pure, self._session.share, self._admit)
         keys: Iterator[Key] | None = None
         if isinstance(key, str):
             batch.name = key
@@ -141,11 +141,29 @@ class SubmittingClient(ConnectedClient):
             futures += self._submit_batch(batch, context)
         return futures
 
+    def _admit(self, future: Future) -> None:
+        """A future is to be an argument.
+
+        Raises:
+            ValueError: it is of another cluster.
+            FutureCancelledError: it was cancelled or released, and will have no result.
+        """
+        theirs = future.client
+        if theirs is not self and theirs._welcome.cluster_id != self._welcome.cluster_id:
+            raise ValueError(
+                f"{future!r} belongs to another cluster ({theirs!r}); pass its result on instead: future.result()"
+            )
+        error = future._state.exception() if future.cancelled() else None
+        if error is not None:
+            raise error
+
     def _submit_batch(self, batch: submission.Batch, context: contextvars.Context) -> list[Future]:
         message = batch.message()
         return self._futures(self._session.wants.add(message.keys, context, message, self._cell()))
 
     def _want(self, key: Key) -> FutureState:
+        if not isinstance(key, str) or not key:
+            raise TypeError(f"key={key!r} is not a non-empty string")
         [state] = self._session.wants.add([key], contextvars.copy_context(), WantKeys([key]))
         return state
 
@@ -168,7 +186,9 @@ class SubmittingClient(ConnectedClient):
         keys = [future.key for future in find_futures(with_parts(futures))]
         text = msg or f"Cancelled by {self.name or 'its client'} (client.cancel or future.cancel)."
         self._session.wants.cancel(CancelKeys(keys, reason or "cancelled", text, force))
-        return nothing() if self.asynchronous else None
+        if not self.asynchronous and self._loop_thread.is_current:
+            return None
+        return self._sync(nothing)  # by then they say that they are cancelled
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
         """Run erred futures again."""

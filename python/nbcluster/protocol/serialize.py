@@ -273,33 +273,47 @@ def _load_task_ref(key: Key) -> Any:
     return TaskRef(key) if values is None else values[key]
 
 
-def dump_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Arguments:
+def dump_call(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], admit: Callable[[Any], object] | None = None
+) -> Arguments:
     """Pickle the arguments of a call. Frames are views of the arguments' own memory: see :func:`detach`.
 
     Futures in them, at any depth of lists, tuples, sets and dicts, become dependencies, as do ``TaskRef``
     objects wherever they are. A future inside an object of another type travels as a future.
 
+    Args:
+        args: as they are given.
+        kwargs: as they are given.
+        admit: called with each future that becomes a dependency: it may raise.
+
     Raises:
         SerializationError: something cannot be pickled; ``path`` is e.g. ``"args[1].model._lock"``.
     """
     frames: list[Frame] = []
+    call = _with_frames_for_bytes(args, kwargs)
+    data, met = _dump_noting(call, frames)
+    if not met:
+        return Arguments(data, frames, [])
+    futures = {id(one): one for one in met if type(one) is not TaskRef}
+    if futures:
+        if admit is not None:
+            for future in futures.values():
+                admit(future)
+        frames.clear()
+        data, met = _dump_noting(_replace(call, futures, {}), frames)
+    keys = dict.fromkeys(one.key for one in met if type(one) is TaskRef)
+    return Arguments(data, frames, list(keys))
+
+
+def _dump_noting(call: tuple[Any, Mapping[str, Any]], frames: list[Frame]) -> tuple[bytes, list[HasKey]]:
+    """Pickle a call; returns also the futures and task references that it came across."""
     outer = _scope.met
     met = _scope.met = []
     try:
-        call = _with_frames_for_bytes(args, kwargs)
-        data = _dumps(call, frames)
-        if not met:
-            return Arguments(data, frames, [])
-        futures = {id(one): one for one in met if type(one) is not TaskRef}
-        if futures:
-            met.clear()
-            frames.clear()
-            data = _dumps(_replace(call, futures, {}), frames)
-        keys = dict.fromkeys(one.key for one in met if type(one) is TaskRef)
-        return Arguments(data, frames, list(keys))
+        return _dumps(call, frames), met
     except _FAILURES as error:
         _scope.met = None
-        raise _unpicklable([("args", args), ("kwargs", kwargs)], error) from error
+        raise _unpicklable([("args", call[0]), ("kwargs", call[1])], error) from error
     finally:
         _scope.met = outer
 

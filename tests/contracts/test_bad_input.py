@@ -1,0 +1,94 @@
+"""What cannot work is refused at once, by name, and the cluster goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.contracts.gates import Gate, at_gate, inc
+
+
+@pytest.fixture(autouse=True)
+def the_cluster_goes_on(client: Any) -> Iterator[None]:
+    yield
+    assert client.submit(inc, 1, pure=False).result(timeout=30) == 2
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda client: client.submit(5), TypeError, "the first argument is 5, which cannot be called"),
+        (lambda client: client.submit(inc, 1, key=5), TypeError, "key=5 is not a non-empty string"),
+        (lambda client: client.submit(inc, 1, key=""), TypeError, "key='' is not a non-empty string"),
+        (lambda client: client.submit(inc, 1, priority="high"), TypeError, "priority='high' is not a whole number"),
+        (lambda client: client.submit(inc, 1, retries=1.5), ValueError, "retries=1.5 is not allowed"),
+        (lambda client: client.submit(inc, 1, retries=-1), ValueError, "retries=-1 is not allowed"),
+        (lambda client: client.submit(inc, 1, workers=object), TypeError, "workers=<class 'object'> is not a worker's"),
+        (lambda client: client.submit(inc, 1, workers=[]), TypeError, "workers=.* is not a list of workers' names"),
+        (lambda client: client.submit(inc, 1, resources={"GPU": -1}), ValueError, "resources.'GPU'.=-1"),
+        (lambda client: client.submit(inc, 1, resources="GPU"), TypeError, "resources='GPU' is not a dict"),
+        (lambda client: client.submit(inc, 1, fifo_timeout="soon"), ValueError, "fifo_timeout='soon'"),
+        (lambda client: client.submit(inc, 1, allow_other_workers=1), TypeError, "allow_other_workers=1"),
+        (lambda client: client.map(inc), TypeError, "needs at least one iterable"),
+        (lambda client: client.map(inc, [1, 2], key=["one"]), ValueError, "fewer keys than elements"),
+        (lambda client: client.map(inc, [1], batch_size=0), ValueError, "batch_size=0 is not allowed"),
+        (lambda client: client.gather([], errors="ignore"), ValueError, "errors='ignore' is not allowed"),
+        (lambda client: client.submit(inc, 5).result(timeout="soon"), ValueError, "timeout='soon'"),
+        (lambda client: client.submit(inc, 5).exception(timeout=-1), ValueError, "timeout=-1"),
+        (lambda client: client.wait_for_workers(0), ValueError, "n_workers=0 is not allowed"),
+    ],
+)
+def test_a_wrong_argument_is_named(client: Any, call: Callable[[Any], Any], error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(client)
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize("key", [5, "", None])
+def test_a_future_of_something_that_is_no_key_is_refused(api: Any, client: Any, key: Any) -> None:
+    with pytest.raises(TypeError, match=f"key={key!r} is not a non-empty string"):
+        api.Future(key)
+
+
+@pytest.mark.differs("bad input")
+def test_a_future_of_another_cluster_is_no_argument(api: Any, client: Any, keywords: Any) -> None:
+    with api.LocalCluster(**keywords(n_workers=1)) as other, api.Client(other, set_as_default=False) as stranger:
+        theirs = stranger.submit(inc, 1)
+        with pytest.raises(ValueError, match="belongs to another cluster"):
+            client.submit(inc, theirs)
+        with pytest.raises(ValueError, match="belongs to another cluster"):
+            client.map(inc, [1, theirs])
+        assert client.submit(inc, theirs.result()).result() == 3
+
+
+def test_futures_of_two_clients_of_one_cluster_mix(api: Any, client: Any, cluster: Any) -> None:
+    with api.Client(cluster, set_as_default=False) as other:
+        theirs = other.submit(inc, 10)
+        theirs.result()
+        assert client.submit(sum, [theirs, client.submit(inc, 20)]).result() == 32
+
+
+def test_a_cancelled_future_is_no_argument(api: Any, client: Any, gate: Gate) -> None:
+    future = client.submit(at_gate, gate, 1)
+    future.cancel()
+    with pytest.raises(api.CancelledError):
+        client.submit(inc, future).result(timeout=30)
+
+
+@pytest.mark.differs("bad input")
+def test_a_released_future_is_no_argument(api: Any, client: Any) -> None:
+    future = client.submit(inc, 100)
+    assert future.result() == 101
+    future.release()
+    with pytest.raises(api.CancelledError):
+        client.submit(inc, future).result(timeout=30)
+
+
+def test_a_key_that_is_taken_keeps_its_meaning(client: Any) -> None:
+    first = client.submit(inc, 1, key="taken")
+    assert first.result() == 2
+    second = client.submit(sum, [5, 5], key="taken")
+    assert second.result() == 2
