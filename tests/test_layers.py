@@ -37,13 +37,16 @@ SHELLS = {
     "scheduler": {"server"},
     "worker": {
         "context",
+        "coroutines",
+        "current",
         "executor",
         "functions",
         "idle_sharing",
-        "main",
         "metrics",
         "output",
+        "ports",
         "run_queue",
+        "seats",
         "server",
         "spilling",
         "transfer",
@@ -60,6 +63,8 @@ COMPOSITION_ROOTS = {
     "engines.in_process": "the engine of a cluster in this process",
     "engines.native": "the engines of clusters in other processes",
     "start": "begins a process of whatever module the command line names",
+    "in_task": "the client of a worker's tasks",
+    "worker.main": "a worker in a process of its own",
     "engines.showing": "how clusters show themselves: the port that widgets fill",
 }
 EXCEPTIONS = {

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Reschedule,
         TimeoutError,
     )
+    from nbcluster.in_task import get_client, get_worker, rejoin, secede, worker_client
     from nbcluster.widgets.progress import progress
 
 __version__ = "0.1.0"
@@ -49,8 +50,13 @@ _HOMES = {
     "as_completed": "nbcluster.client.as_completed",
     "default_client": "nbcluster.client.defaults",
     "futures_of": "nbcluster.client.as_completed",
+    "get_client": "nbcluster.in_task",
+    "get_worker": "nbcluster.in_task",
     "progress": "nbcluster.widgets.progress",
+    "rejoin": "nbcluster.in_task",
+    "secede": "nbcluster.in_task",
     "wait": "nbcluster.client.waiting",
+    "worker_client": "nbcluster.in_task",
 }
 
 __all__ = [
@@ -67,8 +73,13 @@ __all__ = [
     "as_completed",
     "default_client",
     "futures_of",
+    "get_client",
+    "get_worker",
     "progress",
+    "rejoin",
+    "secede",
     "wait",
+    "worker_client",
 ]
 
 

@@ -36,5 +36,8 @@ DIFFERENCES = {
     "scatter without workers": "scatter() that times out because there is no worker says so.",
     "sys.exit in a task": "sys.exit() in a task makes that future err; the worker lives.",
     "unpicklable argument": "An argument that cannot be pickled is named by the path to the culprit.",
+    "the worker's client": (
+        "The client that tasks use is never the default one of the user's process; outside tasks there is no worker."
+    ),
     "waiting says for what": "A timeout of result() and wait() names the keys that were not done.",
 }

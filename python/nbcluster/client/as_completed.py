@@ -16,7 +16,6 @@ from nbcluster.client.defaults import default_client
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, with_parts
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
-from nbcluster.comm.loop import wait_for_latch
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.serialize import load
 
@@ -161,7 +160,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
                 continue
             left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
             try:
-                arrived = wait_for_latch(latch, left)
+                arrived = client._at_latch(latch, left)
             except KeyboardInterrupt:
                 client._interrupted()
                 raise
@@ -197,8 +196,11 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
             if self.is_empty():
                 raise StopAsyncIteration
             left = None if self._deadline is None else self._deadline - time.monotonic()
+            client = self._client_of_next()
+            if client is None:
+                continue
             try:
-                await asyncio.wait_for(wake.wait(), left)
+                await asyncio.wait_for(client._await_here(wake.wait()), left)
             except asyncio.TimeoutError:
                 raise self._too_late() from None
             wake.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 import uuid
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
@@ -22,7 +23,7 @@ from nbcluster.client.future import Future
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
 from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
-from nbcluster.comm.loop import LoopThread, background, before_exit
+from nbcluster.comm.loop import LoopThread, background, before_exit, wait_for_latch
 from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close
@@ -44,7 +45,7 @@ class ConnectedClient:
 
     def __init__(
         self,
-        address: str | ClusterLike | None = None,
+        address: str | ClusterLike | Target | None = None,
         loop: Any = None,
         timeout: float | str | None = 30,
         set_as_default: bool = True,
@@ -58,7 +59,7 @@ class ConnectedClient:
             raise ValueError("timeout=None is not allowed for a client; give a number of seconds")
         if address is not None and kwargs:
             raise ValueError(f"Unexpected keyword arguments: {sorted(kwargs)}")
-        if address is not None and not isinstance(address, (str, ClusterLike)):
+        if address is not None and not isinstance(address, (str, ClusterLike, Target)):
             raise TypeError(
                 f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object"
             )
@@ -90,6 +91,8 @@ class ConnectedClient:
     # --- life ---
 
     def _target(self) -> Target:
+        if isinstance(self._address, Target):
+            return self._address
         if isinstance(self._address, str):
             return of_address(self._address)
         if self._address is not None:
@@ -249,15 +252,23 @@ class ConnectedClient:
     ) -> Any:
         """Run a coroutine function on the loop; ``then`` runs in the caller's thread."""
         if self.asynchronous:
-            return _then(function(*args), then, timeout)
+            return awaited(function(*args), then, timeout)
         if self.status == "closed":
             raise ClosedClientError("This client is closed. Make a new Client().")
         try:
-            result = self._loop_thread.sync(function, *args, timeout=timeout)
+            result = self._loop_thread.sync(function, *args, timeout=timeout, wait=self._at_latch)
         except KeyboardInterrupt:
             self._interrupted()
             raise
         return result if then is None else then(result)
+
+    def _at_latch(self, latch: threading.Lock, timeout: float | None) -> bool:
+        """Wait in this thread, for one of this client's futures."""
+        return wait_for_latch(latch, timeout)
+
+    async def _await_here(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The same on an event loop."""
+        return await coroutine
 
     def _cell(self) -> str | None:
         return None if self._cells is None else self._cells.current()
@@ -291,7 +302,8 @@ def seconds_or_none(timeout: float | str | None) -> float | None:
     return None if timeout is None else parse_seconds(timeout, "timeout")
 
 
-async def _then(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | None, timeout: float | None) -> Any:
+async def awaited(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | None, timeout: float | None) -> Any:
+    """What an asynchronous client returns: to be awaited within ``timeout``, and passed through ``then``."""
     result = await (coroutine if timeout is None else asyncio.wait_for(coroutine, timeout))
     return result if then is None else then(result)
 

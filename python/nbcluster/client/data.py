@@ -73,7 +73,7 @@ class DataClient(ConnectedClient):
 
     def _check_mine(self, futures: Iterable[Future]) -> None:
         for future in futures:
-            if future.client is not self:
+            if future.client._session is not self._session:
                 raise ValueError(f"{future!r} belongs to another client ({future.client!r}); gather it there")
 
     def _result(self, future: Future, timeout: float | str | None) -> Any:
@@ -93,7 +93,7 @@ class DataClient(ConnectedClient):
                     return finish(ready)
         if not self.asynchronous and not self._loop_thread.is_current:
             try:
-                done = state.wait_in_thread(seconds)
+                done = state.wait_in_thread(seconds, self._at_latch)
             except KeyboardInterrupt:
                 self._interrupted()
                 raise

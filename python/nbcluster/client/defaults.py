@@ -1,10 +1,10 @@
-"""Which client is meant when none is named: the innermost ``with`` block's, else the newest open default."""
+"""Which client is meant when none is named: that of the innermost ``with`` block, else the task's, else the newest."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _context: ContextVar[Client | None] = ContextVar("nbcluster_current_client", default=None)
 _stack: list[weakref.ref[Client]] = []
 _lock = threading.Lock()
+_find_task_client: Callable[[], Client | None] | None = None
 
 
 def push(client: Client) -> None:
@@ -37,11 +38,21 @@ def _tell_dask() -> None:
     dask_default.follow(bool(_stack))
 
 
+def set_task_client(find: Callable[[], Client | None]) -> None:
+    """Say which client is meant in a task where none is named: ``find`` returns None outside tasks."""
+    global _find_task_client
+    _find_task_client = find
+
+
 def current(allow_global: bool = True) -> Client | None:
     """The current client, if there is one."""
     client = _context.get()
     if client is not None and client.status == "running":
         return client
+    if _find_task_client is not None:
+        client = _find_task_client()
+        if client is not None:
+            return client
     if allow_global:
         with _lock:
             for ref in reversed(_stack):

@@ -126,7 +126,9 @@ class FutureState:
 
     # --- anywhere ---
 
-    def wait_in_thread(self, timeout: float | None) -> bool:
+    def wait_in_thread(
+        self, timeout: float | None, wait: Callable[[threading.Lock, float | None], bool] = wait_for_latch
+    ) -> bool:
         """Block this thread, not the loop, until it is not pending; False if that took longer than ``timeout``.
 
         The shortest way from a result to who waits for it: no coroutine, no turn of the loop.
@@ -137,7 +139,7 @@ class FutureState:
             self.latches = [*(self.latches or ()), latch]
         if self.status != PENDING:
             return True
-        return wait_for_latch(latch, timeout)
+        return wait(latch, timeout)
 
     def exception(self) -> BaseException | None:
         """Why there is no result: a new exception object at each call, or None."""

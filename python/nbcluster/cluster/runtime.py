@@ -52,6 +52,7 @@ from nbcluster.commands import (
 )
 from nbcluster.dashboard.activation import DashboardActivator
 from nbcluster.errors import ClusterClosedError, ClusterError
+from nbcluster.in_task import WorkerClients
 from nbcluster.protocol.messages import Welcome
 from nbcluster.scheduler.server import SchedulerServer
 from nbcluster.snapshot import ClusterView, OwnerView
@@ -156,7 +157,7 @@ class ClusterRuntime:
             return ProcessCrew(self)
         from nbcluster.cluster.thread_crew import ThreadCrew  # a whole worker, which most clusters have elsewhere
 
-        return ThreadCrew(self)
+        return ThreadCrew(self, WorkerClients())
 
     def take_zygote(self) -> Launched | None:
         """The zygote that was launched early, for whoever asks first."""

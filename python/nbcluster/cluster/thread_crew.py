@@ -11,6 +11,7 @@ from nbcluster.cluster.crew import Crew, Slot
 from nbcluster.cluster.sizing import memory_per_worker
 from nbcluster.types import Status, WorkerName
 from nbcluster.worker.config import WorkerConfig
+from nbcluster.worker.ports import ClientFactory
 from nbcluster.worker.server import WorkerServer
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ class ThreadCrew(Crew):
 
     supervised = False
 
-    def __init__(self, runtime: ClusterRuntime) -> None:
+    def __init__(self, runtime: ClusterRuntime, clients: ClientFactory) -> None:
         self._runtime = runtime
+        self._clients = clients
         self._workers: dict[WorkerName, WorkerServer] = {}
         self._names: list[WorkerName] = []
         self._total_memory = int(capacity.memory().value)
@@ -41,7 +43,7 @@ class ThreadCrew(Crew):
                 self._runtime.tasks.start(self._run(name), f"worker {name}")
 
     async def _run(self, name: WorkerName) -> None:
-        worker = WorkerServer(self._config(name), self._runtime.token)
+        worker = WorkerServer(self._config(name), self._runtime.token, clients=self._clients)
         self._workers[name] = worker
         await worker.start()
 

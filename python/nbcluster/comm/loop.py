@@ -140,13 +140,20 @@ class LoopThread:
                 coroutine.close()
             raise
 
-    def sync(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, timeout: float | None = None) -> T:
+    def sync(
+        self,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        timeout: float | None = None,
+        wait: Callable[[threading.Lock, float | None], bool] = wait_for_latch,
+    ) -> T:
         """Run ``await function(*args)`` on the loop and wait for its result, in any thread but the loop's.
 
         Args:
             function: makes the coroutine, on the loop; it sees the caller's context variables.
             args: its arguments.
             timeout: seconds to wait.
+            wait: waits at the latch; see ``wait_for_latch``.
 
         Raises:
             TimeoutError: it took longer; the coroutine is cancelled.
@@ -162,7 +169,7 @@ class LoopThread:
         try:
             loop = self.loop
             loop.call_soon_threadsafe(call.begin)
-            if not wait_for_latch(call.latch, timeout):
+            if not wait(call.latch, timeout):
                 raise TimeoutError(f"no result after {timeout:g} s")
         except BaseException:
             self._abandon(call)

@@ -384,6 +384,20 @@ class TaskRescheduled(Message, frozen=True):
     run_id: RunId
 
 
+class TaskSeceded(Message, frozen=True):
+    """The run goes on, but it has given its thread to others: it waits for other tasks, or asked for it."""
+
+    key: Key
+    run_id: RunId
+
+
+class TaskRejoined(Message, frozen=True):
+    """The run occupies a thread again."""
+
+    key: Key
+    run_id: RunId
+
+
 class TaskReturned(Message, frozen=True):
     """The worker gives a task back unrun, because data it needs could not be fetched."""
 
@@ -525,6 +539,8 @@ WorkerMessage = (
     | TasksDone
     | TaskErred
     | TaskRescheduled
+    | TaskSeceded
+    | TaskRejoined
     | TaskReturned
     | TasksRecalled
     | DataAdded

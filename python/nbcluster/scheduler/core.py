@@ -58,6 +58,8 @@ class SchedulerCore:
             m.TasksDone: reports.tasks_done,
             m.TaskErred: reports.task_erred,
             m.TaskRescheduled: reports.rescheduled,
+            m.TaskSeceded: reports.seceded,
+            m.TaskRejoined: reports.rejoined,
             m.TaskReturned: reports.returned,
             m.TasksRecalled: reports.recalled,
             m.TaskOutput: reports.output,

@@ -88,6 +88,9 @@ def _workers(state: SchedulerState) -> Iterator[str]:
         for run_id, task in worker.processing.items():
             if task.processing_on is not worker or task.run_id != run_id:
                 yield f"{worker.name}: run {run_id} of {task.key} is no longer its own"
+        for run_id, task in worker.long_running.items():
+            if worker.processing.get(run_id) is not task:
+                yield f"{worker.name}: {task.key} has seceded in run {run_id}, which is not its own"
         for task in worker.holds:
             holders.setdefault(task, set()).add(worker)
         expected = sum(task.estimate for task in worker.processing.values())

@@ -286,8 +286,9 @@ class Machine:
             task.who_has = NOWHERE
             self._drop_inline(task)
         elif state == PROCESSING:
+            seceded = task.processing_on is not None and task.run_id in task.processing_on.long_running
             worker = self._placement.finished(task)
-            worker.doubtful = True
+            worker.doubtful = worker.doubtful or not seceded
             self._outbox.free(worker, task.key)
             self._placement.resort(worker)
         self._move(task, RELEASED)

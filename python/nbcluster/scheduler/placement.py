@@ -210,6 +210,8 @@ class Placement:
         worker = task.processing_on
         assert worker is not None
         del worker.processing[task.run_id]
+        if worker.long_running:
+            worker.long_running.pop(task.run_id, None)
         worker.occupancy = max(0.0, worker.occupancy - task.estimate) if worker.processing else 0.0
         for name, amount in task.options.resources.items():
             if amount:
@@ -217,8 +219,16 @@ class Placement:
         task.processing_on = None
         return worker
 
+    def seceded(self, task: SchedTask, worker: SchedWorker) -> None:
+        """A run occupies no thread any more, and nobody knows for how long."""
+        worker.long_running[task.run_id] = task
+        worker.occupancy = max(0.0, worker.occupancy - task.estimate)
+        task.estimate = 0.0
+
     def measured(self, task: SchedTask, duration: float) -> None:
         """Learn from one run how long tasks of this name take."""
+        if not task.estimate:  # it has waited for others
+            return
         duration = max(duration, self._settings.least_duration)
         prefix = task.prefix
         mean = prefix.mean
@@ -233,7 +243,7 @@ class Placement:
     def _sort(self, worker: SchedWorker) -> None:
         """Put a worker into the sets it belongs to now; last in line for the next task."""
         settings, nthreads = self._settings, worker.nthreads
-        count = len(worker.processing)
+        count = len(worker.processing) - len(worker.long_running)
         if worker.status != Status.RUNNING:
             self.remove(worker)
             return
@@ -272,7 +282,8 @@ class Placement:
         victim = max(victims, key=_spare)
         self._busy.move_to_end(victim)
         spare = _spare(victim)
-        latest = islice(reversed(victim.processing.values()), spare if victim.doubtful else (spare + 1) // 2)
+        not_started = (t for t in reversed(victim.processing.values()) if t.run_id not in victim.long_running)
+        latest = islice(not_started, spare if victim.doubtful else (spare + 1) // 2)
         self.examined += spare
         run_ids = [task.run_id for task in latest if self._worth_moving(task, victim, thief)]
         if run_ids:
@@ -314,7 +325,7 @@ class Placement:
 
 def _spare(worker: SchedWorker) -> int:
     """How many tasks it may not have started."""
-    return len(worker.processing) - (0 if worker.doubtful else worker.nthreads)
+    return len(worker.processing) - len(worker.long_running) - (0 if worker.doubtful else worker.nthreads)
 
 
 def _load(worker: SchedWorker) -> float:

@@ -17,9 +17,11 @@ from nbcluster.protocol.messages import (
     StoredData,
     TaskErred,
     TaskOutput,
+    TaskRejoined,
     TaskRescheduled,
     TaskReturned,
     TasksDone,
+    TaskSeceded,
     TasksRecalled,
     WorkerMetrics,
 )
@@ -124,6 +126,21 @@ class Reports:
     def rescheduled(self, worker: SchedWorker, message: TaskRescheduled) -> None:
         """The task asked to be run again."""
         self._take_back(worker, message.run_id)
+
+    def seceded(self, worker: SchedWorker, message: TaskSeceded) -> None:
+        """The task runs on without one of its worker's threads: that has room for another."""
+        task = worker.processing.get(message.run_id)
+        if task is not None:
+            self._placement.seceded(task, worker)
+            self._placement.resort(worker)
+
+    def rejoined(self, worker: SchedWorker, message: TaskRejoined) -> None:
+        """The task occupies a thread again."""
+        if message.run_id in worker.long_running:
+            del worker.long_running[message.run_id]
+        else:
+            worker.doubtful = True  # it was given up while it waited, and is busy now for nobody knows how long
+        self._placement.resort(worker)
 
     def returned(self, worker: SchedWorker, message: TaskReturned) -> None:
         """The worker could not fetch what the task needs: those replicas do not exist."""
@@ -313,7 +330,7 @@ class Reports:
                 if self._is_under_way(task, worker, target):
                     break
                 del copying[task]
-            if worker.processing or copying or any(name in s.targets for s in state.scattering.values()):
+            if self._works(worker) or copying or any(name in s.targets for s in state.scattering.values()):
                 continue
             if any(other.status == Status.RUNNING for other in state.workers.values()) and any(
                 not self._held_elsewhere(task) for task in worker.holds
@@ -321,7 +338,18 @@ class Reports:
                 self.retire([name])
                 return
             del state.retiring[name]
+            for task in list(worker.processing.values()):
+                self._machine.requeue(task)
             self._outbox.retired(worker)
+
+    def _works(self, worker: SchedWorker) -> bool:
+        """True if it is worth waiting for what a retiring worker runs.
+
+        Tasks that wait for others are, as long as there is somebody to run those.
+        """
+        if len(worker.processing) > len(worker.long_running):
+            return True
+        return bool(worker.processing) and any(w.status == Status.RUNNING for w in self._state.workers.values())
 
     def _is_under_way(self, task: SchedTask, worker: SchedWorker, target: SchedWorker) -> bool:
         """True if a copy that was ordered is still to come, and still needed."""

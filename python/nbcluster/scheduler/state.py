@@ -174,6 +174,7 @@ class SchedWorker:
         "functions",
         "holds",
         "joined",
+        "long_running",
         "memory",
         "memory_limit",
         "name",
@@ -212,6 +213,8 @@ class SchedWorker:
         self.status = Status.RUNNING
         self.processing: dict[RunId, SchedTask] = {}
         """In the order in which they were assigned."""
+        self.long_running: dict[RunId, SchedTask] = {}
+        """Those of them that have seceded: they occupy no thread."""
         self.holds: dict[SchedTask, None] = {}
         self.putting: dict[Key, int] = {}
         """Scattered data on its way there: the order of the task that each was sent for."""

@@ -83,6 +83,11 @@ class FlightRecorder:
         """Note that a thread has ended its run."""
         self._words[2 * thread] = 0
 
+    def pause(self, thread: int) -> None:
+        """Note that a thread waits: its run is not under way, and has not just ended either."""
+        words, slot = self._words, 2 * thread
+        words[slot + 1] = words[slot] = 0
+
     def running(self) -> list[RunId]:
         """The runs under way, or those under way when the worker died."""
         return [word - 1 for word in self._read()[::2] if word]

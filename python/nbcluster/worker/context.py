@@ -1,17 +1,37 @@
-"""Which task the current thread runs."""
+"""Which task the current thread runs, or the current coroutine; and on which worker."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from nbcluster.types import Key
+
+if TYPE_CHECKING:
+    from nbcluster.worker.current import CurrentWorker
+    from nbcluster.worker.seats import Seat
 
 
 class _Context(threading.local):
     key: Key | None = None
+    seat: Seat | None = None
+    worker: CurrentWorker | None = None
 
 
 _context = _Context()
+_inherited: ContextVar[tuple[Key | None, Seat | None, CurrentWorker | None]] = ContextVar(
+    "nbcluster_task", default=(None, None, None)
+)
+"""The same, for coroutines of a task: they run in a thread that is not the task's."""
+_own: list[CurrentWorker] = []
+
+
+def sit(seat: Seat, worker: CurrentWorker | None) -> None:
+    """This thread runs tasks from now on."""
+    _context.seat, _context.worker = seat, worker
 
 
 def enter(key: Key) -> None:
@@ -24,6 +44,36 @@ def leave() -> None:
     _context.key = None
 
 
+@contextmanager
+def inherit() -> Iterator[None]:
+    """Coroutines and threads that copy this thread's context variables meanwhile belong to its task."""
+    mark = _inherited.set((_context.key, _context.seat, _context.worker))
+    try:
+        yield
+    finally:
+        _inherited.reset(mark)
+
+
+def own_process(worker: CurrentWorker) -> None:
+    """This process is that worker's alone: whatever runs in it, runs on it."""
+    _own[:] = [worker]
+
+
 def current_key() -> Key | None:
-    """The key of the task that this thread runs; None outside tasks."""
-    return _context.key
+    """The key of the task that runs here; None outside tasks."""
+    return _context.key or _inherited.get()[0]
+
+
+def current_seat() -> Seat | None:
+    """The seat of the task that runs here; None outside tasks."""
+    if _context.key is not None:
+        return _context.seat
+    return _inherited.get()[1]
+
+
+def current_worker() -> CurrentWorker | None:
+    """The worker that this task, or this process, belongs to."""
+    if _context.key is not None:
+        return _context.worker
+    worker = _inherited.get()[2]
+    return worker or (_own[0] if _own else None)

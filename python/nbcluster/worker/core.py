@@ -251,6 +251,8 @@ class WorkerCore:
                 continue
             elif isinstance(outcome, InputsLost):
                 self._lose_inputs(run, outcome)
+            elif isinstance(outcome, (m.TaskSeceded, m.TaskRejoined)):
+                batches.send(outcome)
             else:
                 self._move(run, ERRED if isinstance(outcome, m.TaskErred) else RESCHEDULED)
                 batches.send(outcome)

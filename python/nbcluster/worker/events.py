@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nbcluster.protocol.messages import DataItem, TaskDone, TaskErred, TaskRescheduled
+from nbcluster.protocol.messages import DataItem, TaskDone, TaskErred, TaskRejoined, TaskRescheduled, TaskSeceded
 from nbcluster.types import Address, Key, RunId
 
 
@@ -27,8 +27,8 @@ class InputsLost(msgspec.Struct, frozen=True, gc=False):
     inputs: list[Key]
 
 
-Outcome = Finished | TaskErred | TaskRescheduled | InputsLost
-"""How a run ended: made in the executing thread, ready to be sent."""
+Outcome = Finished | TaskErred | TaskRescheduled | InputsLost | TaskSeceded | TaskRejoined
+"""How a run ended, or goes on: made in the executing thread, ready to be sent."""
 
 
 class FromScheduler(NamedTuple):

@@ -8,6 +8,7 @@ Rules
    alone, with no more to run, does not even wait for that: the thread itself tells the scheduler.
 3. A thread survives whatever its task raises. Threads are daemons: one that hangs keeps nobody from leaving.
 4. What a task costs beyond its own call is paid here, in the thread, so that the loop stays quick.
+5. A thread runs tasks as long as it has a seat (``seats.py``). One whose task has given it up ends with the task.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from nbcluster.comm.loop import wait_for_latch
 from nbcluster.errors import Reschedule, SharedDataGoneError
 from nbcluster.protocol.exceptions import describe, dump_exception, stand_in
-from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRescheduled
+from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRejoined, TaskRescheduled, TaskSeceded
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import dump, load, load_call
 from nbcluster.protocol.sizeof import sizeof
@@ -32,9 +34,12 @@ from nbcluster.store.memory import Datum
 from nbcluster.store.spill import SpillError
 from nbcluster.types import Key, RunId
 from nbcluster.worker import context
+from nbcluster.worker.coroutines import CoroutineLoop
+from nbcluster.worker.current import CurrentWorker
 from nbcluster.worker.events import Finished, InputsLost, Outcome
 from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.run_queue import Entry, Inputs, RunQueue
+from nbcluster.worker.seats import Seat, Seats
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,9 @@ class Recorder(Protocol):
     def leave(self, thread: int) -> None:
         """A thread has ended its run."""
 
+    def pause(self, thread: int) -> None:
+        """A thread waits: whatever happens meanwhile, its run is not to blame."""
+
 
 class NoRecorder:
     """For workers that cannot die alone."""
@@ -64,6 +72,9 @@ class NoRecorder:
         """Nothing to remember."""
 
     def leave(self, thread: int) -> None:
+        """Nothing to forget."""
+
+    def pause(self, thread: int) -> None:
         """Nothing to forget."""
 
 
@@ -78,6 +89,7 @@ class Executor:
         live: results stay in this process, so they are handed over as they are; and arguments, which others
             in this process may hold too, are copied.
         on_task_end: called in the thread when a task has ended, before its outcome is delivered.
+        worker: what tasks may know of their worker.
         on_large: called in the thread with the bytes of a result that takes much memory, before it is delivered: it may
             wait.
         tell: reports a success from its thread, if it can, and calls back before it does.
@@ -94,6 +106,7 @@ class Executor:
         on_task_end: Callable[[], None] | None = None,
         on_large: Callable[[int], None] | None = None,
         tell: Callable[[TaskDone, Callable[[], None]], bool] | None = None,
+        worker: CurrentWorker | None = None,
     ) -> None:
         self.nthreads = nthreads
         self._functions = functions
@@ -103,28 +116,34 @@ class Executor:
         self._on_task_end = on_task_end
         self._on_large = on_large
         self._tell = tell
+        self._worker = worker
+        self._coroutines = CoroutineLoop()
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._queue = RunQueue()
         self._idle: list[threading.Lock] = []
+        self._seats = Seats(nthreads)
         self._running: list[RunId | None] = [None] * nthreads
+        """By the number of the thread."""
         self._outcomes: deque[Outcome] = deque()
         self._wake_pending = False
         self._closed = False
         self._epoch = time.time() - time.monotonic()
         """Added to the monotonic clock: moments for people, durations that no clock change spoils."""
         self._unreported = dump_exception(MemoryError("the task failed, and there was no memory to tell how"))
-        self._threads = [
-            threading.Thread(target=self._work, args=(i,), name=f"nbcluster-task-{i}", daemon=True)
-            for i in range(nthreads)
-        ]
+        self._threads = [self._thread(number) for number in range(nthreads)]
         for thread in self._threads:
             thread.start()
+
+    def _thread(self, number: int) -> threading.Thread:
+        seat = Seat(self, number)
+        return threading.Thread(target=self._work, args=(seat,), name=f"nbcluster-task-{number}", daemon=True)
 
     @property
     def executing(self) -> int:
         """How many tasks are running."""
-        return self.nthreads - self._running.count(None)
+        running = self._running
+        return len(running) - running.count(None)
 
     @property
     def queued(self) -> int:
@@ -154,9 +173,11 @@ class Executor:
         with self._lock:
             self._closed = True
             self._queue.clear()
+            self._seats.close()
             awake, self._idle = self._idle, []
         for parked in awake:
             parked.release()
+        self._coroutines.close()
 
     def join(self, timeout: float) -> bool:
         """Wait for the threads, after ``close``. Returns whether all have ended."""
@@ -179,14 +200,23 @@ class Executor:
 
     # --- in the threads ---
 
-    def _work(self, thread: int) -> None:
-        recorder, running = self._recorder, self._running
+    def _work(self, seat: Seat) -> None:
+        context.sit(seat, self._worker)
+        try:
+            self._run_all(seat)
+        finally:
+            with self._lock:
+                self._seats.give_back(seat.number)
+
+    def _run_all(self, seat: Seat) -> None:
+        recorder, running, thread = self._recorder, self._running, seat.number
         while True:
-            entry = self._next()
+            entry = self._next(seat)
             if entry is None:
                 return
             _, run_id, task, inputs = entry
-            running[thread] = run_id
+            running[thread] = seat.run_id = run_id
+            seat.key = task.key
             recorder.enter(thread, run_id)
             try:
                 outcome = self._run(thread, task, inputs)
@@ -194,16 +224,17 @@ class Executor:
                 outcome = TaskErred(task.key, run_id, self._unreported, "MemoryError", thread, 0.0, 0.0)
             recorder.leave(thread)
             running[thread] = None
-            if not self._report(outcome):
+            if not self._report(outcome, seat) or not seat.taken:
                 return
+            seat.seceded = False
             del entry, task, inputs, outcome  # an idle thread keeps nothing alive
 
-    def _report(self, outcome: Outcome) -> bool:
+    def _report(self, outcome: Outcome, seat: Seat) -> bool:
         """Have an outcome delivered, and tell it if it is alone. False if nobody wants to know any more."""
         if self._wake_pending:
             self._outcomes.append(outcome)
             return True
-        if not self._told(outcome):
+        if seat.seceded or not self._told(outcome):
             self._outcomes.append(outcome)
         return self._wake()
 
@@ -225,9 +256,12 @@ class Executor:
             return False
         return True
 
-    def _next(self) -> Entry | None:
+    def _next(self, seat: Seat) -> Entry | None:
         while True:
             with self._lock:
+                if self._seats.wanted:
+                    self._seats.hand_over(seat)
+                    return None
                 entry = self._queue.pop()
                 if entry is not None or self._closed:
                     return entry
@@ -248,7 +282,7 @@ class Executor:
             args, kwargs = load_call(task.data, frames, values)
             value = function(*args, **kwargs)
             if type(value) is types.CoroutineType:
-                value = asyncio.run(value)
+                value = self._coroutines.run(value, self._on_task_end)
             stop = monotonic()
             nbytes = sizeof(value)
             payload = self._inline(value, nbytes)
@@ -275,6 +309,56 @@ class Executor:
             if self._on_task_end is not None:
                 self._on_task_end()
             context.leave()
+
+    # --- seats ---
+
+    def secede(self, seat: Seat, waiting: bool) -> bool:
+        """Have another thread run tasks in place of this one. False if one does already, or none can."""
+        if waiting:
+            self._running[seat.number] = None
+            self._recorder.pause(seat.number)
+        with self._lock:
+            number = self._seats.number() if seat.taken and not self._closed else None
+            if number is None:
+                return False
+            seat.taken = False
+            self._running.extend([None] * (number + 1 - len(self._running)))
+        try:
+            self._thread(number).start()
+        except RuntimeError as error:  # the system gives no more threads
+            logger.warning("%s keeps its thread while it waits: %s", seat.key, error)
+            with self._lock:
+                self._seats.give_back(number)
+                seat.taken = True
+            return False
+        seat.seceded = True
+        self._notice(TaskSeceded(seat.key, seat.run_id))
+        return True
+
+    def rejoin(self, seat: Seat) -> None:
+        """Wait until one of the other threads gives its seat to this one."""
+        with self._lock:
+            if seat.taken:
+                return
+            latch = None if self._closed else self._seats.want(seat)
+            idle = self._idle.pop() if self._idle and latch is not None else None
+        if idle is not None:
+            idle.release()
+        if latch is not None:
+            wait_for_latch(latch)
+        self.resume(seat)
+        if latch is not None:
+            self._notice(TaskRejoined(seat.key, seat.run_id))
+
+    def resume(self, seat: Seat) -> None:
+        """A thread that waited computes again, with a seat or without."""
+        self._running[seat.number] = seat.run_id
+        self._recorder.enter(seat.number, seat.run_id)
+
+    def _notice(self, notice: Outcome) -> None:
+        self._outcomes.append(notice)
+        if not self._wake_pending:
+            self._wake()
 
     def _inline(self, value: Any, nbytes: int) -> Payload | None:
         if self._live:

@@ -13,7 +13,9 @@ import sys
 
 from nbcluster.comm.loop import new_event_loop
 from nbcluster.errors import CommError
+from nbcluster.in_task import WorkerClients
 from nbcluster.store.flight_recorder import WORKER_FD, FlightRecorder
+from nbcluster.worker import context
 from nbcluster.worker.config import WorkerConfig as WorkerConfig
 from nbcluster.worker.server import WorkerServer
 
@@ -41,7 +43,8 @@ def run(config: WorkerConfig, token: bytes) -> int:
 
 async def _run(config: WorkerConfig, token: bytes) -> int:
     recorder = FlightRecorder.open(WORKER_FD)
-    worker = WorkerServer(config, token, recorder=recorder, capture_output=True)
+    worker = WorkerServer(config, token, recorder=recorder, capture_output=True, clients=WorkerClients())
+    context.own_process(worker.current)
     if sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop, "SIGTERM")
     try:

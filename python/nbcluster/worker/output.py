@@ -29,10 +29,10 @@ RATE_PERIOD = 1.0
 
 
 class _Unfinished(threading.local):
-    """The lines that this thread's task has begun, by stream."""
+    """The lines that tasks have begun in this thread, by task and stream: coroutines share one."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, list[str]] = {}
+        self.parts: dict[tuple[Key, str], list[str]] = {}
 
 
 class TaskOutputs:
@@ -66,7 +66,7 @@ class TaskOutputs:
 
     def wrote(self, key: Key, stream: str, text: str) -> None:
         """A task printed something."""
-        parts = self._unfinished.parts.setdefault(stream, [])
+        parts = self._unfinished.parts.setdefault((key, stream), [])
         head, newline, tail = text.rpartition("\n")
         if newline:
             self._finish(key, stream, [*parts, head, newline])
@@ -75,14 +75,14 @@ class TaskOutputs:
             parts.append(tail)
 
     def task_ended(self) -> None:
-        """This thread's task is over: what it has begun is complete."""
+        """This thread's task, or this coroutine's, is over: what it has begun is complete."""
         unfinished = self._unfinished.parts
         if unfinished:
             key = context.current_key()
-            for stream, parts in unfinished.items():
-                if parts and key is not None:
-                    self._finish(key, stream, parts)
-            unfinished.clear()
+            for key_and_stream in [one for one in unfinished if one[0] == key]:
+                parts = unfinished.pop(key_and_stream)
+                if parts:
+                    self._finish(*key_and_stream, parts)
 
     def _finish(self, key: Key, stream: str, parts: list[str]) -> None:
         self._lines.append((key, stream, "".join(parts)))

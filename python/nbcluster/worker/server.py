@@ -45,6 +45,7 @@ from nbcluster.types import Address, Key, Role
 from nbcluster.worker import commands as c
 from nbcluster.worker.config import WorkerConfig
 from nbcluster.worker.core import WorkerCore
+from nbcluster.worker.current import CurrentWorker
 from nbcluster.worker.events import (
     DataArrived,
     Event,
@@ -59,6 +60,7 @@ from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.idle_sharing import IdleSharing
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
+from nbcluster.worker.ports import ClientFactory
 from nbcluster.worker.spilling import Spiller, spill_path
 from nbcluster.worker.state import WorkerTask
 from nbcluster.worker.transfer import DataServer
@@ -79,6 +81,7 @@ class WorkerServer:
         recorder: is told what each thread runs.
         capture_output: send what tasks print to those who submitted them. Only for a worker that has its
             process to itself: it replaces ``sys.stdout`` and ``sys.stderr``.
+        clients: makes the client that its tasks use.
         ssl: for ``tls://`` addresses.
 
     Example:
@@ -93,11 +96,15 @@ class WorkerServer:
         *,
         recorder: Recorder | None = None,
         capture_output: bool = False,
+        clients: ClientFactory | None = None,
         ssl: tls.SSLContext | None = None,
     ) -> None:
         self.config = config
         self.address: Address = ""
         self.store = MemoryStore()
+        self.clients = clients
+        self.current = CurrentWorker(self, token)
+        """What its tasks see of it."""
         self._token = token
         self._recorder = recorder
         self._capture_output = capture_output
@@ -184,8 +191,10 @@ class WorkerServer:
             on_task_end=self._outputs.task_ended if self._outputs else None,
             on_large=self._spiller.brake if self._spiller else None,
             tell=self._tell_done if self.threads_tell else None,
+            worker=self.current,
         )
         connection.allow_threads()
+        leave.push_async_callback(self.current.close)
         leave.callback(self._executor.close)
         if self._shared is not None:
             self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._may_share, self._owner)

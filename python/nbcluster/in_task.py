@@ -1,0 +1,181 @@
+"""What a task can do with the cluster that runs it: composition root of worker and client, for use inside tasks.
+
+A worker has one client for all its tasks, made when the first of them asks for it (``WorkerClients``), and closed with
+the worker. Nothing of the client is imported before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.client import defaults
+from nbcluster.protocol import serialize
+from nbcluster.types import Address, Key
+from nbcluster.units import parse_seconds
+from nbcluster.worker import context
+from nbcluster.worker.current import CurrentWorker
+
+if TYPE_CHECKING:
+    from nbcluster.client.client import Client
+
+
+class WorkerClients:
+    """Makes the clients of workers: fills the port of ``worker.ports``."""
+
+    def open(self, scheduler: Address, token: bytes, name: str, timeout: float) -> Client:
+        """A client of this scheduler, connected."""
+        from nbcluster.client.target import Target
+        from nbcluster.client.task_client import TaskClient
+
+        return TaskClient(Target(scheduler, token), context.current_seat, name=f"worker-{name}", timeout=timeout)
+
+    async def close(self, client: Any) -> None:
+        """Close it."""
+        await client.end()
+
+
+def get_client(address: Any = None, timeout: float | str | None = None, resolve_address: bool = True) -> Client:
+    """The client to use here: inside a task, that of its worker; elsewhere the current one.
+
+    Args:
+        address: a scheduler's address. Where the client at hand is connected to another one, a new client is made.
+        timeout: seconds to wait for a connection.
+        resolve_address: find out whether two spellings of an address mean the same scheduler.
+
+    Raises:
+        ValueError: there is no client here, and no address to connect to.
+
+    Example:
+        >>> def total(n):
+        ...     client = get_client()
+        ...     return sum(client.gather(client.map(abs, range(-n, 0))))
+        >>> client.submit(total, 3).result()
+        6
+    """
+    seconds = None if timeout is None else parse_seconds(timeout, "timeout")
+    client: Client | None
+    worker = context.current_worker()
+    if worker is not None:
+        client = worker.get_client(seconds)
+        if address is None or _means(address, client, worker.scheduler_address, resolve_address):
+            return client
+    else:
+        client = defaults.current()
+        if client is not None and (address is None or _means(address, client, None, resolve_address)):
+            return client
+    if address is None:
+        raise ValueError("No global client found and no address provided")
+    from nbcluster.client.client import Client
+
+    return Client(address) if seconds is None else Client(address, timeout=seconds)
+
+
+def _means(address: Any, client: Client, also: Address | None, resolve: bool) -> bool:
+    named = address if isinstance(address, str) else getattr(address, "scheduler_address", None)
+    mine = client._welcome.address
+    if named in (mine, also):
+        return True
+    if not resolve or not isinstance(named, str):
+        return False
+    return named.replace("//localhost:", "//127.0.0.1:") == mine
+
+
+def get_worker() -> CurrentWorker:
+    """The worker that runs this task.
+
+    Raises:
+        ValueError: this is not a task.
+
+    Example:
+        >>> client.submit(lambda: get_worker().nthreads).result()
+        1
+    """
+    worker = context.current_worker()
+    if worker is None:
+        raise ValueError("No worker found: get_worker() works inside of tasks")
+    return worker
+
+
+def secede() -> None:
+    """Give this task's thread to others, for the rest of the task or until ``rejoin()``.
+
+    A task that waits for futures does so by itself. This is for one that waits for something else, such as a device.
+
+    Raises:
+        ValueError: this is not a task.
+
+    Example:
+        >>> def listen():
+        ...     secede()          # other tasks run meanwhile
+        ...     return "heard it"
+        >>> client.submit(listen).result()
+        'heard it'
+    """
+    _seat("secede").secede()
+
+
+def rejoin() -> None:
+    """Take part again after ``secede()``: waits until one of the worker's threads is free.
+
+    Raises:
+        ValueError: this is not a task.
+    """
+    _seat("rejoin").rejoin()
+
+
+def _seat(what: str) -> Any:
+    seat = context.current_seat()
+    if seat is None:
+        raise ValueError(f"No worker found: {what}() works inside of tasks")
+    return seat
+
+
+@contextmanager
+def worker_client(timeout: float | str | None = None, separate_thread: bool = True) -> Iterator[Client]:
+    """The client of this task's worker, in a ``with`` block during which the task does not count as running.
+
+    Args:
+        timeout: seconds to wait for the connection.
+        separate_thread: give the task's thread to others during the block. False: it keeps it, except while it waits
+            for futures.
+
+    Raises:
+        ValueError: this is not a task.
+
+    Example:
+        >>> def total(n):
+        ...     with worker_client() as client:
+        ...         return sum(client.gather(client.map(abs, range(-n, 0))))
+        >>> client.submit(total, 3).result()
+        6
+    """
+    seconds = None if timeout is None else parse_seconds(timeout, "timeout")
+    client = get_worker().get_client(seconds)
+    if not separate_thread:
+        yield client
+        return
+    secede()
+    try:
+        yield client
+    finally:
+        rejoin()
+
+
+def _client_of_task() -> Client | None:
+    worker = context.current_worker()
+    if worker is None:
+        return None
+    client: Client = worker.get_client()
+    return client
+
+
+def _future_of_key(key: Key) -> Any:
+    from nbcluster.client.future import Future
+
+    return Future(key)
+
+
+defaults.set_task_client(_client_of_task)
+serialize.set_future_factory(_future_of_key)

@@ -1,0 +1,120 @@
+"""What a task may know of the worker that it runs on: ``get_worker()``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from nbcluster.errors import ClosedClientError
+from nbcluster.types import Address, Key, Status
+
+if TYPE_CHECKING:
+    from nbcluster.worker.server import WorkerServer
+
+CONNECT_TIMEOUT = 30.0
+
+
+class CurrentWorker:
+    """The worker that runs the current task. There is one for each worker, so tasks can keep things in its attributes.
+
+    Attributes:
+        name: its name in the cluster, e.g. ``"0"``.
+        id: the same by which the scheduler knows it.
+        nthreads: how many tasks it runs at a time.
+        scheduler_address: where its scheduler is.
+        local_directory: a folder for files, inside the cluster's own; empty if it has none.
+        memory_limit: bytes that it may use, or None.
+        resources: what it offers to tasks that ask for ``resources=``.
+
+    Example:
+        >>> def on_which_worker():
+        ...     worker = get_worker()
+        ...     if not hasattr(worker, "model"):
+        ...         worker.model = "loaded once for each worker"
+        ...     return worker.name
+        >>> client.submit(on_which_worker).result()
+        '0'
+    """
+
+    def __init__(self, server: WorkerServer, token: bytes) -> None:
+        config = server.config
+        self.name = config.name
+        self.id = config.name
+        self.nthreads = config.nthreads
+        self.scheduler_address: Address = config.scheduler
+        self.local_directory = config.local_directory
+        self.memory_limit = config.memory_limit
+        self.resources = dict(config.resources)
+        self._server = server
+        self._token = token
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name!r} {self.address} threads={self.nthreads}>"
+
+    @property
+    def address(self) -> Address:
+        """Where other workers fetch its results."""
+        return self._server.address
+
+    @property
+    def status(self) -> Status:
+        """Whether it is running or closed."""
+        return Status.CLOSED if self._closed else Status.RUNNING
+
+    @property
+    def data(self) -> Mapping[Key, Any]:
+        """The results that it holds, by key, to be read only. Some may be on disk: reading one loads it."""
+        return _Results(self._server)
+
+    @property
+    def client(self) -> Any:
+        """The client that all its tasks share; what ``get_client()`` returns."""
+        return self.get_client()
+
+    def get_client(self, timeout: float | None = None) -> Any:
+        """The client that all its tasks share; connected when it is first asked for.
+
+        Args:
+            timeout: seconds to wait for the connection.
+        """
+        client = self._client
+        if client is not None:
+            return client
+        with self._lock:
+            if self._closed:
+                raise ClosedClientError(f"The worker {self.name} is closed, and with it the client of its tasks.")
+            factory = self._server.clients
+            if factory is None:
+                raise RuntimeError(f"the worker {self.name} was started without a way to make clients")
+            if self._client is None:
+                wait = CONNECT_TIMEOUT if timeout is None else timeout
+                self._client = factory.open(self.scheduler_address, self._token, str(self.name), wait)
+            return self._client
+
+    async def close(self) -> None:
+        """The worker ends, and with it the client of its tasks."""
+        self._closed = True
+        client, self._client = self._client, None
+        if client is not None and self._server.clients is not None:
+            await self._server.clients.close(client)
+
+
+class _Results(Mapping[Key, Any]):
+    def __init__(self, server: WorkerServer) -> None:
+        self._server = server
+
+    def __getitem__(self, key: Key) -> Any:
+        datum = self._server.store.get(key)
+        if datum is None:
+            raise KeyError(key)
+        return datum.load()
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(list(self._server.store))
+
+    def __len__(self) -> int:
+        return len(self._server.store)

@@ -1,0 +1,17 @@
+"""What a worker needs and may not know: how a client is made."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from nbcluster.types import Address
+
+
+class ClientFactory(Protocol):
+    """Makes the client that the tasks of a worker use."""
+
+    def open(self, scheduler: Address, token: bytes, name: str, timeout: float) -> Any:
+        """A client of this scheduler; waits until it is connected. Called in the thread of a task."""
+
+    async def close(self, client: Any) -> None:
+        """Close it. Called on the worker's event loop."""
