@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nbcluster.client.waiting import wait
     from nbcluster.cluster.local import LocalCluster
     from nbcluster.cluster.subprocess import SubprocessCluster
+    from nbcluster.comm.security import Security
     from nbcluster.errors import (
         CancelledError,
         FutureCancelledError,
@@ -45,6 +46,7 @@ _HOMES = {
     "KilledWorker": "nbcluster.errors",
     "LocalCluster": "nbcluster.cluster.local",
     "Reschedule": "nbcluster.errors",
+    "Security": "nbcluster.comm.security",
     "SubprocessCluster": "nbcluster.cluster.subprocess",
     "TimeoutError": "nbcluster.errors",
     "as_completed": "nbcluster.client.as_completed",
@@ -68,6 +70,7 @@ __all__ = [
     "KilledWorker",
     "LocalCluster",
     "Reschedule",
+    "Security",
     "SubprocessCluster",
     "TimeoutError",
     "as_completed",

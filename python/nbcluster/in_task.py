@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster.client import defaults
 from nbcluster.protocol import serialize
+from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, Key
 from nbcluster.units import parse_seconds
 from nbcluster.worker import context
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 class WorkerClients:
     """Makes the clients of workers: fills the port of ``worker.ports``."""
 
-    def open(self, scheduler: Address, token: bytes, name: str, timeout: float) -> Client:
+    def open(
+        self, scheduler: Address, token: bytes, name: str, timeout: float, tls: TlsIdentity | None = None
+    ) -> Client:
         """A client of this scheduler, connected."""
         from nbcluster.client.target import Target
         from nbcluster.client.task_client import TaskClient
 
-        return TaskClient(Target(scheduler, token), context.current_seat, name=f"worker-{name}", timeout=timeout)
+        target = Target(scheduler, token, tls=tls)
+        return TaskClient(target, context.current_seat, name=f"worker-{name}", timeout=timeout)
 
     async def close(self, client: Any) -> None:
         """Close it."""

@@ -20,6 +20,7 @@ DIFFERENCES = {
     "cluster name": "A cluster's name never replaces its class in its repr; an empty name shows as two quotes.",
     "dashboard prefix": "The prefix in service_kwargs={'dashboard': {'prefix': '/foo'}} shows in its link too.",
     "deprecated keywords": "ip and diagnostics_port work, with a DeprecationWarning that names the replacement.",
+    "encrypted processes": "security=True also encrypts what goes to and from worker processes on the same machine.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",
     "memory_limit": (
@@ -35,6 +36,7 @@ DIFFERENCES = {
     "scaling keeps data": "scale() moves results and scattered data to the workers that stay before any worker goes.",
     "scatter without workers": "scatter() that times out because there is no worker says so.",
     "sys.exit in a task": "sys.exit() in a task makes that future err; the worker lives.",
+    "token file": "Besides TLS a cluster asks for its secret; Security(token_file=...) brings it to other machines.",
     "unpicklable argument": "An argument that cannot be pickled is named by the path to the culprit.",
     "the worker's client": (
         "The client that tasks use is never the default one of the user's process; outside tasks there is no worker."

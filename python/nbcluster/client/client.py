@@ -21,6 +21,8 @@ class Client(SubmittingClient, ComputingClient, ObservingClient):
     Args:
         address: a scheduler's address, e.g. ``"tcp://127.0.0.1:8786"``, or a cluster object.
         timeout: seconds to wait for the connection.
+        security: for a ``tls://`` address, a ``Security`` object or a dictionary of its arguments; by default that of
+            the cluster object. True makes temporary credentials for a new cluster.
         set_as_default: make this the client that is used where none is named.
         asynchronous: use it with ``await``, on the running event loop.
         name: shows up in logs.

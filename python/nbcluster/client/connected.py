@@ -23,8 +23,10 @@ from nbcluster.client.future import Future
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
 from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
+from nbcluster.comm import tls_contexts
 from nbcluster.comm.loop import LoopThread, background, before_exit, wait_for_latch
 from nbcluster.comm.peers import PeerPool
+from nbcluster.comm.security import Security, security_of_client
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close
 from nbcluster.errors import ClosedClientError, TimeoutError
@@ -50,6 +52,7 @@ class ConnectedClient:
         timeout: float | str | None = 30,
         set_as_default: bool = True,
         *,
+        security: Any = None,
         asynchronous: bool = False,
         name: str | None = None,
         cancel_on_interrupt: bool | None = None,
@@ -70,6 +73,10 @@ class ConnectedClient:
         self.cluster: Any = None
         self._timeout = parse_seconds(timeout, "timeout")
         self._address = address
+        made_by_cluster = address is None and security is True
+        self.security = None if made_by_cluster else security_of_client(security)
+        if address is None and (made_by_cluster or self.security is not None):
+            kwargs["security"] = self.security or True
         self._cluster_kwargs = kwargs
         self._set_as_default = set_as_default
         self._loop_thread = background()
@@ -94,7 +101,7 @@ class ConnectedClient:
         if isinstance(self._address, Target):
             return self._address
         if isinstance(self._address, str):
-            return of_address(self._address)
+            return of_address(self._address, self.security)
         if self._address is not None:
             return of_cluster(self._address, owned=False)
         from nbcluster.cluster.local import LocalCluster
@@ -115,14 +122,20 @@ class ConnectedClient:
         self.cluster = target.cluster
         self._owns_cluster = target.owned
         try:
+            if self.security is None and isinstance(security := getattr(self.cluster, "security", None), Security):
+                self.security = security
+            identity = target.tls or (None if self.security is None else self.security.identity("client"))
+            ssl = None if identity is None else tls_contexts.connecting(identity)
+            must = ssl is not None and self.security is not None and self.security.require_encryption
             connection = await connect(
                 target.address,
                 role=Role.CLIENT,
                 token=target.token,
                 incoming=ToClient,
                 timeout=self._timeout,
+                ssl=ssl if must or target.address.startswith("tls://") else None,
             )
-            self._session = Session(connection, PeerPool(target.token), target.token)
+            self._session = Session(connection, PeerPool(target.token, ssl=ssl), target.token)
             self._welcome = await self._session.start(self._timeout)
             await self._session.subscribe(1.0)
         except BaseException:

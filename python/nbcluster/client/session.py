@@ -15,6 +15,7 @@ from typing import Any
 from nbcluster import errors
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
 from nbcluster.client.wants import Wants
+from nbcluster.comm import tls_contexts
 from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool
@@ -83,6 +84,8 @@ class Session:
         """Begin to listen; returns what the scheduler says of itself."""
         self.connection.start(self)
         welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
+        if welcome.tls is not None and self._peers.ssl is None:
+            self._peers.ssl = tls_contexts.connecting(welcome.tls)
         if welcome.shared:
             self._share_memory(Path(welcome.shared))
         return welcome

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from nbcluster.comm.credentials import find_token
+from nbcluster.comm.security import Security
+from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address
 
 
@@ -27,11 +29,14 @@ class Target:
     cluster: Any = None
     owned: bool = False
     """True if the client made the cluster, and so closes it."""
+    tls: TlsIdentity | None = None
+    """What the client shows at a ``tls://`` address, if not what its ``security`` says."""
 
 
-def of_address(address: Address) -> Target:
-    """A cluster of this user's, found by its address."""
-    return Target(address, find_token(address))
+def of_address(address: Address, security: Security | None = None) -> Target:
+    """A cluster of this user's, found by its address; or one whose secret was agreed upon."""
+    token = None if security is None else security.token
+    return Target(address, token or find_token(address))
 
 
 def of_cluster(cluster: Any, owned: bool) -> Target:

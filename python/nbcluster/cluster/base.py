@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from nbcluster.cluster.logs import Logs, logs_by_source
 from nbcluster.comm.loop import LoopThread, background, before_exit
+from nbcluster.comm.security import Security
 from nbcluster.commands import Adapt, AnyAnswer, AnyCommand, GetLogs, GetView, Scale, View, check_whole
 from nbcluster.commands import Logs as LogAnswer
 from nbcluster.engines.base import Engine
@@ -39,11 +40,16 @@ class Cluster:
     Args:
         engine: what runs it; not started yet.
         name: what it is called.
+        security: with what its connections are encrypted.
         asynchronous: used with ``await``, on the running event loop.
     """
 
-    def __init__(self, engine: Engine, name: str, *, asynchronous: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, name: str, *, asynchronous: bool = False, security: Security | None = None
+    ) -> None:
         self.name = name
+        self.security = security
+        """With what its connections are encrypted; None if they are not, or if somebody else keeps it."""
         self.asynchronous = asynchronous
         self._engine = engine
         self._loop_thread: LoopThread = background()
@@ -375,6 +381,32 @@ class Cluster:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         renderer = type(self).renderer
         return {"text/plain": repr(self)} if renderer is None else renderer(self)
+
+
+def check_loop(loop: Any, asynchronous: bool) -> None:
+    """Accept the event loop that a cluster or a client runs on anyway, or None.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if loop is None:
+        return
+    loop = getattr(loop, "asyncio_loop", loop)  # tornado's wrapper
+    if asynchronous:
+        wanted = _running_loop()
+    else:
+        thread = background()
+        wanted = thread.loop if thread.running else None
+    if loop is not wanted:
+        own = "the running event loop" if asynchronous else "an event loop of its own, in the background"
+        raise ValueError(f"loop={loop!r} cannot be used: this runs on {own}; leave it out")
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def _let_go(engine: Engine, loop_thread: LoopThread) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbcluster.cluster.base import Cluster
-from nbcluster.cluster.spec import ClusterSpec, make_spec
-from nbcluster.engines.attached import AttachedEngine, attach_to_server
+from nbcluster.cluster.base import Cluster, check_loop
+from nbcluster.cluster.spec import DEFAULT_DASHBOARD, ClusterSpec, given, make_spec
+from nbcluster.comm.security import Security, security_of_cluster
+from nbcluster.engines.attached import attach_to_server
 from nbcluster.engines.base import Engine
 from nbcluster.engines.showing import show
 from nbcluster.errors import NotOurServerError
@@ -62,39 +64,44 @@ class LocalCluster(Cluster):
         threads_per_worker: int | None = None,
         processes: bool | None = None,
         loop: Any = None,
-        start: Any = None,
+        start: bool | None = None,
         host: str | None = None,
         ip: str | None = None,
         scheduler_port: int = 0,
-        *,
+        silence_logs: int | str | bool | None = logging.WARNING,
+        dashboard_address: Any = DEFAULT_DASHBOARD,
+        worker_dashboard_address: Any = None,
+        diagnostics_port: Any = None,
+        services: Mapping[Any, Any] | None = None,
+        worker_services: Mapping[Any, Any] | None = None,
+        service_kwargs: Mapping[str, Any] | None = None,
         asynchronous: bool = False,
-        **kwargs: Any,
+        security: Security | bool | None = None,
+        protocol: str | None = None,
+        blocked_handlers: Sequence[str] | None = None,
+        interface: str | None = None,
+        worker_class: type | None = None,
+        scheduler_kwargs: Mapping[str, Any] | None = None,
+        scheduler_sync_interval: float | str = 1,
+        **worker_kwargs: Any,
     ) -> None:
-        keywords = {
-            "name": name,
-            "n_workers": n_workers,
-            "threads_per_worker": threads_per_worker,
-            "processes": processes,
-            "start": start,
-            "host": host,
-            "ip": ip,
-            "scheduler_port": scheduler_port,
-            **kwargs,
-        }
-        spec = make_spec(**keywords)
-        engine: AttachedEngine | None = None if asynchronous else attach_to_server(keywords)
+        keywords = given(LocalCluster.__init__, locals(), worker_kwargs)
+        check_loop(loop, asynchronous)
+        own = {**keywords, "security": security_of_cluster(security)}
+        spec = make_spec(**own)
+        engine = None if asynchronous else attach_to_server(keywords)
         self.owned_by_server = engine is not None
-        if engine is None:
-            super().__init__(_engine_here(spec), spec.name, asynchronous=asynchronous)
-            return
-        try:
-            super().__init__(engine, spec.name)
-        except NotOurServerError as error:
-            logger.info("This kernel has a cluster of its own: %s", error)
-            self.owned_by_server = False
-            super().__init__(_engine_here(spec), spec.name)
-        else:
-            self.name = engine.name
+        if engine is not None:
+            kept = None if security is True else own["security"]
+            try:
+                super().__init__(engine, spec.name, security=kept)
+            except NotOurServerError as error:
+                logger.info("This kernel has a cluster of its own: %s", error)
+                self.owned_by_server = False
+            else:
+                self.name = engine.name
+                return
+        super().__init__(_engine_here(spec), spec.name, asynchronous=asynchronous, security=own["security"])
 
 
 def _engine_here(spec: ClusterSpec) -> Engine:

@@ -75,13 +75,14 @@ class ProcessCrew(Crew):
         """What to start: its share of the memory is that of this moment."""
         runtime, spec = self._runtime, self._runtime.spec
         config = WorkerConfig(
-            scheduler=runtime.private_address,
+            scheduler=runtime.private_address if spec.tls is None else runtime.address,
             name=name,
             listen=runtime.worker_address(name),
             shared=runtime.shared_memory,
             nthreads=spec.threads_per_worker,
             memory_limit=self.worker_limit(name),
             resources=spec.resources,
+            tls=None if spec.tls is None else spec.tls.worker,
             memory_target=MEMORY_TARGET if runtime.scratch.on_disk else None,
             local_directory=str(runtime.scratch.path),
         )

@@ -19,6 +19,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from nbcluster import capacity as machine
 from nbcluster.cluster.adaptive import Adaptive
@@ -28,9 +29,11 @@ from nbcluster.cluster.observers import Observers, OnView
 from nbcluster.cluster.process_crew import ProcessCrew
 from nbcluster.cluster.scaling import Load
 from nbcluster.cluster.scratch import Scratch
-from nbcluster.cluster.spec import ClusterSpec
+from nbcluster.cluster.spec import ANYWHERE, LOOPBACK, ClusterSpec
 from nbcluster.cluster.views import make_view
-from nbcluster.comm.credentials import ClusterDirectory
+from nbcluster.comm import tls_contexts
+from nbcluster.comm.addresses import TcpAddress, machine_address
+from nbcluster.comm.credentials import ClusterDirectory, read_token_file
 from nbcluster.comm.descriptor_server import DescriptorServer
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import (
@@ -118,7 +121,8 @@ class ClusterRuntime:
 
     async def _build(self) -> None:
         spec, stack = self.spec, self._stack
-        self.directory = stack.enter_context(ClusterDirectory())
+        agreed = None if spec.token_file is None else read_token_file(Path(spec.token_file))
+        self.directory = stack.enter_context(ClusterDirectory(agreed))
         self.token = self.directory.token
         self.tasks = TaskOwner(f"cluster {spec.name}")
         stack.push_async_callback(self.tasks.close)
@@ -130,7 +134,7 @@ class ClusterRuntime:
         self.server = SchedulerServer(
             Welcome(spec.id, spec.name, "", ""), self.token, self, blocked_handlers=spec.blocked_handlers
         )
-        self.shared_memory = "" if spec.in_process else self._share_memory()
+        self.shared_memory = "" if spec.in_process or spec.tls else self._share_memory()
         await self._listen()
         self.dashboard = DashboardActivator(
             spec.dashboard_address,
@@ -142,7 +146,13 @@ class ClusterRuntime:
         await self.dashboard.start()
         stack.push_async_callback(self.dashboard.close)
         self.server.welcome = Welcome(
-            spec.id, spec.name, self.address, self.dashboard.link, shared=self.shared_memory, live=spec.in_process
+            spec.id,
+            spec.name,
+            self.address,
+            self.dashboard.link,
+            shared=self.shared_memory,
+            live=spec.in_process,
+            tls=None if spec.tls is None else spec.tls.client,
         )
         self.observers = Observers(self.view, lambda: self.server.changes, self.tasks)
         self.adaptive = Adaptive(self)
@@ -203,14 +213,27 @@ class ClusterRuntime:
         if spec.protocol == "inproc":
             self.address = self.inproc_address
         else:
-            try:
-                self.address = await server.listen(f"{spec.protocol}://{spec.host}:{spec.scheduler_port}")
-            except OSError as error:
-                raise ClusterError(
-                    f"scheduler_port={spec.scheduler_port} on {spec.host} is not to be had ({error}); "
-                    "give another one, or 0 for any"
-                ) from error
+            await self._listen_at_port()
         self.directory.publish(self.address, self.private_address)
+
+    async def _listen_at_port(self) -> None:
+        spec = self.spec
+        self.host = machine_address() if spec.host in ANYWHERE else spec.host
+        wanted = TcpAddress(
+            "0.0.0.0" if spec.host in ANYWHERE else spec.host, spec.scheduler_port, spec.tls is not None
+        )
+        context = None if spec.tls is None else tls_contexts.listening(spec.tls.scheduler)
+        try:
+            listening = await self.server.listen(str(wanted), ssl=context)
+        except OSError as error:
+            raise ClusterError(
+                f"scheduler_port={spec.scheduler_port} on {spec.host!r} is not to be had ({error}); "
+                "give another one, or 0 for any"
+            ) from error
+        port = int(listening.rpartition(":")[2])
+        self.address = str(TcpAddress(self.host, port, wanted.encrypted))
+        if spec.host in ANYWHERE:
+            self.directory.publish(str(TcpAddress(LOOPBACK, port, wanted.encrypted)))
 
     async def _wait_for_first_workers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
@@ -313,6 +336,8 @@ class ClusterRuntime:
         spec = self.spec
         if spec.in_process and spec.protocol == "inproc":
             return f"inproc://{spec.id}-{name}"
+        if spec.tls is not None:
+            return str(TcpAddress(self.host, 0, encrypted=True))
         if spec.host == "127.0.0.1":
             return f"unix://{self.directory.socket(f'w{name}-{secrets.token_hex(3)}')}"
         return f"{spec.protocol}://{spec.host}:0"

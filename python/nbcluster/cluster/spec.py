@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import ipaddress
 import logging
 import os
 import sys
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from nbcluster.capacity import cpu_count
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
+from nbcluster.comm.security import security_of_cluster
 from nbcluster.engines.registry import EngineSpec
+from nbcluster.protocol.tls import TlsIdentities
 from nbcluster.scheduler.handlers import check_handlers
 from nbcluster.supervisor.interpreter import Interpreter
 
-DEFAULT_DASHBOARD = ":8787"
+
+class Default(str):
+    """A default that can be told from the same text given by somebody."""
+
+    __slots__ = ()
+
+
+DEFAULT_DASHBOARD = Default(":8787")
 LOOPBACK = "127.0.0.1"
-PROTOCOLS = ("tcp", "inproc")
-NOT_YET = ("security", "services", "worker_class", "worker_dashboard_address", "worker_services")
+PROTOCOLS = ("tcp", "tls", "inproc")
+ANYWHERE = ("", "0.0.0.0")
+"""Hosts that mean all addresses of this machine."""
+NOT_YET = ("services", "worker_class", "worker_dashboard_address", "worker_services")
 """Known to dask.distributed, and not available here yet: only their default is accepted."""
 
 
@@ -41,10 +53,14 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     host: str = "127.0.0.1"
     scheduler_port: int = 0
     protocol: str = "tcp"
-    dashboard_address: list[str] | None = msgspec.field(default_factory=lambda: [DEFAULT_DASHBOARD])
+    dashboard_address: list[str] | None = msgspec.field(default_factory=lambda: [str(DEFAULT_DASHBOARD)])
     dashboard_prefix: str = ""
     resources: dict[str, float] = {}
     local_directory: str | None = None
+    tls: TlsIdentities | None = None
+    """With what connections are encrypted."""
+    token_file: str | None = None
+    """Where the cluster's secret is, if it was agreed upon before."""
     blocked_handlers: list[str] = []
     """What clients may not ask of the scheduler."""
     log_level: int | None = logging.WARNING
@@ -77,8 +93,10 @@ def make_spec(
     scheduler_port: int = 0,
     silence_logs: object = logging.WARNING,
     dashboard_address: object = DEFAULT_DASHBOARD,
+    worker_dashboard_address: object = None,
     diagnostics_port: object = None,
     service_kwargs: Mapping[str, Any] | None = None,
+    security: object = None,
     protocol: str | None = None,
     blocked_handlers: object = None,
     interface: str | None = None,
@@ -112,7 +130,13 @@ def make_spec(
     _check_count("n_workers", n_workers, least=0)
     _check_count("threads_per_worker", threads_per_worker, least=1)
     size = choose_size(cpu_count(), use_processes, n_workers, threads_per_worker)
-    host, protocol = _where(host, interface, protocol, use_processes, scheduler_port)
+    security = security_of_cluster(security)
+    must_encrypt = security is not None and security.require_encryption
+    host, protocol = _where(host, interface, protocol, use_processes, scheduler_port, must_encrypt)
+    if protocol == "tls" and security is None:
+        raise ValueError("protocol='tls' needs credentials; give security=True or a Security object")
+    if protocol == "tcp" and must_encrypt:
+        raise ValueError("protocol='tcp' does not encrypt, as security= demands; leave it out, or give 'tls'")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name={name!r} is not a string")
     return ClusterSpec(
@@ -129,10 +153,40 @@ def make_spec(
         dashboard_prefix=_prefix(service_kwargs),
         resources=_resources(resources),
         local_directory=None if local_directory is None else os.fspath(local_directory),
+        tls=security.identities() if security is not None and protocol == "tls" else None,
+        token_file=None if security is None or security.token_file is None else os.path.abspath(security.token_file),
         blocked_handlers=check_handlers(blocked_handlers),
         log_level=_level(silence_logs),
         environment={**os.environ, **_environment(env)},
     )
+
+
+_NOT_FOR_SPECS = ("self", "loop", "asynchronous", "worker_kwargs", "kwargs")
+
+
+def given(init: Callable[..., None], values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords that somebody gave to a cluster class, for ``make_spec``: what is a default is left out.
+
+    Args:
+        init: the class's ``__init__``.
+        values: its local variables, before it has any but its arguments.
+        others: its keywords without a name.
+    """
+    named = {
+        name: values[name]
+        for name, parameter in inspect.signature(init).parameters.items()
+        if name not in _NOT_FOR_SPECS and values[name] is not parameter.default
+    }
+    return {**named, **others}
+
+
+def with_worker_kwargs(worker_kwargs: object, others: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords for workers, given as a dictionary or among the others."""
+    if worker_kwargs is None:
+        return dict(others)
+    if not isinstance(worker_kwargs, Mapping):
+        raise TypeError(f"worker_kwargs={worker_kwargs!r} is not a dict of keywords for workers")
+    return {**others, **worker_kwargs}
 
 
 def _check_others(others: Mapping[str, object]) -> None:
@@ -163,7 +217,7 @@ def _port(value: object) -> int:
 
 
 def _where(
-    host: str | None, interface: str | None, protocol: str | None, processes: bool, scheduler_port: int
+    host: str | None, interface: str | None, protocol: str | None, processes: bool, scheduler_port: int, encrypt: bool
 ) -> tuple[str, str]:
     if host is not None and not isinstance(host, str):
         raise TypeError(f"host={host!r} is not a string")
@@ -172,19 +226,21 @@ def _where(
         protocol = protocol or scheme
     if interface is not None:
         host = _interface_address(interface)
-    if protocol is None:
+    if protocol is None and encrypt:
+        protocol = "tls"
+    elif protocol is None:
         protocol = "inproc" if not processes and not scheduler_port and host is None else "tcp"
     protocol = protocol.removesuffix("://")
     if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol={protocol!r} is not available; there are {' and '.join(PROTOCOLS)}")
+        raise ValueError(f"protocol={protocol!r} is not available; there are {', '.join(PROTOCOLS)}")
     if protocol == "inproc" and processes:
         raise ValueError("protocol='inproc' needs processes=False: worker processes cannot be reached by it")
     if host is None:
         return LOOPBACK, protocol
-    if not _is_loopback(host):
+    if protocol == "tcp" and not _is_loopback(host):
         raise ValueError(
-            f"host={host!r} is reached from other machines, and connections to them must be encrypted, which is not "
-            f"available yet; give {LOOPBACK!r} or another address of this machine alone, or leave it out"
+            f"host={host!r} is reached from other machines, and connections to them must be encrypted: give "
+            f"security=True or a Security object; or {LOOPBACK!r}, or another address of this machine alone"
         )
     return host, protocol
 

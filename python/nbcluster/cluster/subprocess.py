@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
-from nbcluster.cluster.base import Cluster
-from nbcluster.cluster.spec import make_spec
+from nbcluster.cluster.base import Cluster, check_loop
+from nbcluster.cluster.spec import DEFAULT_DASHBOARD, given, make_spec, with_worker_kwargs
+from nbcluster.comm.security import Security, security_of_cluster
 from nbcluster.engines.native import ProcessEngine
 from nbcluster.engines.showing import show
 
@@ -29,15 +32,26 @@ class SubprocessCluster(Cluster):
 
     def __init__(
         self,
-        name: str | None = None,
+        host: str | None = None,
+        scheduler_port: int = 0,
+        scheduler_kwargs: Mapping[str, Any] | None = None,
+        dashboard_address: Any = DEFAULT_DASHBOARD,
+        worker_class: type | None = None,
         n_workers: int | None = None,
         threads_per_worker: int | None = None,
+        worker_kwargs: Mapping[str, Any] | None = None,
+        silence_logs: int | str | bool | None = logging.WARNING,
         *,
+        name: str | None = None,
         asynchronous: bool = False,
         loop: Any = None,
+        security: Security | bool | None = None,
         **kwargs: Any,
     ) -> None:
-        spec = make_spec(name=name, n_workers=n_workers, threads_per_worker=threads_per_worker, **kwargs)
+        keywords = given(SubprocessCluster.__init__, locals(), with_worker_kwargs(worker_kwargs, kwargs))
+        check_loop(loop, asynchronous)
+        keywords["security"] = security_of_cluster(security)
+        spec = make_spec(**keywords)
         if spec.in_process:
             raise ValueError("a SubprocessCluster runs in processes: processes=False is for LocalCluster")
-        super().__init__(ProcessEngine(spec), spec.name, asynchronous=asynchronous)
+        super().__init__(ProcessEngine(spec), spec.name, asynchronous=asynchronous, security=keywords["security"])

@@ -56,6 +56,7 @@ class ThreadCrew(Crew):
             nthreads=spec.threads_per_worker,
             memory_limit=self._memory_limit,
             resources=spec.resources,
+            tls=None if spec.tls is None else spec.tls.worker,
             local_directory=spec.local_directory or str(runtime.directory.path),
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def parse(address: Address) -> AnyAddress:
             raise ValueError(f"{address!r} is no address: {rest!r} is no name of a listener")
         return InprocAddress(rest)
     raise ValueError(f"{address!r} is no address: {scheme!r} is none of tcp, tls, unix and inproc")
+
+
+def machine_address() -> str:
+    """The address by which other machines most probably reach this one; loopback if it has no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # nothing is sent: it only asks for the way
+        except OSError:
+            return "127.0.0.1"
+        return str(sock.getsockname()[0])
 
 
 def _split_host(address: str, rest: str) -> tuple[str, int]:

@@ -103,15 +103,18 @@ class ClusterDirectory:
     """The directory of one cluster, while its process lives. Making one sweeps away what dead clusters left behind.
 
     A context manager; :meth:`remove` does the same as leaving it.
+
+    Args:
+        token: the cluster's secret, if it was agreed upon before; else it gets a new one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, token: bytes | None = None) -> None:
         root = runtime_dir()
         with _locked(root / "lock"):
             _sweep(root)
             self.path = _make_directory(root)
             self._lock = try_lock(self.path / "lock")
-            self._token = secrets.token_bytes(TOKEN_BYTES)
+            self._token = token or secrets.token_bytes(TOKEN_BYTES)
             _write_private(self.path / "token", self._token.hex().encode())
             self._addresses: list[Address] = []
             self._write_record()
@@ -261,14 +264,22 @@ def _read_record(directory: Path) -> _Record | None:
 
 
 def _read_token(directory: Path) -> bytes:
-    path = directory / "token"
+    return read_token_file(directory / "token")
+
+
+def read_token_file(path: Path) -> bytes:
+    """The token in a file that nobody else may read.
+
+    Raises:
+        CommError: there is none, or others could have read or written it.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             text = file.read(4 * TOKEN_BYTES)
     except OSError as error:
-        raise CommError(f"there is no token in {directory}: {error}") from error
+        raise CommError(f"there is no token in {path}: {error}") from error
     if sys.platform != "win32" and (status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077):
         raise CommError(f"{path} is open to others: its token is no secret")
     try:

@@ -55,7 +55,7 @@ class PeerPool:
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> None:
         self._token = token
-        self._ssl = ssl
+        self.ssl = ssl
         self._connect_timeout = connect_timeout
         self._links: dict[Address, asyncio.Task[_PeerLink | CommError]] = {}
         self._owner = TaskOwner("peer pool")
@@ -105,7 +105,7 @@ class PeerPool:
                 incoming=PeerReply,
                 timeout=self._connect_timeout,
                 retry=False,
-                ssl=self._ssl,
+                ssl=self.ssl if address.startswith("tls://") else None,
             )
         except CommError as error:
             return error

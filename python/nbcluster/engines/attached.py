@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from nbcluster.client.cells import told_of_interrupt
 from nbcluster.engines.native import RemoteEngine
 from nbcluster.snapshot import ClusterView
+from nbcluster.types import Address
 
 
 class AttachedEngine(RemoteEngine):
@@ -28,6 +29,11 @@ class AttachedEngine(RemoteEngine):
         self._endpoint = endpoint
         self._cell = cell
         self._keywords = {name: value for name, value in keywords.items() if value is not None}
+
+    @property
+    def address(self) -> Address:
+        """Where other processes connect."""
+        return super().view.address or self._address
 
     @property
     def view(self) -> ClusterView:

@@ -133,7 +133,8 @@ class ControlChannel:
             self._log.exception("A kernel's request for a cluster failed")
             return Refused(message.request, "ClusterError", f"{type(error).__name__}: {error}")
         view = cluster.view
-        return Attached(message.request, view.id, view.name, view.address, view.dashboard_link)
+        address = view.address if view.address.startswith("tcp://") else cluster.engine.access.address
+        return Attached(message.request, view.id, view.name, address, view.dashboard_link)
 
     async def _verify(self, message: Attach, link: Connection) -> None:
         """See that the one who asks is the kernel that it names.

@@ -22,6 +22,7 @@ from msgspec import field
 from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message, Record
+from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, FunctionId, Key, RunId, WorkerName
 
 PROTOCOL_VERSION = 1
@@ -262,6 +263,8 @@ class Welcome(Message, frozen=True):
     """Where, on this host, the cluster's shared memory is to be had; empty if it has none."""
     live: bool = False
     """All workers live in the scheduler's process: a client that does too may send live objects."""
+    tls: TlsIdentity | None = None
+    """With what a client fetches data from workers, if their links are encrypted; not told to other hosts."""
 
 
 class KeysDone(Message, frozen=True):

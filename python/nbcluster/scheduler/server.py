@@ -219,7 +219,8 @@ class SchedulerServer:
         self._numbers += 1
         session = _ClientSession(self, connection, f"{connection.role}-{self._numbers}")
         self._clients[session.id] = session
-        session.send([self.welcome])
+        local = connection.same_host and connection.role == Role.CLIENT
+        session.send([self.welcome if local else replace(self.welcome, tls=None)])
         connection.start(session)
         if connection.role == Role.CLIENT:
             self.handle(ClientJoined(session.id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, WorkerName
 
 MEMORY_TARGET = 0.6
@@ -25,6 +26,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     memory_target: float | None = MEMORY_TARGET
     """Share of ``memory_limit`` above which the coldest results go to disk; None: they never do."""
     resources: dict[str, float] = {}
+    tls: TlsIdentity | None = None
+    """For ``tls://`` addresses."""
     local_directory: str = ""
     """For files of its own; inside the cluster's directory."""
     connect_timeout: float = 30.0

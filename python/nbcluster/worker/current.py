@@ -92,7 +92,8 @@ class CurrentWorker:
                 raise RuntimeError(f"the worker {self.name} was started without a way to make clients")
             if self._client is None:
                 wait = CONNECT_TIMEOUT if timeout is None else timeout
-                self._client = factory.open(self.scheduler_address, self._token, str(self.name), wait)
+                tls = self._server.config.tls
+                self._client = factory.open(self.scheduler_address, self._token, str(self.name), wait, tls)
             return self._client
 
     async def close(self) -> None:

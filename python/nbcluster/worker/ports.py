@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address
 
 
 class ClientFactory(Protocol):
     """Makes the client that the tasks of a worker use."""
 
-    def open(self, scheduler: Address, token: bytes, name: str, timeout: float) -> Any:
+    def open(self, scheduler: Address, token: bytes, name: str, timeout: float, tls: TlsIdentity | None = None) -> Any:
         """A client of this scheduler; waits until it is connected. Called in the thread of a task."""
 
     async def close(self, client: Any) -> None:

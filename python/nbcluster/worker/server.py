@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import ssl as tls
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
+from nbcluster.comm import tls_contexts
 from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
@@ -82,7 +82,6 @@ class WorkerServer:
         capture_output: send what tasks print to those who submitted them. Only for a worker that has its
             process to itself: it replaces ``sys.stdout`` and ``sys.stderr``.
         clients: makes the client that its tasks use.
-        ssl: for ``tls://`` addresses.
 
     Example:
         async with WorkerServer(config, token) as worker:
@@ -97,7 +96,6 @@ class WorkerServer:
         recorder: Recorder | None = None,
         capture_output: bool = False,
         clients: ClientFactory | None = None,
-        ssl: tls.SSLContext | None = None,
     ) -> None:
         self.config = config
         self.address: Address = ""
@@ -108,9 +106,9 @@ class WorkerServer:
         self._token = token
         self._recorder = recorder
         self._capture_output = capture_output
-        self._ssl = ssl
+        self._ssl = None if config.tls is None else tls_contexts.connecting(config.tls)
         self._functions = FunctionTable()
-        self._peers = PeerPool(token, ssl=ssl)
+        self._peers = PeerPool(token, ssl=self._ssl)
         self._shared = SharedStore(DescriptorLink(Path(config.shared), token)) if config.shared else None
         self._peers.shared = self._shared
         self._data_server = DataServer(
@@ -165,7 +163,7 @@ class WorkerServer:
             token=self._token,
             incoming=ToWorker,
             timeout=config.connect_timeout,
-            ssl=self._ssl,
+            ssl=self._ssl if config.scheduler.startswith("tls://") else None,
         )
         leave.push_async_callback(connection.close)
         if self._shared is not None:
@@ -229,12 +227,13 @@ class WorkerServer:
         return spiller
 
     async def _listen(self, address: Address) -> Address:
+        identity = self.config.tls if address.startswith("tls://") else None
         listener = await listen(
             address,
             token=self._token,
             incoming={Role.PEER: PeerRequest},
             on_connection=self._data_server.accept,
-            ssl=self._ssl,
+            ssl=None if identity is None else tls_contexts.listening(identity),
         )
         self._leave.push_async_callback(listener.close)
         return listener.address
