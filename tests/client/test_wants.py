@@ -43,13 +43,26 @@ async def test_a_state_that_dies_is_released(stage: Stage) -> None:
 async def test_a_great_many_are_let_go_of_a_few_at_a_time_so_that_whatever_is_said_meanwhile_need_not_wait(
     stage: Stage,
 ) -> None:
-    states = stage.want(*(f"key-{number}" for number in range(3500)))
+    states = stage.want(*(f"key-{number}" for number in range(13_000)))
     del states
     stage.wants.post(m.WantKeys(["urgent"]))
-    await soon(lambda: sum(len(said.keys) for said in stage.link.said(m.ReleaseKeys)) == 3500)
-    assert [len(said.keys) for said in stage.link.said(m.ReleaseKeys)] == [1000, 1000, 1000, 500]
+    await soon(lambda: sum(len(said.keys) for said in stage.link.said(m.ReleaseKeys)) == 13_000)
+    assert max(len(said.keys) for said in stage.link.said(m.ReleaseKeys)) == 4000
     kinds = [type(said) for said in stage.link.sent]
     assert kinds.index(m.ReleaseKeys) == 2, "all that was said before had been sent"
+
+
+@staged
+async def test_while_something_else_goes_on_only_as_many_are_let_go_of_as_there_are_new_ones_and_a_few(
+    stage: Stage,
+) -> None:
+    states = stage.want(*(f"old-{number}" for number in range(5000)))
+    await stage.sent(1)
+    del states
+    kept = stage.want(*(f"new-{number}" for number in range(300)))
+    await soon(lambda: sum(len(said.keys) for said in stage.link.said(m.ReleaseKeys)) == 5000)
+    assert [len(said.keys) for said in stage.link.said(m.ReleaseKeys)] == [300, 200, 200, 4000, 300]
+    assert len(kept) == 300
 
 
 @staged

@@ -215,6 +215,7 @@ class Session:
 
     def received(self, messages: list[Any]) -> None:
         """Messages of the scheduler."""
+        self.wants.quiet = 0
         for message in messages:
             self._on_message[type(message)](message)
 

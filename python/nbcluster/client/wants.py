@@ -20,6 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context
+from itertools import islice
 from typing import Any
 
 from nbcluster.client.states import CANCELLED, ERROR, PENDING, FutureState
@@ -32,8 +33,14 @@ from nbcluster.types import Key
 _LOOK_SOON, _LOOK_LATE = 0.01, 0.2
 """Seconds between two looks for dead states: after one that found some, and when none has died for long."""
 
-_RELEASES = 1000
-"""Keys that are let go of at a time."""
+_RELEASES = 4000
+"""Keys that are let go of at a time, at most: when nothing else goes on."""
+
+_QUIET = 2
+"""Looks without a word from here or there, after which nothing else seems to go on."""
+
+_RELEASES_BUSY = 200
+"""And between two looks while something else does; besides as many as are new, so that there are never more."""
 
 
 class _Release:
@@ -55,7 +62,11 @@ class Wants:
         self._connection = connection
         self._lock = threading.RLock()
         self._states: dict[Key, _Ref] = {}
-        self._dead: deque[weakref.ref[FutureState]] = deque()
+        self._dead: deque[_Ref] = deque()
+        self._made = 0
+        """How many states were made since the last flush, about."""
+        self.quiet = 0
+        """How many looks ago something was said or heard."""
         self._look_again: asyncio.TimerHandle | None = None
         self._look_after = _LOOK_SOON
         self._outgoing: deque[Message | _Release] = deque()
@@ -73,6 +84,7 @@ class Wants:
         known, note_death = self._states, self._dead.append
         with self._lock:
             self.check_open()
+            before = len(known)
             for key in keys:
                 ref = known.get(key)
                 state = None if ref is None else ref()
@@ -84,6 +96,7 @@ class Wants:
                     ref.key = key
                     known[key] = ref
                 states.append(state)
+            self._made += len(known) - before
             if then is not None:
                 self._outgoing.append(then)
                 self._wake()
@@ -129,16 +142,12 @@ class Wants:
         self.check_open()
         self.on_loop(self._retry, states)
 
-    def release_dead(self, most: int | None = None) -> None:
-        """Let go of the keys of states that have died (of so many at ``most``).
-
-        What is said next may give them a new meaning.
-        """
+    def release_dead(self) -> None:
+        """Let go of the keys of all states that have died: what is said next may give them a new meaning."""
         dead, known = self._dead, self._states
         with self._lock:
-            for _ in range(len(dead) if most is None else min(most, len(dead))):
+            for _ in range(len(dead)):
                 ref = dead[0]
-                assert isinstance(ref, _Ref)
                 if known.get(ref.key) is ref:
                     self._release(ref.key)
                     del known[ref.key]
@@ -195,15 +204,23 @@ class Wants:
         return None if state is None or (let_go is not None and let_go < state.since) else state
 
     def flush(self) -> None:
-        """Say all that is queued, and that the dead are not wanted any more."""
+        """Say all that is queued, and that the dead are not wanted any more: as many as there are new ones."""
         self._wake_pending = False
-        self._bury()
+        self._flush(self._made)
+        self.quiet = 0
+
+    def _flush(self, releases: int) -> None:
+        self._made = 0
+        self._bury(releases)
         outgoing, messages = self._outgoing, []
         released: list[Key] = []
         while outgoing:
             item = outgoing.popleft()
             if type(item) is _Release:
                 released.append(item.key)
+                continue
+            if type(item) is ReleaseKeys:
+                released += item.keys
                 continue
             if released:
                 messages.append(ReleaseKeys(released))
@@ -214,13 +231,27 @@ class Wants:
         if messages and not self._connection.closed:
             self._connection.send(*messages)
 
-    def _bury(self) -> None:
+    def _let_go_of_dead(self, most: int) -> None:
+        """The same for many at a time, in one message. On the loop."""
+        dead, known = self._dead, self._states
+        with self._lock:
+            refs = list(islice(dead, most))
+            keys = [ref.key for ref in refs if known.get(ref.key) is ref]
+            if keys:
+                self._outgoing.append(ReleaseKeys(keys))
+                self._let_go += len(keys)
+            for key in keys:
+                del known[key]
+            for _ in refs:
+                dead.popleft()
+
+    def _bury(self, most: int) -> None:
         """Release the keys of states that have died; look again, as long as others can.
 
         A few at a time: it is not urgent, and a scheduler that forgets a million keys does nothing else meanwhile.
         """
         if self._dead:
-            self.release_dead(_RELEASES)
+            self._let_go_of_dead(min(most, _RELEASES))
             self._look_after = _LOOK_SOON
         if (self._dead or self._states) and self._look_again is None and not self.closed_because:
             self._look_again = self.loop.call_later(self._look_after, self._look)
@@ -228,7 +259,8 @@ class Wants:
     def _look(self) -> None:
         self._look_again = None
         self._look_after = min(2 * self._look_after, _LOOK_LATE)
-        self.flush()
+        self.quiet += 1
+        self._flush(_RELEASES if self.quiet > _QUIET else _RELEASES_BUSY)
 
     def _retry(self, states: list[FutureState]) -> None:
         for state in states:

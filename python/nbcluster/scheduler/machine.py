@@ -11,6 +11,7 @@ Rules
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from nbcluster.protocol.messages import Failure, KeyDone, KeyErred, KeysCancelled, Lost, TaskDone
 from nbcluster.protocol.payload import Payload
@@ -34,6 +35,7 @@ from nbcluster.scheduler.state import (
     excluding,
     including,
 )
+from nbcluster.types import FunctionId, Key
 
 
 class Machine:
@@ -267,14 +269,55 @@ class Machine:
     def settle(self) -> None:
         """Release, and where no lineage needs them forget, all tasks that nobody needs any more."""
         loose = self._loose
+        plain = []
         while loose:
             task = loose.pop()
-            if task.who_wants or task.waiters or task.state == FORGOTTEN:
+            state = task.state
+            if task.who_wants or task.waiters or state == FORGOTTEN:
                 continue
-            if task.state != RELEASED:
+            if state == MEMORY and not task.dependencies and not task.dependents:
+                task.state = FORGOTTEN  # nobody is to come upon it twice
+                plain.append(task)
+                continue
+            if state != RELEASED:
                 self.release(task)
             if not task.dependents:
                 self._forget(task)
+        if plain:
+            self._forget_plain(plain)
+
+    def _forget_plain(self, tasks: list[SchedTask]) -> None:
+        """Release and forget tasks in memory that have to do with no others, as nearly all have not."""
+        state = self._state
+        known, scattering, note = state.tasks, state.scattering, state.story.append
+        now, stimulus = state.now, state.stimulus
+        freed: dict[SchedWorker, list[Key]] = {}
+        functions: dict[FunctionId, int] = {}
+        for task in tasks:
+            key = task.key
+            for worker in task.who_has:
+                del worker.holds[task]
+                keys = freed.get(worker)
+                if keys is None:
+                    freed[worker] = [key]
+                else:
+                    keys.append(key)
+            task.who_has = NOWHERE
+            self._drop_inline(task)
+            task.prefix.counts[MEMORY] -= 1
+            note((now, key, MEMORY, RELEASED, stimulus))
+            note((now, key, RELEASED, FORGOTTEN, stimulus))
+            del known[key]
+            if scattering:
+                scattering.pop(key, None)
+            task.frames = ()
+            function = task.function
+            if function is not None:
+                functions[function] = functions.get(function, 0) + 1
+        for worker, keys in freed.items():
+            self._outbox.free_all(worker, keys)
+        for function, count in functions.items():
+            self._discount(function, count)
 
     def release(self, task: SchedTask) -> None:
         """Take a task back to where it needs nothing and holds nothing."""
@@ -322,13 +365,17 @@ class Machine:
         task.frames = ()
         function = task.function
         if function is not None:
-            record = state.functions[function]
-            record.tasks -= 1
-            if not record.tasks:
-                del state.functions[function]
-                for worker in record.workers:
-                    worker.functions.discard(function)
-                    self._outbox.forget_function(worker, function)
+            self._discount(function, 1)
+
+    def _discount(self, function: FunctionId, tasks: int) -> None:
+        """So many tasks of a function have been forgotten."""
+        record = self._state.functions[function]
+        record.tasks -= tasks
+        if not record.tasks:
+            del self._state.functions[function]
+            for worker in record.workers:
+                worker.functions.discard(function)
+                self._outbox.forget_function(worker, function)
 
     def cancel(self, roots: list[SchedTask], client: SchedClient, reason: str, msg: str, force: bool) -> None:
         """Cancel tasks and what depends on them, as far as this client (``force``: anybody) wants them.
@@ -360,6 +407,23 @@ class Machine:
         task.who_wants = NOBODY if len(task.who_wants) == 1 else excluding(task.who_wants, client)
         if not task.who_wants:
             self._loose.append(task)
+
+    def unwant_keys(self, keys: Iterable[Key], client: SchedClient) -> None:
+        """The same for the tasks of all these keys that it has futures for."""
+        tasks, pop, only, loosen = self._state.tasks, client.wants.pop, client.only, self._loose.append
+        pushed = 0
+        for key in keys:
+            task = tasks.get(key)
+            if task is None or (nbytes := pop(task, None)) is None:
+                continue
+            pushed += nbytes
+            if task.who_wants is not only:
+                task.who_wants = excluding(task.who_wants, client)
+                if task.who_wants:
+                    continue
+            task.who_wants = NOBODY
+            loosen(task)
+        client.pushed -= pushed
 
 
 def _add_waiter(task: SchedTask, waiter: SchedTask) -> None:

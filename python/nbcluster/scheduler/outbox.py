@@ -76,6 +76,14 @@ class Outbox:
         """Have a worker forget a key."""
         _append(self._workers, worker, FreeKeys, key)
 
+    def free_all(self, worker: SchedWorker, keys: list[Key]) -> None:
+        """Have a worker forget keys."""
+        batches = self._workers.setdefault(worker, [])
+        if batches and batches[-1][0] is FreeKeys:
+            batches[-1][1].extend(keys)
+        else:
+            batches.append((FreeKeys, keys))
+
     def to_worker(self, worker: SchedWorker, message: Message) -> None:
         """Say anything else to a worker."""
         self._workers.setdefault(worker, []).append((type(message), [message]))

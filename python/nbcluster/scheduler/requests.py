@@ -148,12 +148,8 @@ class Requests:
 
     def release(self, client: SchedClient, message: ReleaseKeys) -> None:
         """The client's last futures for these keys are gone."""
-        tasks, wants, unwant = self._state.tasks, client.wants, self._machine.unwant
         self._outbox.let_go(client, len(message.keys))
-        for key in message.keys:
-            task = tasks.get(key)
-            if task is not None and task in wants:
-                unwant(task, client)
+        self._machine.unwant_keys(message.keys, client)
 
     def cancel(self, client: SchedClient, message: CancelKeys) -> None:
         """Cancel tasks and their dependents."""

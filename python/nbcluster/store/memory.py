@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from nbcluster.protocol import serialize
@@ -182,12 +182,30 @@ class MemoryStore:
         Raises:
             KeyError: it is not there.
         """
-        datum = self._data.pop(key)
+        self._forget(key, self._data.pop(key))
+
+    def _forget(self, key: Key, datum: Datum) -> None:
         self.nbytes -= datum.own_nbytes
         self.shared_nbytes -= datum.shared_nbytes
         self.spilled_nbytes -= datum.spilled_nbytes
         if datum.own_nbytes >= SPILL_MIN:
             self._large.pop(key, None)
+
+    def drop_all(self, keys: Iterable[Key]) -> None:
+        """Forget results.
+
+        Raises:
+            KeyError: one is not there.
+        """
+        pop, small = self._data.pop, 0
+        for key in keys:
+            datum = pop(key)
+            nbytes = datum.own_nbytes
+            if nbytes == datum.nbytes < SPILL_MIN:  # neither shared, nor on disk, nor worth spilling
+                small += nbytes
+            else:
+                self._forget(key, datum)
+        self.nbytes -= small
 
     def clear(self) -> None:
         """Forget everything."""

@@ -100,6 +100,10 @@ class Batches:
         else:
             commands.append(kind([item]))
 
+    def drop(self, keys: list[Key]) -> None:
+        """Have data dropped."""
+        self._commands.append(Drop(keys))
+
     def command(self, command: Recall | Fetch) -> None:
         """Have something done that stands alone."""
         self._commands.append(command)

@@ -186,14 +186,18 @@ class WorkerCore:
         self._batches.send(m.TaskReturned(run.task.key, run.task.run_id, missing))
 
     def _free(self, message: m.FreeKeys) -> None:
-        state = self.state
-        for key in message.keys:
-            if state.held.pop(key, None) is not None:
-                self._batches.add(Drop, key)
-            run = state.by_key.get(key)
-            if run is not None:
-                self._move(run, FREED)
-            if state.fetches:
+        state, keys = self.state, message.keys
+        held, by_key = state.held, state.by_key
+        there = [key for key in keys if held.pop(key, None) is not None]
+        if there:
+            self._batches.drop(there)
+        if by_key:
+            for key in keys:
+                run = by_key.get(key)
+                if run is not None:
+                    self._move(run, FREED)
+        if state.fetches:
+            for key in keys:
                 self._fetching.forget(key)
 
     def _recall(self, message: m.RecallTasks) -> None:

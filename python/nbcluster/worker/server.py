@@ -356,8 +356,7 @@ class WorkerServer:
             self.store.put(item.key, Datum.pickled(item.payload, nbytes, item.type_name))
 
     def _drop(self, command: c.Drop) -> None:
-        for key in command.keys:
-            self.store.drop(key)
+        self.store.drop_all(command.keys)
 
     def _unqueue(self, command: c.Unqueue) -> None:
         self._executor.recall(command.run_ids)
