@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,32 @@ def test_workers_that_die_while_results_move_lose_none(cluster: LocalCluster) ->
         del futures, sums
         gc.collect()
         eventually(lambda: depot.nbytes == 0, repr(depot))
+
+
+def hold(array: Any) -> int:
+    """Keep it for as long as this process lives."""
+    vars(np).setdefault("held", []).append(array)
+    return os.getpid()
+
+
+def test_memory_that_a_worker_saw_is_used_again_when_it_has_died_and_not_before(cluster: LocalCluster) -> None:
+    depot = depot_of(cluster)
+    with Client(cluster) as client:
+        future = client.scatter(np.full(SIZES[1], 7))
+        pid = client.submit(hold, future, workers=[0]).result()
+        del future
+        for value in range(3):
+            assert client.submit(np.sum, client.scatter(np.full(SIZES[1], value))).result() == value * SIZES[1]
+        check = client.submit(lambda: int((np.held[0] == 7).sum()), workers=[0], pure=False)  # type: ignore[attr-defined]
+        assert check.result() == SIZES[1], "it is as it was"
+        kill(pid)
+        gc.collect()
+        eventually(lambda: depot.nbytes == 0, repr(depot))
+        before = depot.segments
+        futures = [client.scatter(np.full(SIZES[1], value), hash=False) for value in range(before)]
+        assert client.gather(client.map(np.sum, futures)) == [value * SIZES[1] for value in range(before)]
+        assert depot.segments == before
+        del futures
 
 
 CLIENT = """

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from nbcluster import Client, LocalCluster, SubprocessCluster
+from nbcluster.client import session
 from nbcluster.client.session import Session
-from nbcluster.store import segments
+from nbcluster.store import kept, segments
 from nbcluster.store.depot import Depot
 from nbcluster.store.shared import SharedStore
 from tests.support.eventually import eventually
@@ -53,12 +55,15 @@ def client(cluster: Any) -> Iterator[Client]:
     with Client(cluster) as client:
         yield client
         gc.collect()
-        if isinstance(cluster, SubprocessCluster):
-            engine: Any = cluster._engine
-            eventually(lambda: not shared_segments(engine.pid))
-        else:
+        if not isinstance(cluster, SubprocessCluster):
             depot = depot_of(cluster)
-            eventually(lambda: (len(depot), depot.segments) == (0, 0), repr(depot))
+            eventually(lambda: (len(depot), depot.nbytes) == (0, 0), repr(depot))
+    # What it keeps for a while to use it again it keeps no longer than it is there itself.
+    if isinstance(cluster, SubprocessCluster):
+        engine: Any = cluster._engine
+        eventually(lambda: not shared_segments(engine.pid))
+    else:
+        eventually(lambda: depot.segments == 0, repr(depot))
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +74,11 @@ def local() -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def near(local: LocalCluster) -> Iterator[Client]:
+    depot = depot_of(local)
+    eventually(lambda: (len(depot), depot.segments) == (0, 0), repr(depot))  # the last test's are gone
     with Client(local) as client:
         yield client
+        gc.collect()
 
 
 @pytest.fixture
@@ -199,6 +207,60 @@ def test_scattering_to_all_workers_is_one_copy(near: Client, depot: Depot) -> No
     assert near.gather(sums) == [SIZE] * 4
     assert (len(depot), depot.nbytes) == (1, array.nbytes)
     assert shared_by(near).copied_bytes == array.nbytes
+
+
+def test_data_is_scattered_again_and_again_into_the_same_memory(client: Client, cluster: Any) -> None:
+    kept = client.scatter(np.full(SIZE, 99), broadcast=True).result()
+    name = None
+    for value in range(5):
+        future = client.scatter(np.full(SIZE, value), broadcast=True)
+        workers = list(cluster.workers)
+        sums = [client.submit(np.sum, future, workers=[worker], pure=False) for worker in workers]
+        assert client.gather(sums) == [value * SIZE] * len(workers)
+        seen = future.result()
+        assert (seen == value).all()
+        name, before = mapped_from(seen), name
+        if before is not None:
+            assert name == before
+        del future, sums, seen
+        gc.collect()
+        shared_by(client)._link.flush()
+        wait_until_unused(client)
+    assert (kept == 99).all()
+
+
+def mapped_from(array: Any) -> str:
+    """Which file an array's memory is."""
+    address = array.__array_interface__["data"][0]
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, stop = (int(part, 16) for part in line.split()[0].split("-"))
+        if start <= address < stop:
+            return line.split()[4]
+    raise AssertionError(f"{array!r} is nowhere")
+
+
+def wait_until_unused(client: Client) -> None:
+    """Until the client may fill one of its segments again."""
+    store = shared_by(client)
+
+    def unused() -> bool:
+        store.tidy()
+        return bool(store._kept._unused)
+
+    eventually(unused)
+
+
+def test_memory_that_a_client_keeps_for_its_next_data_is_given_back_soon(
+    near: Client, depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "SECONDS", 0.1)
+    monkeypatch.setattr(session, "TIDY_PAUSE", 0.05)
+    future = near.scatter(np.ones(SIZE))
+    assert near.submit(np.sum, future).result() == SIZE
+    assert depot.segments == 1
+    del future
+    gc.collect()
+    eventually(lambda: (depot.nbytes, depot.segments) == (0, 0), repr(depot))
 
 
 def test_a_large_argument_of_many_tasks_is_one_copy(near: Client, depot: Depot) -> None:

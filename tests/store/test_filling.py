@@ -10,6 +10,7 @@ import pytest
 from nbcluster.protocol.fingerprints import PIECE
 from nbcluster.store import filling, large_pages
 from nbcluster.store.filling import fill
+from nbcluster.store.large_pages import Filler
 
 MIB = 1 << 20
 LARGE = memoryview(bytes(range(251)) * (9 * PIECE // 251))
@@ -28,7 +29,9 @@ def filled(data: memoryview, look: filling.Look | None = None) -> bytes:
     fd = os.memfd_create("nbcluster")
     try:
         os.ftruncate(fd, data.nbytes)
-        fill(fd, data, look)
+        filler = Filler(fd, data.nbytes)
+        fill(filler, data, look)
+        filler.close()
         return b"".join(os.pread(fd, PIECE, start) for start in range(0, data.nbytes, PIECE))
     finally:
         os.close(fd)

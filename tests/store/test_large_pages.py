@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nbcluster.store import large_pages, segments
+from nbcluster.store.filling import fill
 from nbcluster.store.large_pages import SIZE, Filler, aligned
 from tests.support.open_files import open_files, shared_segments
 
@@ -39,18 +40,12 @@ def fd() -> Iterator[int]:
 
 
 def kernel_has_them() -> bool:
-    fd = os.memfd_create("probe")
-    os.ftruncate(fd, SIZE)
-    filler = Filler(fd, DATA[:SIZE])
-    done = filler.fill(0, SIZE)
-    filler.close()
+    fd = segments.sealed(DATA)
+    before = large_pages_mapped()
+    view = segments.view(fd, 0, DATA.nbytes, nothing)
+    view[0] + view[SIZE]
     os.close(fd)
-    return done > 0
-
-
-needs_large_pages = pytest.mark.skipif(
-    sys.platform != "linux" or not kernel_has_them(), reason="this kernel has no large pages for shared memory"
-)
+    return large_pages_mapped() > before
 
 
 def large_pages_mapped() -> int:
@@ -60,6 +55,11 @@ def large_pages_mapped() -> int:
 
 
 def nothing() -> None: ...
+
+
+needs_large_pages = pytest.mark.skipif(
+    sys.platform != "linux" or not kernel_has_them(), reason="this kernel has no large pages for shared memory"
+)
 
 
 @needs_large_pages
@@ -76,14 +76,50 @@ def test_a_segment_is_in_large_pages_for_all_who_map_it() -> None:
 
 
 @needs_large_pages
-def test_who_fills_it_does_not_keep_it_mapped(fd: int) -> None:
-    filler = Filler(fd, DATA)
+def test_who_fills_it_does_not_count_it_as_its_own(fd: int) -> None:
+    filler = Filler(fd, DATA.nbytes)
     before = large_pages_mapped()
-    assert filler.fill(0, 2 * SIZE) == 2 * SIZE
-    assert filler.fill(2 * SIZE, DATA.nbytes) == 2 * SIZE, "the rest is not worth a large page"
+    filler.begin(DATA)
+    filler.put(0, 2 * SIZE)
+    filler.put(2 * SIZE, DATA.nbytes)
     assert large_pages_mapped() == before
     filler.close()
-    assert os.pread(fd, SIZE, SIZE) == DATA[SIZE : 2 * SIZE]
+    assert os.pread(fd, DATA.nbytes, 0) == DATA
+
+
+@needs_large_pages
+def test_if_it_takes_too_long_to_find_large_pages_the_rest_has_none(fd: int) -> None:
+    now = [100.0]
+    filler = Filler(fd, DATA.nbytes, lambda: now[0])
+    filler.begin(DATA)
+    filler.put(0, SIZE)
+    now[0] += DATA.nbytes / large_pages.SLOWEST
+    filler.put(SIZE, DATA.nbytes)
+    filler.close()
+    before = large_pages_mapped()
+    view = segments.view(fd, 0, DATA.nbytes, nothing)
+    assert view == DATA
+    assert large_pages_mapped() - before == 1
+
+
+@pytest.mark.parametrize("large", [True, False])
+@pytest.mark.parametrize("nbytes", [DATA.nbytes, 3 * SIZE, 3 * SIZE - 5, 7])
+def test_a_sealed_segment_is_filled_again_by_its_maker_alone(
+    monkeypatch: pytest.MonkeyPatch, large: bool, nbytes: int
+) -> None:
+    if not large:
+        monkeypatch.setattr(large_pages, "_MADV_COLLAPSE", 9999)
+    fd, filler = segments.refillable(DATA)
+    view = segments.view(fd, 0, DATA.nbytes, nothing)
+    assert view == DATA
+    fill(filler, memoryview(b"x" * nbytes))
+    assert view[:nbytes] == b"x" * nbytes
+    assert view[nbytes:] == DATA[nbytes:]
+    with pytest.raises(PermissionError):
+        mmap.mmap(fd, SIZE)
+    with pytest.raises(PermissionError):
+        os.pwrite(fd, b"y", 0)
+    os.close(fd)
 
 
 @pytest.mark.parametrize("missing", ["the C library", "the kernel's part", "room for a mapping"])

@@ -48,6 +48,9 @@ from nbcluster.types import Address, Key
 
 logger = logging.getLogger("nbcluster.client")
 
+TIDY_PAUSE = 1.0
+"""Seconds between two looks at what has become of the shared memory that this process provides."""
+
 _ATTEMPTS = 5
 """How often a result is looked for that is gone from where it was said to be."""
 
@@ -63,6 +66,7 @@ class Session:
         """The latest view that the cluster pushed."""
         self.shared: SharedStore | None = None
         """The memory that this process shares with the cluster, if it is on the cluster's host."""
+        self._tidying = False
         self._peers = peers
         self._welcome: asyncio.Future[Welcome] = self.wants.loop.create_future()
         self._calls = Calls()
@@ -95,7 +99,7 @@ class Session:
             return  # it is on another host
         self.connection.same_host = True  # whichever way we came
         link = link_within(str(where), direct=self.connection.in_process) or DescriptorLink(where, self._token)
-        self.shared = self._peers.shared = SharedStore(link)
+        self.shared = self._peers.shared = SharedStore(link, refill=True)
         self.connection.share(self.shared)
 
     @property
@@ -257,8 +261,19 @@ class Session:
     def _viewed(self, answer: AnyAnswer) -> None:
         if isinstance(answer, View):
             self.view = answer.cluster
-            if self.shared is not None and self.shared.untidy:  # something happened: maybe memory became free
-                self.wants.loop.run_in_executor(None, _tidy, self.shared)
+            self._tidy_shared()  # something happened: maybe memory became free
+
+    def _tidy_shared(self) -> None:
+        """Give back shared memory that nobody uses any more, now and as long as there may be some."""
+        if self.shared is None or not self.shared.untidy or self._tidying or self.wants.closed_because:
+            return
+        self._tidying = True
+        self.wants.loop.run_in_executor(None, _tidy, self.shared).add_done_callback(self._tidied)
+
+    def _tidied(self, done: asyncio.Future[None]) -> None:
+        self._tidying = False
+        if not done.cancelled() and self.shared is not None and self.shared.untidy:
+            self.wants.loop.call_later(TIDY_PAUSE, self._tidy_shared)
 
     # --- the end ---
 

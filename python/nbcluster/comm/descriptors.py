@@ -19,7 +19,7 @@ import msgspec
 from nbcluster.comm.unix import owner_of
 from nbcluster.errors import CommClosedError, CommError, HandshakeError, ProtocolError
 from nbcluster.protocol.handshake import ConnectorHandshake
-from nbcluster.protocol.sharing import BlobId, DepotReply, DepotRequest, Release
+from nbcluster.protocol.sharing import BlobId, DepotReply, DepotRequest, Release, SegmentId
 from nbcluster.types import Role
 
 MAX_PACKET = 64 * 1024
@@ -52,6 +52,7 @@ class DescriptorLink:
         self._timeout = timeout
         self._connected: socket.socket | None = None
         self._released: deque[tuple[BlobId, bool]] = deque()
+        self._done: deque[SegmentId] = deque()
         self._congested = False
         """There was no room for what is let go of."""
         self._closed = False
@@ -130,6 +131,7 @@ class DescriptorLink:
             sock.close()
             raise
         self._released.clear()  # what was held was held over another connection
+        self._done.clear()
         self._connected = sock
         self.connections += 1
         return sock
@@ -148,15 +150,21 @@ class DescriptorLink:
         if not self._congested or len(self._released) % RELEASES == 0:
             self.flush()
 
+    def done(self, numbers: list[SegmentId]) -> None:
+        """Tell that nothing more comes into these segments, in the same way."""
+        self._done.extend(numbers)
+        self.flush()
+
     def flush(self) -> None:
         """Tell what could not be told before. Never waits. Who has the lock flushes after giving it back."""
-        while self._released and self._pid == os.getpid() and self._lock.acquire(blocking=False):
+        while (self._released or self._done) and self._pid == os.getpid() and self._lock.acquire(blocking=False):
             try:
                 sock = self._connected
                 if self._asking:  # this very thread is in `call`, where something has died
                     return
                 if sock is None:
                     self._released.clear()
+                    self._done.clear()
                 elif not self._send_released(sock, socket.MSG_DONTWAIT):
                     return
             finally:
@@ -164,14 +172,16 @@ class DescriptorLink:
 
     def _send_released(self, sock: socket.socket, flags: int = 0) -> bool:
         """False if there is no room just now. What is told when the server is gone is of no interest."""
-        released = self._released
-        while released:
+        released, done = self._released, self._done
+        while released or done:
             batch = [released.popleft() for _ in range(min(len(released), RELEASES))]
-            message = Release([blob for blob, _ in batch], [blob for blob, untold in batch if untold])
+            closed = [done.popleft() for _ in range(min(len(done), RELEASES))]
+            message = Release([blob for blob, _ in batch], [blob for blob, untold in batch if untold], closed)
             try:
                 sock.send(msgspec.msgpack.encode(message), flags | socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 released.extendleft(reversed(batch))
+                done.extendleft(reversed(closed))
                 self._congested = True
                 return False
             except OSError:

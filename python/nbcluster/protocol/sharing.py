@@ -32,6 +32,8 @@ class Publish(DepotMessage, frozen=True):
     """One that was given before; None for a new one, whose descriptor comes with the message."""
     arena: bool = False
     """True if more blobs will be put into the new segment."""
+    again: bool = False
+    """True if the new segment, which is for this blob alone, could be used again for another one once it is dead."""
 
 
 class Published(DepotMessage, frozen=True):
@@ -39,6 +41,8 @@ class Published(DepotMessage, frozen=True):
 
     blob: BlobId
     segment: SegmentId
+    again: bool = False
+    """True if the segment is kept to be used again: like an arena that has room for one blob."""
 
 
 class Open(DepotMessage, frozen=True):
@@ -71,6 +75,8 @@ class Release(DepotMessage, frozen=True):
     blobs: list[BlobId]
     untold: list[BlobId] = []
     """Those of them that I published and never told the scheduler of: nobody will read of them any more."""
+    closed: list[SegmentId] = []
+    """Those of my segments that I will put nothing into any more."""
 
 
 class Tidy(DepotMessage, frozen=True):

@@ -7,8 +7,8 @@ A blob lives as long as anybody holds it
 - the scheduler, as long as any of its records tells of it;
 - everybody who has mapped it, until the last view of the mapping is gone.
 A process that has ended holds nothing any more; only what it published and told of is kept until the scheduler has
-had the time to read of it. A range of an arena is given back to the arena's maker when its blob is dead, never before;
-so what anybody has mapped never changes.
+had the time to read of it. A range of an arena, or a large segment that is kept for its maker, is given back to that
+one when its blob is dead, never before; so what anybody has mapped never changes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ from nbcluster.protocol.sharing import (
     Unused,
 )
 
+KEPT_PART = 8
+"""One part in so many of what may be shared may lie in segments that are kept to be used again. While they are not in
+use their memory comes on top of the limit, until their makers give it back, which takes a few seconds."""
+
 
 class Holder:
     """One process, as the depot knows it."""
@@ -53,13 +57,15 @@ class Holder:
 
 
 class _Segment:
-    __slots__ = ("blobs", "fd", "maker", "open")
+    __slots__ = ("blobs", "fd", "kept", "maker", "open")
 
-    def __init__(self, fd: int, maker: Holder, arena: bool) -> None:
+    def __init__(self, fd: int, maker: Holder, open: bool, kept: int = 0) -> None:
         self.fd = fd
         self.maker = maker
-        self.open = arena
+        self.open = open
         """More blobs may come."""
+        self.kept = kept
+        """Its bytes, if it is for one large blob after the other."""
         self.blobs = 0
 
 
@@ -96,6 +102,8 @@ class Depot:
         self._limit = limit
         self.nbytes = 0
         """Bytes of all blobs, each counted once, whoever has mapped it."""
+        self._kept = 0
+        """Bytes of all segments that are used again as a whole, whether or not there is a blob in them just now."""
         self._blobs: dict[BlobId, _Blob] = {}
         self._segments: dict[SegmentId, _Segment] = {}
         self._numbers = count(1)
@@ -173,6 +181,7 @@ class Depot:
                     self._release(holder, request.blobs)
                     for blob in holder.in_transit.intersection(request.untold):
                         self._arrived(blob)
+                    self._close_arenas(holder, request.closed)
                     return None, None
                 return self._tidy(holder, request), None
         finally:
@@ -207,8 +216,12 @@ class Depot:
             if fd is None:  # it was sent, and there was no room for it here
                 return Refused(errno.EMFILE, "the cluster's process has no descriptor left")
             number = next(self._numbers)
-            segment = self._segments[number] = _Segment(fd, holder, request.arena)
-            if request.arena:
+            again = request.again and self._kept + request.nbytes <= self._limit // KEPT_PART
+            segment = self._segments[number] = _Segment(
+                fd, holder, request.arena or again, request.nbytes if again else 0
+            )
+            self._kept += segment.kept
+            if segment.open:
                 holder.arenas.add(number)
         else:
             number = request.segment
@@ -223,7 +236,7 @@ class Depot:
         segment.blobs += 1
         holder.held[blob] += 1
         holder.in_transit.add(blob)
-        return Published(blob, number)
+        return Published(blob, number, segment.kept > 0)
 
     def _open(self, holder: Holder, blob: BlobId) -> tuple[DepotReply, int | None]:
         record = self._blobs.get(blob)
@@ -248,10 +261,7 @@ class Depot:
             self._let_go(blob, 1)
 
     def _tidy(self, holder: Holder, request: Tidy) -> Unused:
-        for segment in request.closed:
-            if segment in holder.arenas:
-                holder.arenas.remove(segment)
-                self._close_arena(segment)
+        self._close_arenas(holder, request.closed)
         told = holder.unused[:UNUSED_MOST]
         del holder.unused[: len(told)]
         return Unused(told)
@@ -285,6 +295,12 @@ class Depot:
         elif not segment.blobs:
             self._drop(record.segment)
 
+    def _close_arenas(self, holder: Holder, numbers: list[SegmentId]) -> None:
+        for number in numbers:
+            if number in holder.arenas:
+                holder.arenas.remove(number)
+                self._close_arena(number)
+
     def _close_arena(self, number: SegmentId) -> None:
         segment = self._segments.get(number)
         if segment is not None:
@@ -293,4 +309,6 @@ class Depot:
                 self._drop(number)
 
     def _drop(self, number: SegmentId) -> None:
-        os.close(self._segments.pop(number).fd)
+        segment = self._segments.pop(number)
+        self._kept -= segment.kept
+        os.close(segment.fd)

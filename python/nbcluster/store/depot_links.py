@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from nbcluster.errors import CommClosedError
-from nbcluster.protocol.sharing import BlobId, DepotReply, DepotRequest, Published, Release
+from nbcluster.protocol.sharing import BlobId, DepotReply, DepotRequest, Published, Release, SegmentId
 from nbcluster.store.depot import Depot
 
 
@@ -30,6 +30,9 @@ class DepotLink(Protocol):
 
     def release(self, blob: BlobId, untold: bool) -> None:
         """Tell that a blob is not held any more, as soon as that is possible without waiting; see ``Release``."""
+
+    def done(self, numbers: list[SegmentId]) -> None:
+        """Tell that nothing more comes into these segments, in the same way."""
 
     def flush(self) -> None:
         """Tell what could not be told before. Never waits."""
@@ -66,6 +69,10 @@ class LocalDepotLink:
     def release(self, blob: BlobId, untold: bool) -> None:
         """Tell."""
         self._depot.answer(self._holder, Release([blob], [blob] if untold else []), None)
+
+    def done(self, numbers: list[SegmentId]) -> None:
+        """Tell."""
+        self._depot.answer(self._holder, Release([], [], numbers), None)
 
     def flush(self) -> None:
         """All has been told."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from nbcluster.protocol.fingerprints import PIECE
-from nbcluster.store import large_pages
+from nbcluster.store.large_pages import Filler
 
 THREADS_MOST = 4
 """Memory is not faster for more."""
@@ -20,18 +20,15 @@ THREADS_MOST = 4
 PIECES_EACH = 4
 """It takes as many for a thread to be worth its start."""
 
-WRITTEN = 1 << 20
-"""Bytes written at a time. More would be slower (the cache is this large), and for longer hold up other threads."""
-
 Look = Callable[[int, memoryview], None]
 """Sees a piece, and where it begins, just before it is copied: whatever it does, the bytes are read once."""
 
 
-def fill(fd: int, data: memoryview, look: Look | None = None) -> None:
-    """Write all of this to a new file that has its final size.
+def fill(filler: Filler, data: memoryview, look: Look | None = None) -> None:
+    """Write all of this to a segment.
 
     Args:
-        fd: the file.
+        filler: writes to it.
         data: what is to be in it, as bytes.
         look: sees every piece of ``PIECE`` bytes, and the rest, in some order, from several threads.
 
@@ -39,7 +36,6 @@ def fill(fd: int, data: memoryview, look: Look | None = None) -> None:
         OSError: there is no memory.
     """
     starts = deque(range(0, data.nbytes, PIECE))
-    filler = large_pages.Filler(fd, data)
 
     def work() -> None:
         while starts:
@@ -50,10 +46,9 @@ def fill(fd: int, data: memoryview, look: Look | None = None) -> None:
             piece = data[start : start + PIECE]
             if look is not None:
                 look(start, piece)
-            done = filler.fill(start, start + piece.nbytes)
-            for at in range(done, piece.nbytes, WRITTEN):
-                write_all(fd, piece[at : at + WRITTEN], start + at)
+            filler.put(start, start + piece.nbytes)
 
+    filler.begin(data)
     helpers = [_Helper(work) for _ in range(min(processors(), THREADS_MOST, len(starts) // PIECES_EACH) - 1)]
     try:
         for helper in helpers:
@@ -65,7 +60,7 @@ def fill(fd: int, data: memoryview, look: Look | None = None) -> None:
     finally:
         for helper in helpers:
             helper.end()
-        filler.close()
+        filler.end()
     for helper in helpers:
         if helper.error is not None:
             raise helper.error
@@ -95,13 +90,6 @@ class _Helper:
             self._work()
         except BaseException as error:
             self.error = error
-
-
-def write_all(fd: int, data: memoryview, offset: int) -> None:
-    """Write to a file, and not to a mapping of it: so the kernel fills whole pages instead of clearing them first."""
-    while data:
-        written = os.pwrite(fd, data, offset)
-        data, offset = data[written:], offset + written
 
 
 def processors() -> int:

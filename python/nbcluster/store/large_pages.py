@@ -16,9 +16,12 @@ but the time: nobody here raises because of it.
 
 from __future__ import annotations
 
+import errno
 import functools
 import mmap
 import os
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -29,6 +32,14 @@ SIZE = 2 << 20
 # Of <linux/mman.h>; older Pythons lack some.
 _MAP_FIXED, _MAP_NORESERVE = 0x10, 0x4000
 _MADV_COLLAPSE = 25
+
+WRITTEN = 1 << 20
+"""Bytes written at a time. More would be slower (the cache is this large), and for longer hold up other threads."""
+
+SLOWEST = 0.3e9
+"""Bytes per second that are tolerated: where the kernel has to search longer for two free megabytes in a row, the rest
+is done without. Thirty times as much is usual. A virtual machine that has given memory back to its host gets it again
+at a pace a little above this: then large pages still pay, for they are filled once and read often."""
 
 M = TypeVar("M", bound=mmap.mmap)
 
@@ -78,55 +89,113 @@ def aligned(kind: type[M], fd: int, offset: int, nbytes: int, *, shared: bool = 
 
 
 class Filler:
-    """Writes to a new file in large pages. May be used by several threads at once.
+    """Writes to a file of its own: at first as to any file, later, when it is sealed, through the one mapping that can.
+
+    Several threads may call :meth:`put` at once.
 
     Args:
-        fd: the file, empty and of its final size.
-        data: all that is to be in it.
+        fd: the file, empty and of its final size. It may be closed after :meth:`finish`.
+        nbytes: its size.
+        clock: seconds, from anywhere.
     """
 
-    def __init__(self, fd: int, data: memoryview) -> None:
-        self._fd = fd
-        self._source = _address(data)
-        self._whole = data.nbytes // SIZE * SIZE
-        there = aligned(mmap.mmap, fd, 0, self._whole, shared=True) if self._whole else None
+    def __init__(self, fd: int, nbytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.nbytes = nbytes
+        self._clock = clock
+        self._fd: int | None = fd
+        self._whole = nbytes // SIZE * SIZE
+        there = aligned(mmap.mmap, fd, 0, nbytes, shared=True) if self._whole else None
         self._mapping = None if there is None else there[0]
         self._target = 0 if there is None else _address(there[0]) + there[1]
-        self._refused = False
+        self._large: set[int] = set()
+        """Where the pieces begin that are in large pages already."""
+        self._refused = self._mapping is None
         """The kernel has no large pages for us."""
+        self._data = memoryview(b"")
+        self._source = 0
+        self._patience = 0.0
 
-    def fill(self, start: int, stop: int) -> int:
-        """Copy a piece of the data to its place.
+    @property
+    def lasting(self) -> bool:
+        """True if it can still write when the file is sealed."""
+        return self._mapping is not None
+
+    def begin(self, data: memoryview) -> None:
+        """From now on :meth:`put` copies from here: at most as many bytes as there are in the file."""
+        self._data = data
+        self._source = _address(data)
+        self._patience = self._clock() + self._whole / SLOWEST
+
+    def put(self, start: int, stop: int) -> None:
+        """Copy a piece to its place.
 
         Args:
             start: where it begins; a multiple of ``SIZE``.
             stop: where it ends.
 
-        Returns:
-            How much of it was copied; the rest is not worth a large page, or got none.
-
         Raises:
             OSError: there is no memory.
         """
+        whole = min(stop, self._whole)
+        if self._enlarge(start, whole):
+            self._copy(start, whole)
+            start = whole
+        if self._fd is None:
+            self._copy(start, stop)
+        else:
+            for at in range(start, stop, WRITTEN):
+                _write_all(self._fd, self._data[at : min(at + WRITTEN, stop)], at)
+
+    def _enlarge(self, start: int, stop: int) -> bool:
+        """Have a piece in large pages, if it can be had and does not take too long."""
         libc = _libc()
-        nbytes = min(stop, self._whole) - start
-        if nbytes <= 0 or self._refused or self._mapping is None or libc is None:
-            return 0
-        for page in range(start, start + nbytes, SIZE):
-            os.pwrite(self._fd, b"\0", page)  # not through the mapping: where that fails the process is killed
-        target = self._target + start
-        if libc.madvise(target, nbytes, _MADV_COLLAPSE) != 0:
-            self._refused = True
-            return 0
-        libc.memcpy(target, self._source + start, nbytes)
-        libc.madvise(target, nbytes, mmap.MADV_DONTNEED)  # it is everybody's, and counts no longer as ours
-        return nbytes
+        if start in self._large:
+            return True
+        if stop <= start or self._refused or libc is None or self._clock() >= self._patience:
+            return False
+        if self._fd is not None:
+            for page in range(start, stop, SIZE):
+                os.pwrite(self._fd, b"\0", page)  # not through the mapping: where that fails the process is killed
+        if libc.madvise(self._target + start, stop - start, _MADV_COLLAPSE) != 0:
+            self._refused = _errno() == errno.EINVAL  # else there is none just now
+            return False
+        self._large.add(start)
+        return True
+
+    def _copy(self, start: int, stop: int) -> None:
+        libc = _libc()
+        if libc is None or stop <= start:
+            return
+        libc.memcpy(self._target + start, self._source + start, stop - start)
+        # It is everybody's, and counts no longer as ours. Pieces begin with pages, and end with them or the file.
+        libc.madvise(self._target + start, stop - start, mmap.MADV_DONTNEED)
+
+    def end(self) -> None:
+        """All has been copied, or nothing more will be."""
+        self._data = memoryview(b"")
+
+    def finish(self) -> None:
+        """The file is about to be sealed and given away: only the mapping is left."""
+        self._fd = None
 
     def close(self) -> None:
-        """Unmap the file: it cannot be sealed before. No thread may be in :meth:`fill` any more."""
+        """Write no more. No thread may be in :meth:`put`."""
         if self._mapping is not None:
             self._mapping.close()
             self._mapping = None
+
+
+def _write_all(fd: int, data: memoryview, offset: int) -> None:
+    # Written, and not to a mapping: so the kernel fills whole pages instead of clearing them first.
+    while data:
+        written = os.pwrite(fd, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def _errno() -> int:
+    import ctypes
+
+    return ctypes.get_errno()
 
 
 def _address(buffer: memoryview | mmap.mmap) -> int:

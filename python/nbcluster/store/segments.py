@@ -7,7 +7,7 @@ Nobody can write to what was shared
 - Whoever receives a segment's descriptor maps it copy-on-write: it reads what everybody reads, and what it writes is
   its own.
 - A descriptor opens no other way: a segment is sealed before it is given away. The maker of an arena keeps the one
-  mapping that can write, to fill it piece by piece.
+  mapping that can write, to fill it piece by piece; and so may the maker of a large segment, to fill it anew.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from nbcluster.store import large_pages
 from nbcluster.store.filling import Look, fill
+from nbcluster.store.large_pages import Filler
 
 if sys.platform != "win32":
     import fcntl
@@ -49,14 +50,31 @@ def sealed(data: memoryview, look: Look | None = None) -> int:
     Raises:
         OSError: there is no memory, or no descriptor.
     """
+    fd, filler = _filled(data, look)
+    filler.close()  # as long as it is mapped it cannot be sealed like this
+    return _sealed(fd, _NO_WRITE)
+
+
+def refillable(data: memoryview, look: Look | None = None) -> tuple[int, Filler]:
+    """The same, but its maker can fill it anew, once nobody sees it any more; if the filler is lasting.
+
+    Raises:
+        OSError: there is no memory, or no descriptor.
+    """
+    fd, filler = _filled(data, look)
+    return _sealed(fd, _NO_FUTURE_WRITE if filler.lasting else _NO_WRITE), filler
+
+
+def _filled(data: memoryview, look: Look | None) -> tuple[int, Filler]:
     fd = _create(data.nbytes)
     try:
-        fill(fd, data, look)
-        _seal(fd, _NO_WRITE)
+        filler = Filler(fd, data.nbytes)
+        fill(filler, data, look)
+        filler.finish()
     except BaseException:
         os.close(fd)
         raise
-    return fd
+    return fd, filler
 
 
 def writable(nbytes: int) -> tuple[int, mmap.mmap]:
@@ -68,11 +86,10 @@ def writable(nbytes: int) -> tuple[int, mmap.mmap]:
     fd = _create(nbytes)
     try:
         mapping = mmap.mmap(fd, nbytes)
-        _seal(fd, _NO_FUTURE_WRITE)
     except BaseException:
         os.close(fd)
         raise
-    return fd, mapping
+    return _sealed(fd, _NO_FUTURE_WRITE), mapping
 
 
 def let_go(mapping: mmap.mmap, offset: int, nbytes: int) -> None:
@@ -132,16 +149,21 @@ def allow_many_descriptors() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _seal(fd: int, seals: int) -> None:
-    """Seal as much of it as this kernel can.
+def _sealed(fd: int, seals: int) -> int:
+    """Seal as much of it as this kernel can. The descriptor again, which is closed if that fails.
 
     That nobody resizes a segment is what keeps its readers alive; all kernels can do that. That nobody writes to it
     guards against mistakes: those who get its descriptor are processes of the same user, and map it copy-on-write.
     """
     try:
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    except OSError:
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _NO_RESIZE)
+        try:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+        except OSError:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _NO_RESIZE)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _create(nbytes: int) -> int:

@@ -2,8 +2,9 @@
 
     share(bytes) ──▶ Frame ──▶ in a message, a few bytes ──▶ Frame.open() ──▶ the same memory, mapped copy-on-write
 
-Large pieces get a segment of their own, filled once and sealed for good. Smaller ones are put into arenas, so that the
-number of descriptors is bounded by the bytes that are shared, not by the number of results.
+Large pieces get a segment of their own, which is filled again when nobody sees it any more, if that is soon: see
+``kept``. Smaller ones are put into arenas, so that the number of descriptors is bounded by the bytes that are shared,
+not by the number of results.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from itertools import count
 
 from nbcluster.errors import CommClosedError, SharedDataGoneError
@@ -35,9 +37,12 @@ from nbcluster.protocol.sharing import (
     Tidy,
     Unused,
 )
-from nbcluster.store import segments
+from nbcluster.store import kept, segments
 from nbcluster.store.arena import Arena
 from nbcluster.store.depot_links import DepotLink, LocalDepotLink
+from nbcluster.store.filling import Look, fill
+from nbcluster.store.kept import KeptSegments
+from nbcluster.store.large_pages import Filler
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +59,9 @@ class SharedStore:
         link: to the depot.
         keep: have every frame that arrives hold its blob for as long as the frame lives: for the scheduler's process,
             and only there. Others may rely on the scheduler.
+        refill: keep large segments of one's own for a little while to fill them again: for clients, which share one
+            after the other. Of many workers together each would keep some, and none could use another's.
+        clock: seconds, from anywhere.
 
     Example:
         >>> store = SharedStore(LocalDepotLink(Depot()))
@@ -64,13 +72,25 @@ class SharedStore:
         0
     """
 
-    def __init__(self, link: DepotLink, *, keep: bool = False) -> None:
+    def __init__(
+        self,
+        link: DepotLink,
+        *,
+        keep: bool = False,
+        refill: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._link = link
+        self._refill = refill
+        self._clock = clock
         self._keep = keep
         self._lock = threading.Lock()
         self._arenas: dict[SegmentId, _ArenaSegment] = {}
+        self._kept = KeptSegments()
+        self._done: list[SegmentId] = []
+        """Those that are kept no longer: the depot has yet to be told."""
         self._connection = 0
-        """That to which the arenas belong."""
+        """That to which arenas and kept segments belong."""
         self._pid = os.getpid()
         self._alive: set[int] = set()
         """Views and frames that hold a blob."""
@@ -101,7 +121,7 @@ class SharedStore:
         flat = data if data.ndim == 1 and data.format == "B" else data.cast("B")
         hashing = Fingerprint() if named else None
         if flat.nbytes >= ALONE_MIN:
-            published = self._publish(Publish(flat.nbytes), segments.sealed(flat, hashing.add if hashing else None))
+            published = self._publish_alone(flat, hashing.add if hashing else None)
         else:
             if hashing is not None:
                 hashing.add(0, flat)
@@ -124,6 +144,47 @@ class SharedStore:
     def is_worth_it(frame: Frame) -> bool:
         """True for a large buffer that is not shared yet."""
         return frame.buffer is not None and frame.nbytes >= SHARE_MIN
+
+    def _publish_alone(self, data: memoryview, look: Look | None) -> Published:
+        if not self._refill or data.nbytes > kept.SIZE_MOST:
+            return self._publish(Publish(data.nbytes), segments.sealed(data, look))
+        again = self._take_kept(data.nbytes)
+        if again is not None:
+            return self._publish_again(*again, data, look)
+        fd, filler = segments.refillable(data, look)
+        connection = self._link.connections or 1
+        try:
+            published = self._publish(Publish(data.nbytes, again=filler.lasting), fd)
+        except BaseException:
+            filler.close()
+            raise
+        with self._lock:
+            self._check_connection()
+            if published.again and not self._closed and connection == self._connection:
+                self._kept.add(published.segment, filler)
+            else:
+                filler.close()
+                if published.again:
+                    self._done.append(published.segment)
+        return published
+
+    def _take_kept(self, nbytes: int) -> tuple[SegmentId, Filler] | None:
+        with self._lock:
+            self._check_connection()
+            if not self._kept:
+                return None
+            self._reclaim()
+            return self._kept.take(nbytes)
+
+    def _publish_again(self, number: SegmentId, filler: Filler, data: memoryview, look: Look | None) -> Published:
+        try:
+            fill(filler, data, look)
+            return self._publish(Publish(data.nbytes, 0, number), None)
+        except BaseException:
+            with self._lock:
+                self._kept.drop(number)  # what is in it now is nothing
+                self._done.append(number)
+            raise
 
     def _publish_in_arena(self, data: memoryview) -> Published:
         with self._lock:
@@ -148,8 +209,7 @@ class SharedStore:
 
     def _reserve(self, nbytes: int) -> tuple[_ArenaSegment, int]:
         """A range that is free: in an arena, one that has become free there, or in a new one."""
-        if self._connection != self._link.connections:
-            self._arenas.clear()  # the depot knows them as another process's, which is gone
+        self._check_connection()
         reserved = self._allocate(nbytes)
         if reserved is None and self._arenas:
             self._reclaim()
@@ -160,6 +220,13 @@ class SharedStore:
             assert offset is not None
             reserved = arena, offset
         return reserved
+
+    def _check_connection(self) -> None:
+        if self._connection != self._link.connections:  # the depot knows all this as another process's, which is gone
+            self._arenas.clear()
+            self._kept.clear()
+            self._done.clear()
+            self._connection = self._link.connections
 
     def _allocate(self, nbytes: int) -> tuple[_ArenaSegment, int] | None:
         for arena in self._arenas.values():
@@ -249,7 +316,7 @@ class SharedStore:
     @property
     def untidy(self) -> bool:
         """True if :meth:`tidy` might find something to do."""
-        return bool(self._arenas)
+        return bool(self._arenas or self._kept or self._done)
 
     def tidy(self) -> None:
         """Give back what nobody uses any more. To be called now and then; costs nothing when nothing is shared.
@@ -258,24 +325,31 @@ class SharedStore:
             CommError: the depot is gone.
         """
         self._link.flush()
-        if self._arenas and self._lock.acquire(blocking=False):
+        if self.untidy and self._lock.acquire(blocking=False):
             try:
+                self._check_connection()
                 self._reclaim()
                 empty = [number for number, arena in self._arenas.items() if arena.ranges.empty]
                 for number in empty:
                     del self._arenas[number]
-                if empty:
-                    self._reclaim(empty)
+                self._done += [*empty, *self._kept.expired(self._clock())]
+                if self._done:
+                    self._reclaim()
             finally:
                 self._lock.release()
 
-    def _reclaim(self, closed: Sequence[SegmentId] = ()) -> None:
+    def _reclaim(self) -> None:
+        """Ask what may be used again, and tell what is not needed for that."""
         while True:
-            reply, _ = self._ask(Tidy(list(closed)))
+            done = self._done[:UNUSED_MOST]
+            reply, _ = self._ask(Tidy(done))
+            del self._done[: len(done)]
             assert isinstance(reply, Unused)
             for number, offset in reply.ranges:
                 if (arena := self._arenas.get(number)) is not None:
                     arena.ranges.free(offset)
+                else:
+                    self._kept.free(number, self._clock())
             if len(reply.ranges) < UNUSED_MOST:
                 return
 
@@ -285,7 +359,11 @@ class SharedStore:
             return  # it is the parent's
         self._closed = True
         with self._lock:
+            self._check_connection()
+            self._done += [*self._arenas, *self._kept.clear()]
             self._arenas.clear()
+            if self._alive and self._done:  # the link stays, and with it what the depot has
+                self._link.done(self._done)
         if not self._alive:
             self._link.close()
 
