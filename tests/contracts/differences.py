@@ -36,6 +36,9 @@ DIFFERENCES = {
     "scaling keeps data": "scale() moves results and scattered data to the workers that stay before any worker goes.",
     "scatter without workers": "scatter() that times out because there is no worker says so.",
     "sys.exit in a task": "sys.exit() in a task makes that future err; the worker lives.",
+    "tasks run again here": (
+        "recreate_task_locally() and recreate_error_locally() fetch all arguments, or have them computed again."
+    ),
     "token file": "Besides TLS a cluster asks for its secret; Security(token_file=...) brings it to other machines.",
     "unpicklable argument": "An argument that cannot be pickled is named by the path to the culprit.",
     "the worker's client": (

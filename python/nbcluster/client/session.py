@@ -41,6 +41,8 @@ from nbcluster.protocol.messages import (
     Welcome,
 )
 from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.protocol.records import Message
+from nbcluster.protocol.recreation import TaskDescribed
 from nbcluster.snapshot import ClusterView
 from nbcluster.store.depot_links import link_within
 from nbcluster.store.shared import SharedStore
@@ -77,6 +79,7 @@ class Session:
             KeysCancelled: self._keys_cancelled,
             TaskOutput: self._task_output,
             Located: lambda message: self._calls.answer(message.request, message.items),
+            TaskDescribed: lambda message: self._calls.answer(message.request, message),
             Answered: self._calls.answered,
             CallFailed: self._calls.failed,
             Pushed: lambda message: self._viewed(message.answer),
@@ -109,15 +112,23 @@ class Session:
 
     # --- asking ---
 
+    async def ask(self, make: Callable[[int], Message]) -> Any:
+        """Send the message that ``make`` makes of a number, and wait for the answer that bears it.
+
+        Raises:
+            Exception: what the cluster says is wrong with it, by its own type.
+        """
+        number, future = self._calls.open()
+        self.wants.post(make(number))
+        return await future
+
     async def call(self, command: AnyCommand) -> AnyAnswer:
         """Have the cluster carry out a command.
 
         Raises:
             Exception: what the cluster says is wrong with it, by its own type.
         """
-        number, future = self._calls.open()
-        self.wants.post(Call(number, command))
-        answer: AnyAnswer = await future
+        answer: AnyAnswer = await self.ask(lambda number: Call(number, command))
         return answer
 
     async def subscribe(self, interval: float) -> None:
@@ -128,9 +139,7 @@ class Session:
             logger.info("What this client shows of its cluster is as of when it last asked: %s", error)
 
     async def _locate(self, keys: list[Key]) -> list[Location]:
-        number, future = self._calls.open()
-        self.wants.post(Locate(number, keys))
-        locations: list[Location] = await future
+        locations: list[Location] = await self.ask(lambda number: Locate(number, keys))
         return locations
 
     # --- results ---

@@ -22,6 +22,7 @@ from msgspec import field
 from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message, Record
+from nbcluster.protocol.recreation import DescribeTask, TaskDescribed
 from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, FunctionId, Key, RunId, WorkerName
 
@@ -518,6 +519,7 @@ ClientMessage = (
     | Scatter
     | Locate
     | ReportMissing
+    | DescribeTask
     | Call
 )
 """What a client (or, of these, only ``Call``: a control link) may send to the scheduler."""
@@ -530,6 +532,7 @@ ToClient = (
     | KeysCancelled
     | Located
     | TaskOutput
+    | TaskDescribed
     | Answered
     | CallFailed
     | Pushed

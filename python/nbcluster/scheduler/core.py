@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.recreation import DescribeTask
 from nbcluster.scheduler.events import (
     ClientJoined,
     ClientLeft,
@@ -28,6 +29,7 @@ from nbcluster.scheduler.graph_requests import GraphRequests
 from nbcluster.scheduler.machine import Machine
 from nbcluster.scheduler.outbox import Command, Outbox
 from nbcluster.scheduler.placement import Placement
+from nbcluster.scheduler.recreation import Recreation
 from nbcluster.scheduler.reports import Reports
 from nbcluster.scheduler.requests import Requests
 from nbcluster.scheduler.state import SchedClient, SchedulerState, Settings
@@ -53,6 +55,7 @@ class SchedulerCore:
             m.Scatter: requests.scatter,
             m.Locate: requests.locate,
             m.ReportMissing: requests.report_missing,
+            DescribeTask: Recreation(state, outbox).describe,
         }
         self._on_report: dict[type, Callable[[Any, Any], None]] = {
             m.TasksDone: reports.tasks_done,

@@ -1,0 +1,87 @@
+"""Running a task of the cluster's in this process, to look at it with a debugger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Mapping
+from typing import Any
+
+from nbcluster.client.data import DataClient
+from nbcluster.client.future import Future
+from nbcluster.client.states import ERROR
+from nbcluster.protocol.messages import WantKeys
+from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.recreation import DescribeTask, TaskDescribed
+from nbcluster.protocol.serialize import load, load_call, load_function
+from nbcluster.types import Key
+
+
+class RecreatingClient(DataClient):
+    """Brings tasks home."""
+
+    def recreate_task_locally(self, future: Future) -> Any:
+        """Run a future's task again, here: with breakpoints, prints and a profiler.
+
+        Its arguments are fetched from the cluster; what is not there any more is computed there again.
+
+        Args:
+            future: of a task, whether it finished or erred.
+
+        Returns:
+            What the task returns.
+
+        Raises:
+            ValueError: it was scattered: there is no task.
+            Exception: what the task raises, here.
+
+        Example:
+            >>> client.recreate_task_locally(client.submit(pow, 2, 10))
+            1024
+        """
+        return self._recreate(future, blamed=False)
+
+    def recreate_error_locally(self, future: Future) -> Any:
+        """Run the task that is to blame for an error again, here: that future's own, or one that it depends on.
+
+        Use it with ``%debug`` or ``pdb``: the traceback is that of this process.
+
+        Args:
+            future: of a task that erred; it is waited for.
+
+        Raises:
+            ValueError: it did not err.
+            Exception: what the task raises, here.
+        """
+        return self._recreate(future, blamed=True)
+
+    def _recreate(self, future: Future, blamed: bool) -> Any:
+        if not isinstance(future, Future):
+            raise TypeError(f"{future!r} is not a future")
+        self._check_mine([future])
+        return self._sync(self._describe, future, blamed, then=_run)
+
+    async def _describe(self, future: Future, blamed: bool) -> tuple[TaskDescribed, Mapping[Key, Payload]]:
+        """How a task is computed, and from what."""
+        if blamed:
+            await self._wait_for((future._state,))
+            if future.status != ERROR:
+                raise ValueError(f"{future!r} did not err; recreate_task_locally() runs the task of any future")
+        described: TaskDescribed = await self._session.ask(lambda number: DescribeTask(number, future.key, blamed))
+        keys = described.dependencies
+        states = self._session.wants.add(keys, contextvars.copy_context(), WantKeys(keys) if keys else None)
+        payloads = await self._collect(states, True)
+        for state in states:
+            error = state.exception()
+            if error is not None:
+                raise error
+        return described, payloads
+
+
+def _run(task: tuple[TaskDescribed, Mapping[Key, Payload]]) -> Any:
+    described, payloads = task
+    function = load_function(described.function)
+    values = {key: load(payload) for key, payload in payloads.items()}
+    args, kwargs = load_call(described.data, described.frames, values)
+    value = function(*args, **kwargs)
+    return asyncio.run(value) if asyncio.iscoroutine(value) else value
