@@ -119,6 +119,12 @@ class Gentle(RuleBasedStateMachine):
             if worker.address in self.sim.retired:
                 self.sim.worker_dies(worker.name, blame=False, last_words=True)
 
+    @precondition(lambda self: self.sim.may_change_seat())
+    @rule(pick=picks)
+    def a_task_secedes_or_rejoins(self, pick: int) -> None:
+        runs = self.sim.may_change_seat()
+        self.sim.change_seat(*runs[pick % len(runs)])
+
     # --- in the end ---
 
     def failures_allowed(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbcluster.protocol.messages import ComputeTask, DataItem, Dependency, TaskDone
+from nbcluster.protocol.messages import ComputeTask, DataItem, Dependency, TaskDone, TaskRejoined, TaskSeceded
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Key, RunId
@@ -45,6 +45,8 @@ class FakeShell:
         self.store: dict[Key, Any] = {}
         self.queued: dict[RunId, WorkerTask] = {}
         self.running: dict[RunId, WorkerTask] = {}
+        self.seceded: set[RunId] = set()
+        """Runs that have given up their thread."""
         self.requests: dict[Address, list[Key]] = {}
         self.recalls: list[RunsRecalled] = []
         self.sent: list[Message] = []
@@ -107,6 +109,13 @@ class FakeShell:
     def start(self, run_id: RunId) -> None:
         """A thread begins with a run."""
         self.running[run_id] = self.queued.pop(run_id)
+
+    def change_seat(self, run_id: RunId) -> list[Message]:
+        """A run secedes, or rejoins if it has seceded."""
+        key = self.running[run_id].task.key
+        notice = TaskRejoined(key, run_id) if run_id in self.seceded else TaskSeceded(key, run_id)
+        self.seceded ^= {run_id}
+        return self.handle(RunsEnded([notice]))
 
     def finish(self, run_id: RunId, value: Any = "result") -> list[Message]:
         """A thread is done with a run."""

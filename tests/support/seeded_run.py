@@ -72,7 +72,7 @@ class SeededRun:
         client = dice.choice(list(sim.clients.values()))
         held = list(client.status)
         some = dice.sample(held, min(len(held), dice.randint(1, 3)))
-        gentle_deeds = ["submit"] * 5 + ["scatter", "release", "release", "client", "join", "retire", "stop"]
+        gentle_deeds = ["submit"] * 5 + ["scatter", "release", "release", "client", "join", "retire", "stop", "seat"]
         rough_deeds = ["die", "die", "break", "break", "cancel", "retry", "want", "vanish"]
         deed = dice.choice(gentle_deeds if self.gentle else gentle_deeds + rough_deeds)
         names = list(sim.workers)
@@ -83,6 +83,8 @@ class SeededRun:
             client.want([key], m.Scatter([sim.graph.datum(key)], where, dice.random() < 0.3))
         elif deed == "release" and some:
             client.release(some)
+        elif deed == "seat" and (runs := sim.may_change_seat()):
+            sim.change_seat(*dice.choice(runs))
         elif deed == "client" and len(sim.clients) < 3:
             sim.client_joins()
         elif deed == "join" and len(names) < len(NAMES):

@@ -111,9 +111,15 @@ class SimulatedWorker(FakeShell):
         if for_core:
             self.outbox.send(*self.tell(*for_core))
 
+    @property
+    def has_seat(self) -> bool:
+        """True if a thread has nothing to run."""
+        return len(self.running) - len(self.seceded) < self.nthreads
+
     def end(self, run_id: RunId, how: str) -> None:
         """A thread is through with a run."""
         run = self.running.pop(run_id)
+        self.seceded.discard(run_id)
         key = run.task.key
         outcome: Any
         if how == "erred":
@@ -264,7 +270,7 @@ class SimulatedCluster:
                 found.append(("worker listens", worker, self.worker_listens))
             if worker.recalls:
                 found.append(("recall", worker, self.answer_recall))
-            if worker.queued and len(worker.running) < worker.nthreads:
+            if worker.queued and worker.has_seat:
                 found.append(("start", worker, self.start))
             if worker.running:
                 found.append(("end", worker, self.end))
@@ -304,6 +310,18 @@ class SimulatedCluster:
         run_id = list(worker.queued)[pick % len(worker.queued)]
         assert worker.queued[run_id].task.function in worker.functions, "a run without its function"
         worker.start(run_id)
+
+    def may_change_seat(self) -> list[tuple[SimulatedWorker, RunId]]:
+        """Runs that may secede, or rejoin."""
+        return [
+            (worker, run_id)
+            for worker in self.workers.values()
+            for run_id in worker.running
+            if run_id not in worker.seceded or worker.has_seat
+        ]
+
+    def change_seat(self, worker: SimulatedWorker, run_id: RunId) -> None:
+        worker.outbox.send(*worker.change_seat(run_id))
 
     def end(self, worker: SimulatedWorker, pick: int, how: str) -> None:
         worker.end(list(worker.running)[pick % len(worker.running)], how)

@@ -145,6 +145,13 @@ class Worker(RuleBasedStateMachine):
         }
         shell.handle(RunsEnded([outcomes[how]]))
 
+    @precondition(lambda self: self.shell.running)
+    @rule(pick=picks)
+    def secede_or_rejoin(self, pick: int) -> None:
+        run_id = list(self.shell.running)[pick % len(self.shell.running)]
+        told = self.shell.change_seat(run_id)
+        assert [message.run_id for message in told] == [run_id] * (run_id in self.given), "told of a run that was freed"
+
     @precondition(lambda self: self.shell.recalls)
     @rule()
     def answer_recall(self) -> None:

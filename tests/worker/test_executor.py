@@ -16,9 +16,17 @@ import pytest
 
 from nbcluster.errors import RemoteError, Reschedule, SerializationError
 from nbcluster.protocol.exceptions import load_exception
-from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRescheduled
+from nbcluster.protocol.messages import (
+    ComputeTask,
+    TaskDone,
+    TaskErred,
+    TaskRejoined,
+    TaskRescheduled,
+    TaskSeceded,
+)
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import TaskRef, dump, dump_call, dump_function, load
+from nbcluster.store.flight_recorder import FlightRecorder
 from nbcluster.store.memory import Datum
 from nbcluster.types import RunId
 from nbcluster.worker import context
@@ -89,6 +97,7 @@ class Gates:
     def __init__(self) -> None:
         self.started = threading.Event()
         self.open = threading.Event()
+        self.resume = threading.Event()
 
     def wait(self) -> None:
         self.started.set()
@@ -541,3 +550,89 @@ def test_of_many_results_only_one_that_is_alone_is_told_by_its_thread() -> None:
         assert set(teller.told) <= {1000}
 
     with_bench(test, tell=teller)
+
+
+# --- seats
+
+
+def give_up_and_wait() -> bool:
+    seat = context.current_seat()
+    assert seat is not None
+    seceded = seat.secede(waiting=True)
+    wait_at_gate()
+    seat.rejoin()
+    return seceded
+
+
+def test_a_task_that_gives_up_its_seat_makes_room_for_the_next() -> None:
+    async def test(bench: Bench) -> None:
+        bench.submit(give_up_and_wait)
+        await asyncio.to_thread(gates.started.wait, DEADLINE)
+        bench.submit(operator.add, 1, 2)
+        outcomes: Any = await bench.count(2)
+        assert [type(outcome) for outcome in outcomes] == [TaskSeceded, Finished]
+        assert bench.executor.executing == 0  # the first one only waits
+        gates.open.set()
+        outcomes = (await bench.count(4))[2:]
+        assert (type(outcomes[0]), outcomes[0].run_id, outcomes[1].value) == (TaskRejoined, 1, True)
+
+    with_bench(test)
+
+
+def secede_and_rejoin() -> str:
+    seat = context.current_seat()
+    assert seat is not None
+    seat.secede()
+    gates = here().gates
+    gates.resume.wait(DEADLINE)
+    seat.rejoin()
+    return "rejoined" if gates.open.is_set() else "too early"
+
+
+def test_whoever_rejoins_waits_for_a_thread_that_is_through() -> None:
+    async def test(bench: Bench) -> None:
+        bench.submit(secede_and_rejoin)
+        await bench.count(1)
+        bench.submit(wait_at_gate)
+        await asyncio.to_thread(gates.started.wait, DEADLINE)
+        gates.resume.set()
+        await soon(lambda: bool(bench.executor._seats.wanted))
+        gates.open.set()
+        outcomes: Any = await bench.count(4)
+        assert "rejoined" in [getattr(outcome, "value", "") for outcome in outcomes]
+        bench.submit(operator.add, 1, 2)  # and there is one thread that works, not none and not two
+        outcomes = await bench.count(5)
+        assert outcomes[-1].value == 3
+
+    with_bench(test)
+
+
+def test_close_lets_those_go_that_wait_for_a_seat() -> None:
+    before = set(threading.enumerate())
+
+    async def test(bench: Bench) -> None:
+        bench.submit(give_up_and_wait)
+        await asyncio.to_thread(gates.started.wait, DEADLINE)
+        threads = [t for t in set(threading.enumerate()) - before if t.name.startswith("nbcluster-task")]
+        bench.executor.close()
+        gates.open.set()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, DEADLINE)
+        assert not any(thread.is_alive() for thread in threads)
+
+    with_bench(test)
+
+
+def test_a_task_that_waits_is_not_on_record_and_afterwards_it_is() -> None:
+    recorder = FlightRecorder.open(FlightRecorder.create().fd)
+
+    async def test(bench: Bench) -> None:
+        bench.submit(give_up_and_wait)
+        await asyncio.to_thread(gates.started.wait, DEADLINE)
+        assert recorder.suspects() == []
+        gates.open.set()
+        await bench.count(3)
+        assert recorder.suspects() == [1]
+
+    with_bench(test, recorder=recorder)
+    recorder.close()

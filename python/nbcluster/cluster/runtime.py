@@ -55,7 +55,6 @@ from nbcluster.commands import (
 )
 from nbcluster.dashboard.activation import DashboardActivator
 from nbcluster.errors import ClusterClosedError, ClusterError
-from nbcluster.in_task import WorkerClients
 from nbcluster.protocol.messages import Welcome
 from nbcluster.scheduler.server import SchedulerServer
 from nbcluster.snapshot import ClusterView, OwnerView
@@ -166,6 +165,7 @@ class ClusterRuntime:
         if not self.spec.in_process:
             return ProcessCrew(self)
         from nbcluster.cluster.thread_crew import ThreadCrew  # a whole worker, which most clusters have elsewhere
+        from nbcluster.in_task import WorkerClients
 
         return ThreadCrew(self, WorkerClients())
 

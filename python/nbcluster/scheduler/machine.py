@@ -331,6 +331,7 @@ class Machine:
         elif state == PROCESSING:
             seceded = task.processing_on is not None and task.run_id in task.processing_on.long_running
             worker = self._placement.finished(task)
+            worker.given_up.append(task.run_id)
             worker.doubtful = worker.doubtful or not seceded
             self._outbox.free(worker, task.key)
             self._placement.resort(worker)

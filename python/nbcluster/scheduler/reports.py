@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import cycle
 
 from nbcluster.protocol.messages import (
@@ -279,10 +280,11 @@ class Reports:
             scattering.targets.discard(event.name)
         for task in list(worker.holds):
             self._machine.lose_replica(task, worker)
+        guilty = self._guilty(worker, event.running)
         for run_id, task in list(worker.processing.items()):
             if task.processing_on is not worker:
                 continue
-            if run_id in event.running:
+            if run_id in guilty:
                 task.suspicious += 1
                 if task.suspicious > state.settings.allowed_failures:
                     failure = Killed(task.suspicious, worker.address, event.cause, event.log)
@@ -290,6 +292,16 @@ class Reports:
                     continue
             self._machine.requeue(task)
         self._requests.place_scattered([k for k, s in state.scattering.items() if not s.targets])
+
+    def _guilty(self, worker: SchedWorker, running: frozenset[RunId]) -> Collection[RunId]:
+        """The runs that a worker died of.
+
+        If what it ran was given up just now, that was by the worker's own client, which died with it: one of the tasks
+        that wait there had submitted it, and would submit it again and again.
+        """
+        if running.isdisjoint(worker.processing) and not running.isdisjoint(worker.given_up):
+            return list(worker.long_running)
+        return running
 
     def retire(self, names: list[WorkerName]) -> None:
         """Let workers go gently: no more tasks, what they alone hold is copied elsewhere first."""

@@ -172,6 +172,7 @@ class SchedWorker:
         "doubtful",
         "executing",
         "functions",
+        "given_up",
         "holds",
         "joined",
         "long_running",
@@ -222,6 +223,8 @@ class SchedWorker:
         self.occupancy = 0.0
         self.recalling: RunId | None = None
         """The recall under way, if any: one at a time."""
+        self.given_up: deque[RunId] = deque(maxlen=64)
+        """The latest runs that nobody wanted any more while they were under way."""
         self.doubtful = False
         """A run was given up that its thread may be busy with for long: others get tasks first."""
         self.done = 0

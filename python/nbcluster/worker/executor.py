@@ -323,17 +323,32 @@ class Executor:
                 return False
             seat.taken = False
             self._running.extend([None] * (number + 1 - len(self._running)))
+        seat.seceded = True
+        self._outcomes.append(TaskSeceded(seat.key, seat.run_id))
         try:
-            self._thread(number).start()
+            self._loop.call_soon_threadsafe(self._collect)
+            self._loop.call_soon_threadsafe(self._replace_soon, seat, number)
+        except RuntimeError:  # the loop is closed
+            seat.taken = True
+            return False
+        return True
+
+    def _replace_soon(self, seat: Seat, number: int) -> None:
+        """On the loop: first the scheduler is told, in case that what runs next ends this process."""
+        self._loop.call_soon(self._loop.call_soon, self._replace, seat, number)
+
+    def _replace(self, seat: Seat, number: int) -> None:
+        """On the loop: a new thread takes a seat that was given up."""
+        try:
+            if not self._closed:
+                self._thread(number).start()
         except RuntimeError as error:  # the system gives no more threads
             logger.warning("%s keeps its thread while it waits: %s", seat.key, error)
             with self._lock:
                 self._seats.give_back(number)
                 seat.taken = True
-            return False
-        seat.seceded = True
-        self._notice(TaskSeceded(seat.key, seat.run_id))
-        return True
+                if self._seats.wanted:
+                    self._seats.hand_over(seat)
 
     def rejoin(self, seat: Seat) -> None:
         """Wait until one of the other threads gives its seat to this one."""
@@ -348,17 +363,13 @@ class Executor:
             wait_for_latch(latch)
         self.resume(seat)
         if latch is not None:
-            self._notice(TaskRejoined(seat.key, seat.run_id))
+            self._outcomes.append(TaskRejoined(seat.key, seat.run_id))
+            self._wake()
 
     def resume(self, seat: Seat) -> None:
         """A thread that waited computes again, with a seat or without."""
         self._running[seat.number] = seat.run_id
         self._recorder.enter(seat.number, seat.run_id)
-
-    def _notice(self, notice: Outcome) -> None:
-        self._outcomes.append(notice)
-        if not self._wake_pending:
-            self._wake()
 
     def _inline(self, value: Any, nbytes: int) -> Payload | None:
         if self._live:

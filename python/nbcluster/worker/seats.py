@@ -86,7 +86,8 @@ class Seats:
     def hand_over(self, seat: Seat) -> None:
         """Give this seat to whoever wants one first."""
         other, latch = self.wanted.popleft()
-        seat.taken, other.taken = False, True
+        seat.taken = False
+        other.taken = True  # it may be the same
         latch.release()
 
     def close(self) -> None:
