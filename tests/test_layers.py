@@ -32,9 +32,9 @@ LAYERS: list[set[str]] = [
 ]
 ROOTS = "composition roots"
 
-VOCABULARY = {"capacity", "commands", "config", "errors", "lean", "snapshot", "types", "units"}
+VOCABULARY = {"capacity", "commands", "config", "errors", "lean", "snapshot", "types", "units", "versions"}
 SHELLS = {
-    "scheduler": {"server"},
+    "scheduler": {"inspecting", "server"},
     "worker": {
         "context",
         "coroutines",
@@ -42,6 +42,8 @@ SHELLS = {
         "executor",
         "functions",
         "idle_sharing",
+        "inspecting",
+        "log_forwarding",
         "metrics",
         "output",
         "ports",

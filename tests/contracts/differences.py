@@ -21,6 +21,8 @@ DIFFERENCES = {
     "dashboard prefix": "The prefix in service_kwargs={'dashboard': {'prefix': '/foo'}} shows in its link too.",
     "deprecated keywords": "ip and diagnostics_port work, with a DeprecationWarning that names the replacement.",
     "encrypted processes": "security=True also encrypts what goes to and from worker processes on the same machine.",
+    "explain": "client.explain(future) says why a future is not done; a timeout says so too.",
+    "forwarding within a process": "forward_logging() leaves alone what was logged in the client's own process.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",
     "memory_limit": (

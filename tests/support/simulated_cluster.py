@@ -34,7 +34,7 @@ from nbcluster.scheduler.events import (
     WorkerJoined,
     WorkerLeft,
 )
-from nbcluster.scheduler.outbox import ToClient, ToWorker
+from nbcluster.scheduler.outbox import Retired, ToClient, ToWorker
 from nbcluster.scheduler.state import Settings
 from nbcluster.types import Address, Key, RunId, Status, WorkerName
 from nbcluster.worker.core import WorkerCore
@@ -247,7 +247,7 @@ class SimulatedCluster:
                 client = self.clients.get(command.id)
                 if client is not None:
                     client.inbox.send(*command.messages)
-            elif command.name in self.workers:  # else it has just died
+            elif isinstance(command, Retired) and command.name in self.workers:  # else it has just died
                 self.retired.add(self.workers[command.name].address)
         invariants.check(self.core)
 

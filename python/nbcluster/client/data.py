@@ -9,7 +9,8 @@ from queue import Queue
 from typing import Any
 
 from nbcluster.client import submission
-from nbcluster.client.connected import ConnectedClient, seconds_or_none
+from nbcluster.client.connected import seconds_or_none
+from nbcluster.client.explaining import ExplainingClient
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.large_arguments import LargeArguments
@@ -23,7 +24,7 @@ from nbcluster.types import Key
 from nbcluster.units import parse_seconds
 
 
-class DataClient(ConnectedClient):
+class DataClient(ExplainingClient):
     """Brings data from the cluster, and to it."""
 
     # --- from the cluster ---
@@ -98,12 +99,24 @@ class DataClient(ConnectedClient):
                 self._interrupted()
                 raise
             if not done:
-                raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}")
+                why = self._why_late_in_thread((state,))
+                raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}{why}")
             ready = _payloads_at_hand((state,))
             if ready is not None:
                 with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
                     return finish(ready)
+        if self.asynchronous and seconds is not None:
+            return self._sync(self._collect_in_time, state, seconds, then=finish)
         return self._sync(self._collect, (state,), True, then=finish, timeout=seconds)
+
+    async def _collect_in_time(self, state: FutureState, seconds: float) -> dict[Key, Payload]:
+        try:
+            return await asyncio.wait_for(self._collect((state,), True), seconds)
+        except asyncio.TimeoutError:
+            why = await self._why_late((state,))
+            raise TimeoutError(
+                f"{state.key} was not done after {seconds:g} s; it is still {state.status}{why}"
+            ) from None
 
     async def _await_result(self, future: Future) -> Any:
         state = future._state

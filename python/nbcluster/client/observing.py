@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from html import escape
 from typing import Any
+from urllib.parse import urlsplit
 
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
+from nbcluster.client.tables import SchedulerInfo
 from nbcluster.commands import GetView, View
 from nbcluster.errors import WorkerStartTimeoutError
 from nbcluster.snapshot import ClusterView
-from nbcluster.types import Status
+from nbcluster.types import Address, Status
 from nbcluster.units import format_bytes
 
 
@@ -101,10 +103,12 @@ class ObservingClient(ConnectedClient):
 def info_of_view(view: ClusterView, n_workers: int = -1) -> dict[str, Any]:
     """A cluster's view as the plain dicts of ``scheduler_info``."""
     workers = view.workers if n_workers < 0 else view.workers[:n_workers]
-    return {
+    port = urlsplit(view.dashboard_link).port if view.dashboard_link else None
+    info = {
         "type": "Scheduler",
         "id": view.id,
         "address": view.address,
+        "services": {} if port is None else {"dashboard": port},
         "started": view.started,
         "n_workers": len(view.workers),
         "total_threads": sum(worker.nthreads for worker in view.workers),
@@ -113,12 +117,16 @@ def info_of_view(view: ClusterView, n_workers: int = -1) -> dict[str, Any]:
             worker.address: {
                 "type": "Worker",
                 "id": worker.name,
+                "host": host_of(worker.address),
                 "name": worker.name,
                 "nthreads": worker.nthreads,
                 "memory_limit": worker.memory_limit,
                 "resources": worker.resources,
                 "status": str(worker.status),
                 "pid": worker.pid,
+                "last_seen": view.time,
+                "services": {},
+                "nanny": None,
                 "metrics": {
                     "cpu": worker.cpu,
                     "memory": worker.memory,
@@ -129,3 +137,10 @@ def info_of_view(view: ClusterView, n_workers: int = -1) -> dict[str, Any]:
             for worker in workers
         },
     }
+    return SchedulerInfo(info)
+
+
+def host_of(address: Address) -> str:
+    """The host that an address names; this one for what has no network in it."""
+    protocol, _, rest = address.partition("://")
+    return rest.rpartition(":")[0].strip("[]") if protocol in ("tcp", "tls") else "127.0.0.1"

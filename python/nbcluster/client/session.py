@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcluster import errors
+from nbcluster.client.log_records import reemit
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
 from nbcluster.client.wants import Wants
 from nbcluster.comm import tls_contexts
@@ -22,6 +23,7 @@ from nbcluster.comm.peers import PeerPool
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
 from nbcluster.errors import ClosedClientError
 from nbcluster.protocol.calls import Calls
+from nbcluster.protocol.inspection import AnyQuestion, Hurry, Inspect, Inspected, LogEntry
 from nbcluster.protocol.messages import (
     Answered,
     Call,
@@ -81,6 +83,8 @@ class Session:
             Located: lambda message: self._calls.answer(message.request, message.items),
             TaskDescribed: lambda message: self._calls.answer(message.request, message),
             Answered: self._calls.answered,
+            Inspected: lambda message: self._calls.answer(message.request, message.answer),
+            LogEntry: reemit,
             CallFailed: self._calls.failed,
             Pushed: lambda message: self._viewed(message.answer),
             Welcome: self._welcome.set_result,
@@ -130,6 +134,23 @@ class Session:
         """
         answer: AnyAnswer = await self.ask(lambda number: Call(number, command))
         return answer
+
+    async def inspect(self, question: AnyQuestion, patience: float | None = None) -> Any:
+        """Ask the scheduler something; after ``patience`` seconds it is to say what it knows from workers by then.
+
+        Raises:
+            ValueError: what it says is wrong with the question.
+        """
+        number, future = self._calls.open()
+        self.wants.post(Inspect(number, question))
+        hurry = None
+        if patience is not None:
+            hurry = self.wants.loop.call_later(patience, lambda: self.wants.post(Hurry(number)))
+        try:
+            return await future
+        finally:
+            if hurry is not None:
+                hurry.cancel()
 
     async def subscribe(self, interval: float) -> None:
         """Keep ``view`` fresh, unless the cluster sends no client anything unasked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 from nbcluster.client.client import Client
@@ -62,19 +63,19 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
         done = {future for future in futures if future.done()}
         return DoneAndNotDoneFutures(done, set(futures) - done)
 
-    async def watch() -> None:
-        await client._wait_for(states, enough)
-
     seconds = seconds_or_none(timeout)
+
+    def late(why: str) -> TimeoutError:
+        keys = [future.key for future in futures if not future.done()]
+        shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
+        return TimeoutError(f"{len(keys)} of {len(futures)} futures were not done after {seconds:g} s: {shown}{why}")
+
+    async def watch() -> None:
+        try:
+            await asyncio.wait_for(client._wait_for(states, enough), seconds)
+        except asyncio.TimeoutError:
+            raise late(await client._why_late(state for state in states if state.status == PENDING)) from None
+
     if not client.asynchronous and all(state.status != PENDING for state in states):
         return finish(None)
-    if client.asynchronous:
-        return client._sync(watch, then=finish, timeout=seconds)
-    try:
-        return client._sync(watch, then=finish, timeout=seconds)
-    except TimeoutError:
-        late = [future.key for future in futures if not future.done()]
-        shown = ", ".join(late[:3]) + (", …" if len(late) > 3 else "")
-        raise TimeoutError(
-            f"{len(late)} of {len(futures)} futures were not done after {seconds:g} s: {shown}"
-        ) from None
+    return client._sync(watch, then=finish)

@@ -39,6 +39,7 @@ logger = logging.getLogger("nbcluster.cluster")
 _IN_COMMON = (
     "nbcluster.comm.descriptors",
     "nbcluster.comm.peers",
+    "nbcluster.comm.sampling",
     "nbcluster.protocol.exceptions",
     "nbcluster.protocol.serialize",
     "nbcluster.store.shared",

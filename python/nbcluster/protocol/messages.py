@@ -20,6 +20,7 @@ from __future__ import annotations
 from msgspec import field
 
 from nbcluster.commands import AnyAnswer, AnyCommand
+from nbcluster.protocol.inspection import ForwardLogs, Hurry, Inspect, Inspected, LogEntry, Look, Seen
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message, Record
 from nbcluster.protocol.recreation import DescribeTask, TaskDescribed
@@ -520,6 +521,9 @@ ClientMessage = (
     | Locate
     | ReportMissing
     | DescribeTask
+    | Inspect
+    | Hurry
+    | ForwardLogs
     | Call
 )
 """What a client (or, of these, only ``Call``: a control link) may send to the scheduler."""
@@ -536,6 +540,8 @@ ToClient = (
     | Answered
     | CallFailed
     | Pushed
+    | Inspected
+    | LogEntry
     | Stopping
 )
 """What the scheduler may send to a client."""
@@ -554,10 +560,23 @@ WorkerMessage = (
     | ReplicasFailed
     | WorkerMetrics
     | TaskOutput
+    | Seen
+    | LogEntry
 )
 """What a worker may send to the scheduler."""
 
-ToWorker = DefineFunctions | ForgetFunctions | Compute | RecallTasks | FreeKeys | PutData | AcquireReplicas | Stopping
+ToWorker = (
+    DefineFunctions
+    | ForgetFunctions
+    | Compute
+    | RecallTasks
+    | FreeKeys
+    | PutData
+    | AcquireReplicas
+    | Look
+    | ForwardLogs
+    | Stopping
+)
 """What the scheduler may send to a worker."""
 
 PeerRequest = GetData

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nbcluster.protocol import inspection as i
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.recreation import DescribeTask
 from nbcluster.scheduler.events import (
@@ -26,6 +27,7 @@ from nbcluster.scheduler.events import (
     WorkerLeft,
 )
 from nbcluster.scheduler.graph_requests import GraphRequests
+from nbcluster.scheduler.inquiries import Inquiries
 from nbcluster.scheduler.machine import Machine
 from nbcluster.scheduler.outbox import Command, Outbox
 from nbcluster.scheduler.placement import Placement
@@ -45,6 +47,7 @@ class SchedulerCore:
         self._machine = Machine(state, outbox, self.placement)
         self._requests = requests = Requests(state, self._machine, outbox)
         self._reports = reports = Reports(state, self._machine, self.placement, requests, outbox)
+        self._inquiries = inquiries = Inquiries(state, self.placement, outbox)
         self._on_request: dict[type, Callable[[Any, Any], None]] = {
             m.SubmitTasks: requests.submit,
             m.SubmitGraph: GraphRequests(state, self._machine, outbox).submit_graph,
@@ -56,6 +59,9 @@ class SchedulerCore:
             m.Locate: requests.locate,
             m.ReportMissing: requests.report_missing,
             DescribeTask: Recreation(state, outbox).describe,
+            i.Inspect: inquiries.ask,
+            i.Hurry: inquiries.hurry,
+            i.ForwardLogs: inquiries.forward_logs,
         }
         self._on_report: dict[type, Callable[[Any, Any], None]] = {
             m.TasksDone: reports.tasks_done,
@@ -70,6 +76,8 @@ class SchedulerCore:
             m.DataShared: reports.data_shared,
             m.ReplicasFailed: reports.replicas_failed,
             m.WorkerMetrics: reports.metrics,
+            i.Seen: inquiries.seen,
+            i.LogEntry: inquiries.log_entry,
         }
         self._on_event: dict[type, Callable[[Any], None]] = {
             FromClient: self._from_client,
@@ -77,7 +85,7 @@ class SchedulerCore:
             ClientJoined: self._client_joined,
             ClientLeft: self._client_left,
             WorkerJoined: self._worker_joined,
-            WorkerLeft: reports.left,
+            WorkerLeft: self._worker_left,
             RetireWorkers: self._retire,
             Forget: self._forget,
         }
@@ -119,9 +127,17 @@ class SchedulerCore:
         if client is not None:
             for task in list(client.wants):
                 self._machine.unwant(task, client)
+            self._inquiries.client_left(client)
 
     def _worker_joined(self, event: WorkerJoined) -> None:
         self._reports.joined(event.registration, self.state.now)
+        self._inquiries.worker_joined(self.state.workers[event.registration.name])
+
+    def _worker_left(self, event: WorkerLeft) -> None:
+        worker = self.state.workers.get(event.name)
+        self._reports.left(event)
+        if worker is not None:
+            self._inquiries.worker_left(worker)
 
     def _retire(self, event: RetireWorkers) -> None:
         self._reports.retire(event.names)

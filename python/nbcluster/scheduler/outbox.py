@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from nbcluster.protocol.inspection import AnyLook
 from nbcluster.protocol.messages import (
     Compute,
     ComputeTask,
@@ -45,7 +46,15 @@ class Retired(NamedTuple):
     name: WorkerName
 
 
-Command = ToWorker | ToClient | Retired
+class LookLocally(NamedTuple):
+    """Look at the scheduler's own process, and tell this client what there is."""
+
+    id: str
+    request: int
+    look: AnyLook
+
+
+Command = ToWorker | ToClient | Retired | LookLocally
 
 _Batch = tuple[type[Message], list[Any]]
 
@@ -53,12 +62,13 @@ _Batch = tuple[type[Message], list[Any]]
 class Outbox:
     """Batches in the making, by recipient."""
 
-    __slots__ = ("_clients", "_retired", "_workers")
+    __slots__ = ("_clients", "_looks", "_retired", "_workers")
 
     def __init__(self) -> None:
         self._workers: dict[SchedWorker, list[_Batch]] = {}
         self._clients: dict[SchedClient, list[_Batch]] = {}
         self._retired: list[WorkerName] = []
+        self._looks: list[LookLocally] = []
 
     def compute(self, worker: SchedWorker, task: ComputeTask) -> None:
         """Assign a task."""
@@ -112,6 +122,10 @@ class Outbox:
         """Announce that a worker may go."""
         self._retired.append(worker.name)
 
+    def look_locally(self, client: SchedClient, request: int, look: AnyLook) -> None:
+        """Have the shell look at its process, for a client."""
+        self._looks.append(LookLocally(client.id, request, look))
+
     def forget_worker(self, worker: SchedWorker) -> None:
         """Drop what was meant for a worker that is gone."""
         self._workers.pop(worker, None)
@@ -130,6 +144,9 @@ class Outbox:
         if self._retired:
             commands += [Retired(name) for name in self._retired]
             self._retired = []
+        if self._looks:
+            commands += self._looks
+            self._looks = []
         return commands
 
 

@@ -22,6 +22,7 @@ from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
 from nbcluster.errors import CommClosedError
+from nbcluster.protocol.inspection import Inspected
 from nbcluster.protocol.messages import (
     Answered,
     Call,
@@ -51,7 +52,8 @@ from nbcluster.scheduler.events import (
     WorkerLeft,
 )
 from nbcluster.scheduler.handlers import blocked_types, split_blocked
-from nbcluster.scheduler.outbox import Retired, ToClient, ToWorker
+from nbcluster.scheduler.inspecting import Inspector
+from nbcluster.scheduler.outbox import LookLocally, Retired, ToClient, ToWorker
 from nbcluster.scheduler.state import Settings
 from nbcluster.snapshot import PrefixView, TaskCounts, TaskRecord, WorkerView
 from nbcluster.types import Address, Role, RunId, WorkerName
@@ -111,6 +113,7 @@ class SchedulerServer:
         self._numbers = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._inspector = Inspector()
         self.shared: SharedMemory | None = None
         """What the cluster's processes share."""
         self.closing = False
@@ -128,6 +131,7 @@ class SchedulerServer:
     async def close(self, reason: str) -> None:
         """Say good-bye to everybody and close all links. Idempotent."""
         self.closing = True
+        self._inspector.close()
         for listener in self._listeners:
             await listener.close()
         self._listeners.clear()
@@ -156,6 +160,20 @@ class SchedulerServer:
                     client.send(command.messages)
             elif type(command) is Retired:
                 self._ports.retired(command.name)
+            elif type(command) is LookLocally:
+                self._look(command)
+
+    def _look(self, command: LookLocally) -> None:
+        """A client wants to know something of this process."""
+        client = self._clients.get(command.id)
+        if client is None:
+            return
+        try:
+            answer = self._inspector.see(command.look)
+        except ValueError as error:
+            client.send([CallFailed(command.request, "ValueError", str(error))])
+        else:
+            client.send([Inspected(command.request, answer)])
 
     def worker_exited(
         self, name: WorkerName, pid: int, cause: str, running: frozenset[RunId] = frozenset(), log: str = ""

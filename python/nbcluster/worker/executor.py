@@ -20,7 +20,7 @@ import time
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nbcluster.comm.loop import wait_for_latch
 from nbcluster.errors import Reschedule, SharedDataGoneError
@@ -50,6 +50,19 @@ TELL_LIMIT = 4096
 """Bytes of a pickled result up to which its thread itself may tell the scheduler of it."""
 
 _NO_VALUES: Inputs = {}
+
+
+class AtWork(NamedTuple):
+    """A thread that runs a task."""
+
+    run_id: RunId
+    since: float
+    """By the monotonic clock."""
+    ident: int
+    """The thread, by its identity and by its name."""
+    thread: str
+    waits: bool = False
+    """It waits for other tasks, or has just ended its own."""
 
 
 class Recorder(Protocol):
@@ -125,6 +138,10 @@ class Executor:
         self._seats = Seats(nthreads)
         self._running: list[RunId | None] = [None] * nthreads
         """By the number of the thread."""
+        self._since: dict[int, float] = {}
+        """When each of them began its run."""
+        self._seated: dict[int, tuple[Seat, threading.Thread]] = {}
+        """All of them, those too that wait in a task."""
         self._outcomes: deque[Outcome] = deque()
         self._wake_pending = False
         self._closed = False
@@ -149,6 +166,18 @@ class Executor:
     def queued(self) -> int:
         """How many have not started."""
         return len(self._queue)
+
+    def at_work(self) -> list[AtWork]:
+        """The threads that run tasks, or wait in one, as they were a moment ago. Any thread may ask.
+
+        One that has just ended its task may be among them: its stack tells.
+        """
+        running = self._running
+        return [
+            AtWork(seat.run_id, self._since.get(number, 0.0), thread.ident or 0, thread.name, running[number] is None)
+            for number, (seat, thread) in list(self._seated.items())
+            if seat.run_id
+        ]
 
     # --- on the loop ---
 
@@ -202,9 +231,11 @@ class Executor:
 
     def _work(self, seat: Seat) -> None:
         context.sit(seat, self._worker)
+        self._seated[seat.number] = seat, threading.current_thread()
         try:
             self._run_all(seat)
         finally:
+            self._seated.pop(seat.number, None)
             with self._lock:
                 self._seats.give_back(seat.number)
 
@@ -274,7 +305,7 @@ class Executor:
         key, run_id = task.key, task.run_id
         monotonic = time.monotonic
         context.enter(key)
-        start = monotonic()
+        self._since[thread] = start = monotonic()
         try:
             function = self._functions.get(task.function)
             values = _NO_VALUES if inputs is None else _load_inputs(inputs)

@@ -17,6 +17,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
+
 from nbcluster.comm import tls_contexts
 from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
@@ -24,6 +26,7 @@ from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.comm.transports import connect, listen
 from nbcluster.errors import CommError
+from nbcluster.protocol.inspection import ForwardLogs, LogEntry, Look, Seen
 from nbcluster.protocol.messages import (
     DataItem,
     DataShared,
@@ -58,6 +61,8 @@ from nbcluster.worker.events import (
 from nbcluster.worker.executor import Executor, Recorder
 from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.idle_sharing import IdleSharing
+from nbcluster.worker.inspecting import Inspector
+from nbcluster.worker.log_forwarding import LogForwarding
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
 from nbcluster.worker.ports import ClientFactory
@@ -125,6 +130,8 @@ class WorkerServer:
         self._executor: Executor
         self._spiller: Spiller | None = None
         self._metrics: Metrics
+        self._inspector: Inspector
+        self._log_forwarding: LogForwarding
         self.core: WorkerCore
 
     def __repr__(self) -> str:
@@ -194,6 +201,10 @@ class WorkerServer:
         connection.allow_threads()
         leave.push_async_callback(self.current.close)
         leave.callback(self._executor.close)
+        self._inspector = Inspector(self.core, self._executor)
+        leave.callback(self._inspector.sampler.close)
+        self._log_forwarding = LogForwarding(self._send_log)
+        leave.callback(self._log_forwarding.close)
         if self._shared is not None:
             self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._may_share, self._owner)
         self._metrics = Metrics(
@@ -274,6 +285,10 @@ class WorkerServer:
                 self._functions.define(message.functions)
             elif kind is ForgetFunctions:
                 self._functions.forget(message.functions)
+            elif kind is Look:
+                self._send(c.Send([Seen(message.request, self._inspector.see(message.look))]))
+            elif kind is ForwardLogs:
+                self._log_forwarding.order(message)
             elif kind is Stopping:
                 self._stopping = message.reason
                 self.stop(message.reason)
@@ -308,6 +323,10 @@ class WorkerServer:
         if not self._connection.closed:
             self._connection.send(*outputs)
 
+    def _send_log(self, entry: LogEntry) -> None:
+        if not self._connection.closed:
+            self._connection.send(replace(entry, worker=self.address))
+
     def _tell_shared(self, items: list[DataItem]) -> None:
         if not self._connection.closed:
             self._connection.send(DataShared(items))
@@ -329,6 +348,8 @@ class WorkerServer:
 
     def _execute(self, command: c.Execute) -> None:
         self._executor.submit([(run.task, self._fill(run)) for run in command.tasks])
+        if self._inspector.sampler.parked:
+            self._inspector.sampler.wake()
 
     def _capture(self, command: c.Capture) -> None:
         for run in command.tasks:

@@ -31,7 +31,7 @@ from nbcluster.scheduler.events import (
     WorkerJoined,
     WorkerLeft,
 )
-from nbcluster.scheduler.outbox import ToClient, ToWorker
+from nbcluster.scheduler.outbox import Retired, ToClient, ToWorker
 from nbcluster.scheduler.state import PROCESSING, QUEUED, Settings
 from nbcluster.types import Address, WorkerName
 from tests.simulation.scale.client import StreamingClient
@@ -216,7 +216,7 @@ class Simulation:
                     worker.tell(command.messages)
             elif isinstance(command, ToClient):
                 self.client.tell(command.messages)
-            elif command.name in self.workers:
+            elif isinstance(command, Retired) and command.name in self.workers:
                 worker = self.workers[command.name]
                 if worker.dead_since is None:
                     worker.die()
