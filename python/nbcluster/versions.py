@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import struct
 import sys
 from collections.abc import Iterable
 
@@ -17,6 +14,9 @@ OPTIONAL = ("dask", "numpy", "pandas", "pyarrow", "uvloop")
 
 def host() -> dict[str, str]:
     """The interpreter and the machine."""
+    import platform  # here, because workers begin lean
+    import struct
+
     version = sys.version_info
     return {
         "python": f"{version.major}.{version.minor}.{version.micro}.{version.releaselevel}.{version.serial}",
@@ -39,6 +39,8 @@ def packages(others: Iterable[str] = ()) -> dict[str, str | None]:
 
 
 def _version(name: str) -> str | None:
+    import importlib.metadata
+
     module = sys.modules.get(name)
     version = getattr(module, "__version__", None)
     if isinstance(version, str):
@@ -51,6 +53,8 @@ def _version(name: str) -> str | None:
 
 def _of_import_name(name: str) -> str | None:
     """The version of the distribution that an import name comes from: ``sklearn`` is scikit-learn's."""
+    import importlib.metadata
+
     for distribution in importlib.metadata.packages_distributions().get(name, ()):
         return importlib.metadata.version(distribution)
     return None
