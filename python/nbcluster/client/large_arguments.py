@@ -11,6 +11,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from nbcluster.protocol.buffers import copied
 from nbcluster.protocol.payload import Buffer, Frame
 from nbcluster.protocol.serialize import SHARE_MIN
 
@@ -46,7 +47,7 @@ class LargeArguments:
             shared = self._share(memoryview(frame.buffer), self._named and frame.fingerprint is None)
         except OSError as error:  # no memory, no descriptor, no cluster: sending needs less, or says what is wrong
             logger.warning("Could not share %d bytes, which are sent instead: %s", frame.nbytes, str(error))
-            return Frame(bytearray(frame.buffer))
+            return Frame(copied(frame.buffer))
         shared.fingerprint = shared.fingerprint or frame.fingerprint
         place = _place(frame.buffer)
         if place is not None:

@@ -22,8 +22,6 @@ Rules
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import struct
 from dataclasses import dataclass
 from pickle import PickleBuffer
@@ -32,6 +30,7 @@ from typing import Any
 import msgspec
 
 from nbcluster.errors import CommError, ProtocolError, SerializationError
+from nbcluster.protocol.buffers import allocate
 from nbcluster.protocol.payload import Buffer, Frame, SharedMemory
 
 _PREFIX = struct.Struct("<II")
@@ -50,12 +49,6 @@ CHUNK = 64 * 1024
 
 _FULL = 1024 * 1024
 """From this size on a batch of messages is not added to, so that neither side is long busy with one frame."""
-
-_LAZY = 256 * 1024
-"""From this size on memory is mapped, not allocated: pages come into being as they are written."""
-
-_HUGE = 4 * 1024 * 1024
-"""From this size on memory is asked for in huge pages."""
 
 
 @dataclass(frozen=True)
@@ -349,17 +342,7 @@ class Decoder:
 
 def _allocate(size: int) -> memoryview:
     """Memory for one item. A large piece costs nothing but addresses until it is written to."""
-    if size < _LAZY:
-        return memoryview(bytearray(size))
     try:
-        if not hasattr(mmap, "MAP_ANONYMOUS"):
-            return memoryview(mmap.mmap(-1, size))
-        # Not shared, as mmap's default is: a child forked later must not see what is written here.
-        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        if hasattr(mmap, "MADV_HUGEPAGE") and size >= _HUGE:
-            # Most of the price of a large frame is page faults; this halves it. Kernels without it say EINVAL.
-            with contextlib.suppress(OSError):
-                memory.madvise(mmap.MADV_HUGEPAGE)
+        return allocate(size)
     except OSError as error:
         raise ProtocolError(f"{size} bytes are announced, for which there is no memory") from error
-    return memoryview(memory)

@@ -26,6 +26,7 @@ import cloudpickle  # type: ignore[import-untyped]
 import msgspec
 
 from nbcluster.errors import SerializationError, SharedDataGoneError
+from nbcluster.protocol.buffers import copied
 from nbcluster.protocol.culprit import find_culprit
 from nbcluster.protocol.fingerprints import fingerprint
 from nbcluster.protocol.payload import Frame, Payload
@@ -342,7 +343,7 @@ def detach(frames: Sequence[Frame], share: Callable[[Frame], Frame] | None = Non
 
 
 def _copy(frame: Frame) -> Frame:
-    return frame if frame.buffer is None else Frame(bytearray(frame.buffer))
+    return frame if frame.buffer is None else Frame(copied(frame.buffer))
 
 
 def _replace(value: Any, futures: Mapping[int, HasKey], done: dict[int, Any]) -> Any:
