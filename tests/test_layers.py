@@ -24,6 +24,7 @@ PACKAGE = "nbcluster"
 LAYERS: list[set[str]] = [
     {"vocabulary"},
     {"protocol", "engine contract"},
+    {"plugins"},
     {"comm", "store", "scheduler core", "worker core"},
     {"scheduler shell", "worker shell", "supervisor", "engine control"},
     {"client", "cluster"},
@@ -34,7 +35,7 @@ ROOTS = "composition roots"
 
 VOCABULARY = {"capacity", "commands", "config", "errors", "lean", "snapshot", "types", "units", "versions"}
 SHELLS = {
-    "scheduler": {"inspecting", "server"},
+    "scheduler": {"facade", "inspecting", "plugins", "server", "side_calls"},
     "worker": {
         "context",
         "coroutines",
@@ -47,9 +48,11 @@ SHELLS = {
         "metrics",
         "output",
         "ports",
+        "plugins",
         "run_queue",
         "seats",
         "server",
+        "side_calls",
         "spilling",
         "transfer",
     },

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
         TimeoutError,
     )
     from nbcluster.in_task import get_client, get_worker, rejoin, secede, worker_client
+    from nbcluster.plugins.base import NannyPlugin, SchedulerPlugin, WorkerPlugin
+    from nbcluster.plugins.files import UploadDirectory, UploadFile
+    from nbcluster.plugins.install import CondaInstall, Environ, InstallPlugin, PipInstall
     from nbcluster.widgets.progress import progress
 
 __version__ = "0.1.0"
@@ -40,15 +43,24 @@ __version__ = "0.1.0"
 _HOMES = {
     "CancelledError": "nbcluster.errors",
     "Client": "nbcluster.client.client",
+    "CondaInstall": "nbcluster.plugins.install",
+    "Environ": "nbcluster.plugins.install",
     "Future": "nbcluster.client.future",
     "FutureCancelledError": "nbcluster.errors",
     "FuturesCancelledError": "nbcluster.errors",
+    "InstallPlugin": "nbcluster.plugins.install",
     "KilledWorker": "nbcluster.errors",
     "LocalCluster": "nbcluster.cluster.local",
+    "NannyPlugin": "nbcluster.plugins.base",
+    "PipInstall": "nbcluster.plugins.install",
     "Reschedule": "nbcluster.errors",
     "Security": "nbcluster.comm.security",
+    "SchedulerPlugin": "nbcluster.plugins.base",
     "SubprocessCluster": "nbcluster.cluster.subprocess",
     "TimeoutError": "nbcluster.errors",
+    "UploadDirectory": "nbcluster.plugins.files",
+    "UploadFile": "nbcluster.plugins.files",
+    "WorkerPlugin": "nbcluster.plugins.base",
     "as_completed": "nbcluster.client.as_completed",
     "default_client": "nbcluster.client.defaults",
     "futures_of": "nbcluster.client.as_completed",
@@ -64,15 +76,24 @@ _HOMES = {
 __all__ = [
     "CancelledError",
     "Client",
+    "CondaInstall",
+    "Environ",
     "Future",
     "FutureCancelledError",
     "FuturesCancelledError",
+    "InstallPlugin",
     "KilledWorker",
     "LocalCluster",
+    "NannyPlugin",
+    "PipInstall",
     "Reschedule",
+    "SchedulerPlugin",
     "Security",
     "SubprocessCluster",
     "TimeoutError",
+    "UploadDirectory",
+    "UploadFile",
+    "WorkerPlugin",
     "as_completed",
     "default_client",
     "futures_of",

@@ -9,6 +9,9 @@ from __future__ import annotations
 DIFFERENCES = {
     "adapt options": "adapt() replaces all options of an earlier adapt(); nothing accumulates.",
     "as_completed timeout": "A timeout of as_completed says how many futures were not done.",
+    "active memory manager": (
+        "Only copies that nobody has asked for are spare: replicate() and scatter(broadcast=True) need not be undone."
+    ),
     "bad input": (
         "A wrong argument is refused at once, by an error that names the argument, its value and what is allowed."
     ),
@@ -23,17 +26,34 @@ DIFFERENCES = {
     "encrypted processes": "security=True also encrypts what goes to and from worker processes on the same machine.",
     "explain": "client.explain(future) says why a future is not done; a timeout says so too.",
     "forwarding within a process": "forward_logging() leaves alone what was logged in the client's own process.",
+    "executor": (
+        "An executor's calls are impure unless it is asked otherwise, map() takes chunksize and buffersize, and "
+        "shutdown() takes cancel_futures, all as in concurrent.futures."
+    ),
+    "failing plugins": "What a plugin of the scheduler raises over an event is logged, and nobody else hears of it.",
+    "functions of uploaded modules": "Once a module was uploaded again, tasks call its new functions.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",
     "memory_limit": (
         "memory_limit goes by type: a float is a fraction, an int is bytes, text is parsed, "
         "None and 0 are no limit, and anything else is refused."
     ),
+    "installing plugins": (
+        "Plugins that install software or copy directories are plugins of workers, which share one installation."
+    ),
     "logs in order": "get_logs() is chronological.",
     "no dashboard": "dashboard_address=None opens no socket, and the link is empty.",
     "no workers": "With n_workers=0 each worker that is added later has one thread, not all CPUs.",
+    "no nannies": (
+        "What supervises workers runs no code of the user: run(nanny=True) is refused, and plugins of nannies run in "
+        "each worker's process, before those of workers."
+    ),
     "output of tasks": "What a task prints reaches the terminal or cell that submitted it, and the logs.",
     "pickled futures": "A future that is unpickled belongs to the current client, without bind_client().",
+    "restart threads": "restart() and restart_workers() start workers afresh that are threads, too.",
+    "retire threads": "retire_workers() of a cluster's own workers lowers the number that it keeps up.",
+    "retiring workers finish": "A worker that retires ends the tasks that it has begun before it goes.",
+    "run during a death": "run() answers for a worker that dies of the function too, and says how it died.",
     "scale ends adapting": "scale() ends adapting; the two never fight.",
     "scaling keeps data": "scale() moves results and scattered data to the workers that stay before any worker goes.",
     "scatter without workers": "scatter() that times out because there is no worker says so.",

@@ -14,6 +14,7 @@ from nbcluster.comm.base import Connection
 from nbcluster.comm.transports import connect
 from nbcluster.commands import AnyAnswer, AnyCommand, GetView, Scale, Subscribe, View
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.operating import ClusterOperation
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.scheduler import server as module
@@ -44,6 +45,9 @@ class FakePorts:
         if isinstance(command, Scale):
             raise ValueError("n=-1 is out of range") if command.n < 0 else LookupError("a fault of our own")
         return View(cluster=make_view())
+
+    async def operate(self, operation: ClusterOperation) -> dict[str, str]:
+        raise ValueError(f"nothing is done here: {operation}")
 
     def subscribe(self, push: Callable[[AnyAnswer], None], interval: float) -> Callable[[], None]:
         self.pushes.append(push)

@@ -6,14 +6,14 @@ from nbcluster.client.computing import ComputingClient
 from nbcluster.client.future import Future
 from nbcluster.client.inspecting import InspectingClient
 from nbcluster.client.joblib_default import register_when_imported
-from nbcluster.client.observing import ObservingClient
+from nbcluster.client.plugins import PluginClient
 from nbcluster.client.recreating import RecreatingClient
 from nbcluster.client.submitting import SubmittingClient
 from nbcluster.protocol.serialize import set_future_factory
 from nbcluster.types import Key
 
 
-class Client(SubmittingClient, ComputingClient, InspectingClient, ObservingClient, RecreatingClient):
+class Client(SubmittingClient, ComputingClient, InspectingClient, PluginClient, RecreatingClient):
     """Connects to a cluster, submits functions to it and gathers their results.
 
     Without an address it starts a cluster on this machine (in a notebook: attaches to the one that the

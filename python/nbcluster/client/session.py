@@ -42,9 +42,11 @@ from nbcluster.protocol.messages import (
     TaskOutput,
     Welcome,
 )
+from nbcluster.protocol.operating import OperationDone
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.recreation import TaskDescribed
+from nbcluster.protocol.running import CallOutcome, FunctionRan
 from nbcluster.snapshot import ClusterView
 from nbcluster.store.depot_links import link_within
 from nbcluster.store.shared import SharedStore
@@ -86,6 +88,8 @@ class Session:
             Inspected: lambda message: self._calls.answer(message.request, message.answer),
             LogEntry: reemit,
             CallFailed: self._calls.failed,
+            OperationDone: lambda message: self._calls.answer(message.request, message.answer),
+            FunctionRan: lambda message: self._calls.answer(message.request, message.outcomes),
             Pushed: lambda message: self._viewed(message.answer),
             Welcome: self._welcome.set_result,
             Stopping: lambda message: self._end(f"the cluster was closed: {message.reason}"),
@@ -158,6 +162,20 @@ class Session:
             self._viewed(await self.call(Subscribe(interval=interval)))
         except errors.BlockedHandlerError as error:
             logger.info("What this client shows of its cluster is as of when it last asked: %s", error)
+
+    async def run(self, make: Callable[[int], Message]) -> dict[Address, CallOutcome]:
+        """Have workers, or the scheduler, make a call beside the tasks; ``make`` is given the request's number."""
+        number, future = self._calls.open()
+        self.wants.post(make(number))
+        outcomes: dict[Address, CallOutcome] = await future
+        return outcomes
+
+    async def operate(self, make: Callable[[int], Message]) -> dict[str, str]:
+        """Have something done to workers or data; ``make`` is given the request's number."""
+        number, future = self._calls.open()
+        self.wants.post(make(number))
+        answer: dict[str, str] = await future
+        return answer
 
     async def _locate(self, keys: list[Key]) -> list[Location]:
         locations: list[Location] = await self.ask(lambda number: Locate(number, keys))

@@ -49,8 +49,8 @@ class Crew(ABC):
         """Stop a worker, and have it no more. Idempotent."""
 
     @abstractmethod
-    async def restart(self) -> None:
-        """Stop all workers at once, and start them afresh."""
+    async def restart(self, names: Iterable[WorkerName] | None = None) -> None:
+        """Stop workers at once, all or these, and start them afresh."""
 
     @property
     @abstractmethod

@@ -56,9 +56,9 @@ class ProcessCrew(Crew):
         """Stop a worker."""
         await self._supervisor.stop(name)
 
-    async def restart(self) -> None:
-        """Replace all workers by new ones."""
-        await self._supervisor.restart()
+    async def restart(self, names: Iterable[WorkerName] | None = None) -> None:
+        """Replace workers by new ones."""
+        await self._supervisor.restart(names)
 
     @property
     def slots(self) -> dict[WorkerName, Slot]:

@@ -26,6 +26,7 @@ from nbcluster.cluster.adaptive import Adaptive
 from nbcluster.cluster.crew import Crew
 from nbcluster.cluster.logbook import ClusterLogs
 from nbcluster.cluster.observers import Observers, OnView
+from nbcluster.cluster.operations import Operations
 from nbcluster.cluster.process_crew import ProcessCrew
 from nbcluster.cluster.scaling import Load
 from nbcluster.cluster.scratch import Scratch
@@ -56,6 +57,7 @@ from nbcluster.commands import (
 from nbcluster.dashboard.activation import DashboardActivator
 from nbcluster.errors import ClusterClosedError, ClusterError
 from nbcluster.protocol.messages import Welcome
+from nbcluster.protocol.operating import ClusterOperation
 from nbcluster.scheduler.server import SchedulerServer
 from nbcluster.snapshot import ClusterView, OwnerView
 from nbcluster.store import depot_links, segments
@@ -305,6 +307,12 @@ class ClusterRuntime:
             self.observers.poke()
         return View(cluster=self.view())
 
+    async def operate(self, operation: ClusterOperation) -> dict[str, str]:
+        """Do something to workers that a client has asked for."""
+        if self.status not in (Status.STARTING, Status.RUNNING):
+            raise ClusterClosedError(f"the cluster {self.spec.name!r} is {self.status}")
+        return await Operations(self).carry_out(operation)
+
     def _close_soon(self, reason: str) -> None:
         """Close once the answer is on its way. The runtime cannot own the task that ends its tasks."""
         self._closing = asyncio.get_running_loop().create_task(self.close(reason))
@@ -330,6 +338,11 @@ class ClusterRuntime:
             while len(names) < n:
                 names.append(next(free))
             self._set_workers(sorted(names))
+
+    def dismiss(self, names: Iterable[WorkerName]) -> None:
+        """Have these workers no more; they go gently."""
+        leaving = set(names)
+        self._set_workers([name for name in self.requested if name not in leaving])
 
     def worker_address(self, name: WorkerName) -> Address:
         """Where a worker is to listen for its peers: in the cluster's directory, unless others must reach it."""
@@ -382,6 +395,8 @@ class ClusterRuntime:
     def retired(self, name: WorkerName) -> None:
         """Nothing would be lost any more: stop it."""
         if name not in self.requested and self.status in (Status.STARTING, Status.RUNNING):
+            if name not in self.crew.slots:
+                self.server.stop_worker(name, "it was retired")
             self.tasks.start(self.crew.dismiss(name), f"stop worker {name}")
 
     def worker_exited(self, name: WorkerName, pid: int, cause: str, running: Iterable[RunId], log: str) -> None:

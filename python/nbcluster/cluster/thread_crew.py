@@ -71,12 +71,12 @@ class ThreadCrew(Crew):
         if worker is not None:
             await worker.close()
 
-    async def restart(self) -> None:
-        """Replace all workers by new ones."""
-        names = list(self._names)
-        for name in names:
+    async def restart(self, names: Iterable[WorkerName] | None = None) -> None:
+        """Replace workers by new ones."""
+        chosen = [name for name in self._names if names is None or name in names]
+        for name in chosen:
             await self.dismiss(name)
-        self.hire(names)
+        self.hire(chosen)
 
     @property
     def slots(self) -> dict[WorkerName, Slot]:

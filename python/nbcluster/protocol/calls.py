@@ -9,7 +9,11 @@ from nbcluster import errors
 from nbcluster.errors import ClusterError, NbclusterError
 from nbcluster.protocol.messages import Answered, CallFailed
 
-_BUILT_IN: dict[str, type[Exception]] = {"ValueError": ValueError, "TypeError": TypeError}
+_BUILT_IN: dict[str, type[Exception]] = {
+    "ValueError": ValueError,
+    "TypeError": TypeError,
+    "TimeoutError": errors.TimeoutError,
+}
 
 
 class Calls:

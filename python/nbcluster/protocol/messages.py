@@ -21,9 +21,26 @@ from msgspec import field
 
 from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.protocol.inspection import ForwardLogs, Hurry, Inspect, Inspected, LogEntry, Look, Seen
+from nbcluster.protocol.operating import (
+    ManageMemory,
+    OperationDone,
+    Rebalance,
+    Replicate,
+    RestartCluster,
+    RestartWorkers,
+    Retire,
+)
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message, Record
 from nbcluster.protocol.recreation import DescribeTask, TaskDescribed
+from nbcluster.protocol.running import (
+    CallEnded,
+    FunctionRan,
+    RegisterSchedulerPlugin,
+    RunCall,
+    RunFunction,
+    RunOnScheduler,
+)
 from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, FunctionId, Key, RunId, WorkerName
 
@@ -525,6 +542,15 @@ ClientMessage = (
     | Hurry
     | ForwardLogs
     | Call
+    | RunFunction
+    | RunOnScheduler
+    | RegisterSchedulerPlugin
+    | Retire
+    | RestartWorkers
+    | RestartCluster
+    | Replicate
+    | Rebalance
+    | ManageMemory
 )
 """What a client (or, of these, only ``Call``: a control link) may send to the scheduler."""
 
@@ -543,6 +569,8 @@ ToClient = (
     | Inspected
     | LogEntry
     | Stopping
+    | FunctionRan
+    | OperationDone
 )
 """What the scheduler may send to a client."""
 
@@ -562,6 +590,7 @@ WorkerMessage = (
     | TaskOutput
     | Seen
     | LogEntry
+    | CallEnded
 )
 """What a worker may send to the scheduler."""
 
@@ -576,6 +605,8 @@ ToWorker = (
     | Look
     | ForwardLogs
     | Stopping
+    | Stopping
+    | RunCall
 )
 """What the scheduler may send to a worker."""
 

@@ -14,10 +14,13 @@ from typing import Any
 
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.operating import ManageMemory, Rebalance, Replicate
 from nbcluster.protocol.recreation import DescribeTask
+from nbcluster.protocol.running import CallEnded, RunFunction
 from nbcluster.scheduler.events import (
     ClientJoined,
     ClientLeft,
+    DropSpares,
     Event,
     Forget,
     FromClient,
@@ -32,9 +35,12 @@ from nbcluster.scheduler.machine import Machine
 from nbcluster.scheduler.outbox import Command, Outbox
 from nbcluster.scheduler.placement import Placement
 from nbcluster.scheduler.recreation import Recreation
+from nbcluster.scheduler.replicas import Replicas
 from nbcluster.scheduler.reports import Reports
 from nbcluster.scheduler.requests import Requests
-from nbcluster.scheduler.state import SchedClient, SchedulerState, Settings
+from nbcluster.scheduler.running import Running
+from nbcluster.scheduler.state import SchedClient, SchedulerState, SchedWorker, Settings
+from nbcluster.types import Status
 
 
 class SchedulerCore:
@@ -48,6 +54,8 @@ class SchedulerCore:
         self._requests = requests = Requests(state, self._machine, outbox)
         self._reports = reports = Reports(state, self._machine, self.placement, requests, outbox)
         self._inquiries = inquiries = Inquiries(state, self.placement, outbox)
+        self.replicas = replicas = Replicas(state, self._machine, outbox)
+        self.running = running = Running(state, outbox, reports.ready)
         self._on_request: dict[type, Callable[[Any, Any], None]] = {
             m.SubmitTasks: requests.submit,
             m.SubmitGraph: GraphRequests(state, self._machine, outbox).submit_graph,
@@ -62,6 +70,10 @@ class SchedulerCore:
             i.Inspect: inquiries.ask,
             i.Hurry: inquiries.hurry,
             i.ForwardLogs: inquiries.forward_logs,
+            RunFunction: running.run,
+            Replicate: replicas.replicate,
+            Rebalance: replicas.rebalance,
+            ManageMemory: replicas.manage,
         }
         self._on_report: dict[type, Callable[[Any, Any], None]] = {
             m.TasksDone: reports.tasks_done,
@@ -74,10 +86,11 @@ class SchedulerCore:
             m.TaskOutput: reports.output,
             m.DataAdded: reports.data_added,
             m.DataShared: reports.data_shared,
-            m.ReplicasFailed: reports.replicas_failed,
+            m.ReplicasFailed: self._replicas_failed,
             m.WorkerMetrics: reports.metrics,
             i.Seen: inquiries.seen,
             i.LogEntry: inquiries.log_entry,
+            CallEnded: running.ended,
         }
         self._on_event: dict[type, Callable[[Any], None]] = {
             FromClient: self._from_client,
@@ -88,6 +101,7 @@ class SchedulerCore:
             WorkerLeft: self._worker_left,
             RetireWorkers: self._retire,
             Forget: self._forget,
+            DropSpares: lambda _: self.replicas.drop_spares(),
         }
 
     def handle(self, event: Event, now: float) -> list[Command]:
@@ -99,6 +113,8 @@ class SchedulerCore:
         self.placement.fill()
         if self.state.retiring:
             self._reports.check_retiring()
+        if self.replicas.jobs:
+            self.replicas.check()
         return self._outbox.flush()
 
     # --- events ---
@@ -132,12 +148,21 @@ class SchedulerCore:
     def _worker_joined(self, event: WorkerJoined) -> None:
         self._reports.joined(event.registration, self.state.now)
         self._inquiries.worker_joined(self.state.workers[event.registration.name])
+        worker = self._reports.joined(event.registration, self.state.now)
+        self.running.joined(worker)
+        if worker.status == Status.RUNNING:
+            self._reports.ready(worker)
 
     def _worker_left(self, event: WorkerLeft) -> None:
         worker = self.state.workers.get(event.name)
         self._reports.left(event)
         if worker is not None:
             self._inquiries.worker_left(worker)
+            self.running.left(worker, event.cause)
+
+    def _replicas_failed(self, worker: SchedWorker, message: m.ReplicasFailed) -> None:
+        self._reports.replicas_failed(worker, message)
+        self.replicas.failed(worker, message)
 
     def _retire(self, event: RetireWorkers) -> None:
         self._reports.retire(event.names)

@@ -62,4 +62,18 @@ class Forget(NamedTuple):
     msg: str
 
 
-Event = ClientJoined | ClientLeft | FromClient | WorkerJoined | WorkerLeft | FromWorker | RetireWorkers | Forget
+class DropSpares(NamedTuple):
+    """It is time to drop copies that nobody needs."""
+
+
+Event = (
+    ClientJoined
+    | ClientLeft
+    | FromClient
+    | WorkerJoined
+    | WorkerLeft
+    | FromWorker
+    | RetireWorkers
+    | Forget
+    | DropSpares
+)

@@ -13,7 +13,9 @@ from collections.abc import Collection, Mapping
 
 from nbcluster.commands import Close, GetLogs, GetTaskStream, GetView, Restart, Subscribe
 from nbcluster.protocol.messages import Call, CallFailed, KeysCancelled, Scatter
+from nbcluster.protocol.operating import RestartCluster, RestartWorkers
 from nbcluster.protocol.records import Message
+from nbcluster.protocol.running import RegisterSchedulerPlugin, RunFunction, RunOnScheduler
 
 HANDLERS: Mapping[str, frozenset[type]] = {
     # What is sent again and again to a client that asked once.
@@ -22,9 +24,9 @@ HANDLERS: Mapping[str, frozenset[type]] = {
     "get_task_stream": frozenset({GetTaskStream}),
     # What the cluster looks like: ``Client.scheduler_info``.
     "identity": frozenset({GetView}),
-    "restart": frozenset({Restart}),
+    "restart": frozenset({Restart, RestartCluster, RestartWorkers}),
     # Functions that run outside of tasks, in the workers or in the scheduler itself.
-    "run_function": frozenset(),
+    "run_function": frozenset({RunFunction, RunOnScheduler, RegisterSchedulerPlugin}),
     "scatter": frozenset({Scatter}),
     # The end of the cluster, at a client's request.
     "terminate": frozenset({Close}),

@@ -186,6 +186,7 @@ class Reports:
                 self._outbox.free(worker, stored.key)
             elif task.state == MEMORY:
                 self._machine.add_replica(task, worker)
+                self._state.replicated[task] = None
             elif scattering is not None and task.state == RELEASED:
                 item = scattering.item
                 payload = item.payload
@@ -243,8 +244,8 @@ class Reports:
 
     # --- coming and going ---
 
-    def joined(self, message: RegisterWorker, now: float) -> None:
-        """A worker is there: it gets work at once."""
+    def joined(self, message: RegisterWorker, now: float) -> SchedWorker:
+        """A worker is there; it gets work once it is said to be ready."""
         worker = SchedWorker(
             message.name,
             message.address,
@@ -257,6 +258,14 @@ class Reports:
         state = self._state
         state.workers[worker.name] = worker
         state.by_address[worker.address] = worker
+        return worker
+
+    def ready(self, worker: SchedWorker) -> None:
+        """A worker may get work, unless it is about to go."""
+        state = self._state
+        if worker.status not in (Status.STARTING, Status.RUNNING):
+            return
+        worker.status = Status.RUNNING
         self._placement.resort(worker)
         waiting = [key for key, scattering in state.scattering.items() if not scattering.targets]
         if waiting:

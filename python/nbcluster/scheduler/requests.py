@@ -171,6 +171,8 @@ class Requests:
         for item in message.items:
             task = self._state.tasks.get(item.key) or self._new_task(item.key)
             self._want(client, task)
+            if message.broadcast:
+                self._state.pinned[task] = None
             if task.state == MEMORY:
                 self._machine.announce(task, client)
                 if not message.broadcast:

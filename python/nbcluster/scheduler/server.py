@@ -21,7 +21,8 @@ from msgspec.structs import replace
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
-from nbcluster.errors import CommClosedError
+from nbcluster.errors import CommClosedError, TimeoutError
+from nbcluster.protocol.calling import raised, returned
 from nbcluster.protocol.inspection import Inspected
 from nbcluster.protocol.messages import (
     Answered,
@@ -36,13 +37,22 @@ from nbcluster.protocol.messages import (
     Welcome,
     WorkerMessage,
 )
+from nbcluster.protocol.operating import (
+    ClusterOperation,
+    OperationDone,
+    RestartCluster,
+    RestartWorkers,
+    Retire,
+)
 from nbcluster.protocol.payload import Payload, SharedMemory
 from nbcluster.protocol.records import Message
+from nbcluster.protocol.running import CallOutcome, FunctionRan, RegisterSchedulerPlugin, RunOnScheduler
 from nbcluster.scheduler import figures
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import (
     ClientJoined,
     ClientLeft,
+    DropSpares,
     Event,
     Forget,
     FromClient,
@@ -51,9 +61,12 @@ from nbcluster.scheduler.events import (
     WorkerJoined,
     WorkerLeft,
 )
+from nbcluster.scheduler.facade import SchedulerFacade
 from nbcluster.scheduler.handlers import blocked_types, split_blocked
 from nbcluster.scheduler.inspecting import Inspector
 from nbcluster.scheduler.outbox import LookLocally, Retired, ToClient, ToWorker
+from nbcluster.scheduler.plugins import SchedulerPlugins
+from nbcluster.scheduler.side_calls import SchedulerCalls
 from nbcluster.scheduler.state import Settings
 from nbcluster.snapshot import PrefixView, TaskCounts, TaskRecord, WorkerView
 from nbcluster.types import Address, Role, RunId, WorkerName
@@ -63,11 +76,20 @@ logger = logging.getLogger("nbcluster.scheduler")
 EXIT_GRACE = 2.0
 """Seconds that a lost link waits for the supervisor's word, or the other way round."""
 
+SPARES_INTERVAL = 2.0
+"""Seconds between two searches for copies that nobody needs."""
+
 INCOMING: Mapping[Role, Any] = {
     Role.CLIENT: ClientMessage,
     Role.CONTROL: Call,
     Role.WORKER: WorkerMessage,
 }
+
+
+FOR_SHELL = frozenset({Call, RunOnScheduler, RegisterSchedulerPlugin, Retire, RestartWorkers, RestartCluster})
+"""Messages of clients that are not the core's."""
+
+_ForUserCode = RunOnScheduler | RegisterSchedulerPlugin
 
 
 class Ports(Protocol):
@@ -78,6 +100,9 @@ class Ports(Protocol):
 
     def subscribe(self, push: Callable[[AnyAnswer], None], interval: float) -> Callable[[], None]:
         """Push views after changes; returns the way to stop it."""
+
+    async def operate(self, operation: ClusterOperation) -> dict[str, str]:
+        """Do something to workers."""
 
     def supervised(self, name: WorkerName) -> bool:
         """True if ``worker_exited`` will be called for this worker."""
@@ -107,10 +132,15 @@ class SchedulerServer:
         """What new clients are told; the cluster fills it in once it knows its addresses."""
         self._token = token
         self._ports = ports
+        self.facade = SchedulerFacade(self)
+        """What user code that runs here sees of it."""
+        self._side_calls = SchedulerCalls(self.facade)
+        self.plugins = SchedulerPlugins(self.facade, self.core.state)
         self._listeners: list[Listener] = []
         self._clients: dict[str, _ClientSession] = {}
         self._workers: dict[WorkerName, _WorkerSession] = {}
         self._numbers = 0
+        self._spares: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._inspector = Inspector()
@@ -126,18 +156,37 @@ class SchedulerServer:
         """Accept links at one more address; returns it with the port filled in."""
         listener = await listen(address, token=self._token, incoming=INCOMING, on_connection=self._connected, **options)
         self._listeners.append(listener)
+        if self._spares is None:
+            self._look_after_memory()
         return listener.address
+
+    def _look_after_memory(self) -> None:
+        """Drop spare copies now and then, from the first listener to the end."""
+        if self._spares is not None and self.core.replicas.managing and self.core.state.replicated:
+            self.handle(DropSpares())
+        self._spares = asyncio.get_running_loop().call_later(SPARES_INTERVAL, self._look_after_memory)
+
+    def stop_worker(self, name: WorkerName, reason: str) -> None:
+        """Tell a worker to end that nobody here has started."""
+        session = self._workers.get(name)
+        if session is not None:
+            session.send([Stopping(reason)])
 
     async def close(self, reason: str) -> None:
         """Say good-bye to everybody and close all links. Idempotent."""
+        await self.plugins.about_to_close()
         self.closing = True
         self._inspector.close()
+        if self._spares is not None:
+            self._spares.cancel()
         for listener in self._listeners:
             await listener.close()
         self._listeners.clear()
         sessions: list[_Session] = [*self._clients.values(), *self._workers.values()]
         for session in sessions:
             session.send([Stopping(reason)])
+        await self._side_calls.close()
+        await self.plugins.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -162,6 +211,8 @@ class SchedulerServer:
                 self._ports.retired(command.name)
             elif type(command) is LookLocally:
                 self._look(command)
+        if self.plugins.fresh:
+            self.plugins.tell_transitions()
 
     def _look(self, command: LookLocally) -> None:
         """A client wants to know something of this process."""
@@ -190,6 +241,7 @@ class SchedulerServer:
     def forget_all(self, reason: str, msg: str) -> None:
         """Cancel every future and forget every task."""
         self.handle(Forget(reason, msg))
+        self.plugins.restarted()
 
     async def wait_changed(self) -> None:
         """Wait until a worker has joined or left."""
@@ -242,12 +294,14 @@ class SchedulerServer:
         connection.start(session)
         if connection.role == Role.CLIENT:
             self.handle(ClientJoined(session.id))
+            self.plugins.client_joined(session.id)
 
     def client_lost(self, session: _ClientSession) -> None:
         """A client's link has ended."""
         self._clients.pop(session.id, None)
         if session.connection.role == Role.CLIENT:
             self.handle(ClientLeft(session.id))
+            self.plugins.client_left(session.id)
 
     def register(self, session: _WorkerSession, registration: RegisterWorker) -> None:
         """A worker said who it is; one of the same name that was here before is gone."""
@@ -257,11 +311,13 @@ class SchedulerServer:
             former.leave(WorkerLeft(registration.name, cause="was replaced by another worker of its name"))
         session.name = registration.name
         session.pid = registration.pid
+        session.address = registration.address
         session.supervised = self._ports.supervised(registration.name)
         self._workers[registration.name] = session
         logger.info("Worker %s joined from %s", registration.name, registration.address)
         self.handle(WorkerJoined(registration))
         self._ports.joined(registration.name)
+        self.plugins.worker_joined(registration.address)
         self._announce_change()
 
     def worker_left(self, session: _WorkerSession, event: WorkerLeft) -> None:
@@ -271,15 +327,22 @@ class SchedulerServer:
             if not self.closing:
                 logger.info("Worker %s left: %s", event.name, event.cause or "its link ended")
             self.handle(event)
+            self.plugins.worker_left(session.address, event.cause)
             self._announce_change()
 
     def _announce_change(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def call(self, session: _ClientSession, call: Call) -> None:
-        """Carry out a command in a task of its own, and answer."""
-        task = asyncio.get_running_loop().create_task(self._call(session, call))
+    def serve(self, session: _ClientSession, message: Call | _ForUserCode | ClusterOperation) -> None:
+        """Carry out what is not the core's in a task of its own, and answer."""
+        if isinstance(message, Call):
+            serve = self._call(session, message)
+        elif isinstance(message, (RunOnScheduler, RegisterSchedulerPlugin)):
+            serve = self._run(session, message)
+        else:
+            serve = self._operate(session, message)
+        task = asyncio.get_running_loop().create_task(serve)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -294,6 +357,29 @@ class SchedulerServer:
                 logger.exception("Command %s failed", type(call.command).__name__)
         else:
             session.send([Answered(call.id, answer)])
+
+    async def _operate(self, session: _ClientSession, operation: ClusterOperation) -> None:
+        try:
+            answer = await self._ports.operate(operation)
+        except Exception as error:
+            session.send([CallFailed(operation.request, type(error).__name__, str(error))])
+            if not isinstance(error, (ValueError, TimeoutError, RuntimeError)):
+                logger.exception("%s failed", operation)
+        else:
+            session.send([OperationDone(operation.request, answer)])
+
+    async def _run(self, session: _ClientSession, message: _ForUserCode) -> None:
+        outcome: CallOutcome
+        if isinstance(message, RunOnScheduler):
+            outcome = await self._side_calls.make(message)
+        else:
+            try:
+                await self.plugins.register(message)
+            except Exception as error:
+                outcome = raised(error)
+            else:
+                outcome = returned(None)
+        session.send([FunctionRan(message.request, {self.welcome.address: outcome})])
 
 
 def for_elsewhere(message: Message, live: bool, shared: bool) -> Message:
@@ -356,12 +442,14 @@ class _ClientSession(_Session):
             if refusals:
                 logger.error("%s asked for what is blocked: %s", self.id, refusals[0])
                 self.send(refusals)
-        if any(type(message) is Call for message in messages):
+        if any(type(message) in FOR_SHELL for message in messages):
             for message in messages:
-                if type(message) is Call:
-                    self.server.call(self, message)
-            messages = [message for message in messages if type(message) is not Call]
+                if type(message) in FOR_SHELL:
+                    self.server.serve(self, message)
+            messages = [message for message in messages if type(message) not in FOR_SHELL]
         if messages:
+            if self.server.plugins:
+                self.server.plugins.submitted(self.id, messages)
             self.server.handle(FromClient(self.id, messages))
 
     def lost(self, error: Exception | None) -> None:
@@ -387,6 +475,7 @@ class _WorkerSession(_Session):
         super().__init__(server, connection)
         self.name: WorkerName | None = None
         self.pid = 0
+        self.address: Address = ""
         self.supervised = False
         self._link_lost = False
         self._exit: WorkerLeft | None = None

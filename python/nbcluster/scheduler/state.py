@@ -310,6 +310,10 @@ class SchedulerState:
         self.scattering: dict[Key, Scattering] = {}
         self.retiring: dict[WorkerName, dict[SchedTask, SchedWorker]] = {}
         """Workers on their way out, with what is being copied from them, and where to."""
+        self.replicated: dict[SchedTask, None] = {}
+        """Tasks of which there may be several copies; of those that are forgotten, until somebody looks."""
+        self.pinned: dict[SchedTask, None] = {}
+        """The same, of which somebody has asked for copies."""
         self.inlined: deque[SchedTask] = deque()
         """Tasks whose small result is kept here, the oldest first, among others of which that was so."""
         self.inlined_count = 0

@@ -172,10 +172,13 @@ class Supervisor:
         if self._slots.get(name) is slot:
             del self._slots[name]
 
-    async def restart(self) -> None:
-        """Kill all workers and start them afresh; waits until the old ones are gone."""
+    async def restart(self, names: Iterable[WorkerName] | None = None) -> None:
+        """Kill workers, all or these, and start them afresh; waits until the old ones are gone."""
         lives = []
+        chosen = None if names is None else set(names)
         for slot in self._slots.values():
+            if chosen is not None and slot.name not in chosen:
+                continue
             if slot.process is not None and slot.life is not None:
                 slot.crashed = False
                 slot.process.kill()

@@ -54,6 +54,16 @@ def inherit() -> Iterator[None]:
         _inherited.reset(mark)
 
 
+@contextmanager
+def beside_tasks(worker: CurrentWorker) -> Iterator[None]:
+    """What this thread runs meanwhile belongs to a worker, and to none of its tasks."""
+    mark = _inherited.set((None, None, worker))
+    try:
+        yield
+    finally:
+        _inherited.reset(mark)
+
+
 def own_process(worker: CurrentWorker) -> None:
     """This process is that worker's alone: whatever runs in it, runs on it."""
     _own[:] = [worker]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.errors import ClosedClientError
@@ -69,6 +69,23 @@ class CurrentWorker:
     def data(self) -> Mapping[Key, Any]:
         """The results that it holds, by key, to be read only. Some may be on disk: reading one loads it."""
         return _Results(self._server)
+
+    @property
+    def plugins(self) -> Mapping[str, Any]:
+        """The plugins of this worker, by name."""
+        return self._server.plugins.by_name
+
+    def add_plugin(self, plugin: Any, kind: str, name: str) -> Awaitable[None]:
+        """Set a plugin up here. ``client.register_plugin`` does so on all workers."""
+        return self._server.plugins.add(plugin, kind, name)
+
+    def remove_plugin(self, kind: str, name: str) -> Awaitable[None]:
+        """Tear a plugin down here."""
+        return self._server.plugins.remove(kind, name)
+
+    def forget_functions(self) -> None:
+        """Unpickle functions anew before they are next called: modules have changed."""
+        self._server.forget_loaded_functions()
 
     @property
     def client(self) -> Any:

@@ -34,6 +34,10 @@ class FunctionTable:
             self._defined.pop(function, None)
             self._loaded.pop(function, None)
 
+    def reload(self) -> None:
+        """Unpickle all functions anew when they are next called."""
+        self._loaded.clear()
+
     def get(self, function: FunctionId) -> Callable[..., Any]:
         """The function itself.
 

@@ -40,6 +40,7 @@ from nbcluster.protocol.messages import (
     TasksDone,
     ToWorker,
 )
+from nbcluster.protocol.running import CallEnded, RunCall
 from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.store.memory import Datum, MemoryStore
 from nbcluster.store.shared import SharedStore
@@ -65,7 +66,9 @@ from nbcluster.worker.inspecting import Inspector
 from nbcluster.worker.log_forwarding import LogForwarding
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
+from nbcluster.worker.plugins import WorkerPlugins
 from nbcluster.worker.ports import ClientFactory
+from nbcluster.worker.side_calls import SideCalls
 from nbcluster.worker.spilling import Spiller, spill_path
 from nbcluster.worker.state import WorkerTask
 from nbcluster.worker.transfer import DataServer
@@ -121,6 +124,9 @@ class WorkerServer:
         )
         self._owner = TaskOwner(f"worker {config.name}")
         self._outputs: TaskOutputs | None = None
+        self.plugins = WorkerPlugins(self.current)
+        self._side_calls = SideCalls(self.current, self._tell_call)
+        """What functions that run on it see of it."""
         self._idle_sharing: IdleSharing | None = None
         self._leave = AsyncExitStack()
         self._stopping = ""
@@ -200,6 +206,9 @@ class WorkerServer:
         )
         connection.allow_threads()
         leave.push_async_callback(self.current.close)
+        leave.callback(self._side_calls.close)
+        self.plugins.observe(self.core.state)
+        leave.push_async_callback(self.plugins.close)
         leave.callback(self._executor.close)
         self._inspector = Inspector(self.core, self._executor)
         leave.callback(self._inspector.sampler.close)
@@ -289,6 +298,8 @@ class WorkerServer:
                 self._send(c.Send([Seen(message.request, self._inspector.see(message.look))]))
             elif kind is ForwardLogs:
                 self._log_forwarding.order(message)
+            elif kind is RunCall:
+                self._side_calls.start(message)
             elif kind is Stopping:
                 self._stopping = message.reason
                 self.stop(message.reason)
@@ -327,9 +338,17 @@ class WorkerServer:
         if not self._connection.closed:
             self._connection.send(replace(entry, worker=self.address))
 
+    def _tell_call(self, ended: CallEnded) -> None:
+        if not self._connection.closed:
+            self._connection.send(ended)
+
     def _tell_shared(self, items: list[DataItem]) -> None:
         if not self._connection.closed:
             self._connection.send(DataShared(items))
+
+    def forget_loaded_functions(self) -> None:
+        """Unpickle functions anew: the modules that they come from have changed."""
+        self._functions.reload()
 
     # --- commands ---
 
@@ -339,6 +358,8 @@ class WorkerServer:
         try:
             for command in self.core.handle(event, time.monotonic()):
                 self._perform[type(command)](self, command)
+            if self.plugins.fresh:
+                self.plugins.tell()
             if self._spiller is not None:
                 self._spiller.look()
         except Exception:  # what this worker believes can no longer be trusted: others run its tasks again

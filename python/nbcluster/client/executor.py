@@ -1,0 +1,214 @@
+"""A client as an executor of ``concurrent.futures``, for whatever takes one: ``loop.run_in_executor``, other libraries.
+
+client.submit ─▶ Future ── done ──▶ concurrent.futures.Future: result, exception or cancellation
+▲── cancel() ──┘
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nbcluster.units import parse_seconds
+
+if TYPE_CHECKING:
+    from nbcluster.client.client import Client
+    from nbcluster.client.future import Future
+
+T = TypeVar("T")
+
+OPTIONS = frozenset({"allow_other_workers", "priority", "pure", "resources", "retries", "workers"})
+"""Keywords of ``client.submit`` that an executor can have for all its tasks."""
+
+
+class ClientExecutor(concurrent.futures.Executor):
+    """Runs calls as tasks of a cluster; made by ``client.get_executor()``.
+
+    Its futures are those of ``concurrent.futures``. Calls are not taken to be pure, unless it was made with
+    ``pure=True``: the same call twice runs twice.
+
+    Args:
+        client: a synchronous client.
+        options: keywords of ``client.submit`` for all calls.
+
+    Raises:
+        TypeError: one of them is not known.
+        ValueError: the client is asynchronous.
+    """
+
+    def __init__(self, client: Client, **options: Any) -> None:
+        unknown = sorted(set(options) - OPTIONS)
+        if unknown:
+            raise TypeError(
+                f"unsupported arguments to ClientExecutor: {unknown}; there are {', '.join(sorted(OPTIONS))}"
+            )
+        if client.asynchronous:
+            raise ValueError(
+                "an asynchronous client has no executor: who uses one waits in a thread; await client.submit(…) instead"
+            )
+        self._client = client
+        self._options = {"pure": False, **options}
+        self._lock = threading.Lock()
+        self._open: dict[concurrent.futures.Future[Any], Future] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<ClientExecutor of {self._client!r}>"
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+        """Have ``fn(*args, **kwargs)`` run as a task.
+
+        Raises:
+            RuntimeError: the executor was shut down.
+        """
+        self._check_open()
+        return self._wrap(self._client.submit(fn, *args, **{**self._options, **kwargs}))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def _wrap(self, future: Future) -> concurrent.futures.Future[Any]:
+        promised: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        with self._lock:
+            self._open[promised] = future
+        promised.add_done_callback(self._cancelled)
+        future.add_done_callback(lambda done: self._done(promised, done))
+        return promised
+
+    def _cancelled(self, promised: concurrent.futures.Future[Any]) -> None:
+        if promised.cancelled():
+            with self._lock:
+                future = self._open.pop(promised, None)
+            if future is not None and not future.done():
+                future.cancel(reason="cancelled", msg="The executor's future was cancelled.")
+
+    def _done(self, promised: concurrent.futures.Future[Any], future: Future) -> None:
+        """Hand the outcome over. In the thread of callbacks, which may fetch large results."""
+        with self._lock:
+            self._open.pop(promised, None)
+        if future.cancelled():
+            promised.cancel()
+            promised.set_running_or_notify_cancel()  # wakes who waits for it
+            return
+        try:
+            result = future.result()
+        except concurrent.futures.CancelledError:
+            promised.cancel()
+            promised.set_running_or_notify_cancel()
+            return
+        except BaseException as error:
+            if promised.set_running_or_notify_cancel():
+                promised.set_exception(error)
+            return
+        if promised.set_running_or_notify_cancel():
+            promised.set_result(result)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | str | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Have ``fn`` run on each element; yields the results in order.
+
+        Args:
+            fn: takes as many arguments as there are iterables.
+            iterables: what to run it on; the shortest ends it.
+            timeout: seconds from now until the last result must be there.
+            chunksize: how many elements make one task.
+            buffersize: how many tasks there may be whose results were not taken yet; None: all are submitted at once.
+
+        Raises:
+            TimeoutError: a result was not there in time; what is left is cancelled.
+        """
+        self._check_open()
+        _check_size("chunksize", chunksize)
+        if buffersize is not None:
+            _check_size("buffersize", buffersize)
+        deadline = None if timeout is None else time.monotonic() + parse_seconds(timeout, "timeout")
+        calls = list(zip(*iterables, strict=False)) if buffersize is None else zip(*iterables, strict=False)
+        chunks = _chunks(iter(calls), chunksize)
+        if buffersize is None:
+            lists = list(chunks)
+            futures = self._client.map(_run_chunk, [fn] * len(lists), lists, **self._options) if lists else []
+            return self._results([self._wrap(future) for future in futures], iter(()), fn, deadline)
+        return self._results([], chunks, fn, deadline, buffersize)
+
+    def _results(
+        self,
+        waiting: list[concurrent.futures.Future[Any]],
+        chunks: Iterator[list[tuple[Any, ...]]],
+        fn: Callable[..., T],
+        deadline: float | None,
+        buffersize: int = 0,
+    ) -> Iterator[T]:
+        waiting.reverse()  # the next one comes last: it is popped
+        self._fill(waiting, chunks, fn, buffersize)
+
+        def take() -> Iterator[T]:
+            try:
+                while waiting:
+                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    results = waiting[-1].result(left)
+                    waiting.pop()
+                    self._fill(waiting, chunks, fn, buffersize)
+                    yield from results
+            finally:
+                for promised in waiting:
+                    promised.cancel()
+
+        return take()
+
+    def _fill(
+        self,
+        waiting: list[concurrent.futures.Future[Any]],
+        chunks: Iterator[list[tuple[Any, ...]]],
+        fn: Callable[..., T],
+        buffersize: int,
+    ) -> None:
+        while len(waiting) < buffersize:
+            chunk = next(chunks, None)
+            if chunk is None:
+                return
+            waiting.insert(0, self.submit(_run_chunk, fn, chunk))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls. The client stays as it is. Idempotent.
+
+        Args:
+            wait: until all that was submitted is done.
+            cancel_futures: cancel what is not done.
+        """
+        self._closed = True
+        with self._lock:
+            left = list(self._open)
+        if cancel_futures:
+            for promised in left:
+                promised.cancel()
+        if wait:
+            concurrent.futures.wait(left)
+
+
+def _run_chunk(fn: Callable[..., T], calls: list[tuple[Any, ...]]) -> list[T]:
+    return [fn(*arguments) for arguments in calls]
+
+
+def _chunks(calls: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    while True:
+        chunk = [call for _, call in zip(range(size), calls, strict=False)]
+        if not chunk:
+            return
+        yield chunk
+
+
+def _check_size(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least 1")
+    if value < 1:
+        raise ValueError(f"{name}={value} is out of range; give an int of at least 1")

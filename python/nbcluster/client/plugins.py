@@ -1,0 +1,141 @@
+"""Plugins of workers and of the scheduler, and files that workers import: registered with a client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+from nbcluster.client.operating import RESTART_TIMEOUT, OperatingClient
+from nbcluster.client.running import results
+from nbcluster.plugins.base import NannyPlugin, Plugin, SchedulerPlugin, WorkerPlugin, plugin_name
+from nbcluster.plugins.files import UploadFile
+from nbcluster.plugins.joining import SetupPlugin, add_plugin, remove_plugin
+from nbcluster.protocol.calling import dump_side_call
+from nbcluster.protocol.operating import RestartWorkers
+from nbcluster.protocol.running import KeptName, RegisterSchedulerPlugin, RunFunction
+from nbcluster.protocol.serialize import dump
+from nbcluster.types import Address
+
+OK = {"status": "OK"}
+
+
+class PluginClient(OperatingClient):
+    """Brings code of the user's into workers and scheduler."""
+
+    def register_plugin(self, plugin: Plugin, name: str | None = None) -> Any:
+        """Have a plugin take part in the life of all workers, or of the scheduler.
+
+        Args:
+            plugin: an object of a class that inherits from ``WorkerPlugin``, ``SchedulerPlugin`` or ``NannyPlugin``.
+            name: what to call it; by default its own ``name``, or a new one.
+
+        Returns:
+            ``{"status": "OK"}`` by worker address, for plugins of workers and nannies.
+
+        Raises:
+            TypeError: it is no such object.
+            Exception: what its ``setup`` or ``start`` raises.
+
+        Example:
+            >>> class Greeting(WorkerPlugin):
+            ...     def setup(self, worker):
+            ...         worker.greeting = "hello"
+            >>> results = client.register_plugin(Greeting(), name="greeting")
+        """
+        _check_plugin(plugin)
+        name = _check_name(name or plugin_name(plugin))
+        if isinstance(plugin, SchedulerPlugin):
+            payload = dump(plugin, "plugin", in_band=True)
+            return self._sync(
+                self._session.run,
+                lambda request: RegisterSchedulerPlugin(request, name, payload, bool(plugin.idempotent)),
+                then=lambda outcomes: results(outcomes, "raise") and None,
+            )
+        kind: Literal["nanny", "worker"] = "nanny" if isinstance(plugin, NannyPlugin) else "worker"
+        keep = KeptName(kind, name, bool(plugin.idempotent))
+        call = dump_side_call(add_plugin, (), {"plugin": plugin, "kind": kind, "name": name})
+        restart = bool(getattr(plugin, "restart", False))
+        return self._sync(
+            self._register,
+            lambda request: RunFunction(request, call, keep=keep),
+            restart,
+            then=lambda outcomes: dict.fromkeys(outcomes, OK),
+        )
+
+    async def _register(self, make: Callable[[int], RunFunction], restart: bool) -> dict[Address, Any]:
+        done = results(await self._session.run(make), "raise")
+        if restart and done:
+            await self._operate(lambda request: RestartWorkers(request, list(done), RESTART_TIMEOUT))
+        return done
+
+    def unregister_worker_plugin(self, name: str, nanny: bool | None = None) -> Any:
+        """Tear a plugin down on all workers; later ones do not get it.
+
+        Args:
+            name: what it was called when it was registered.
+            nanny: it is a ``NannyPlugin``.
+
+        Raises:
+            ValueError: there is none of this name.
+        """
+        kind: Literal["nanny", "worker"] = "nanny" if nanny else "worker"
+        call = dump_side_call(remove_plugin, (), {"kind": kind, "name": _check_name(name)})
+        return self._sync(
+            self._session.run,
+            lambda request: RunFunction(request, call, drop=KeptName(kind, name)),
+            then=lambda outcomes: dict.fromkeys(results(outcomes, "raise"), OK),
+        )
+
+    def unregister_scheduler_plugin(self, name: str) -> Any:
+        """Have a plugin no more in the scheduler.
+
+        Raises:
+            ValueError: there is none of this name.
+        """
+        _check_name(name)
+        return self._sync(
+            self._session.run,
+            lambda request: RegisterSchedulerPlugin(request, name),
+            then=lambda outcomes: results(outcomes, "raise") and None,
+        )
+
+    def register_worker_callbacks(self, setup: Callable[..., Any]) -> Any:
+        """Run a function once on each worker: now, and on those that join later before their first task.
+
+        If it has a parameter ``dask_worker``, that is the worker.
+        """
+        return self.register_plugin(SetupPlugin(setup))
+
+    def upload_file(self, filename: str | os.PathLike[str], load: bool = True) -> Any:
+        """Copy a file to all workers, and to those that join later; modules in it can be imported by tasks.
+
+        Args:
+            filename: a module (``.py``), an archive of modules (``.zip``, ``.egg``), or any other file. One of the same
+                name that was uploaded before is replaced, and its modules are loaded anew.
+            load: import what is in it.
+
+        Raises:
+            OSError: it cannot be read.
+            Exception: what importing it raises.
+
+        Example:
+            >>> client.upload_file("helpers.py")  # doctest: +SKIP
+        """
+        return self.register_plugin(UploadFile(filename, load))
+
+
+def _check_plugin(plugin: object) -> None:
+    if isinstance(plugin, type):
+        raise TypeError("Please provide an instance of a plugin, not a type.")
+    if not isinstance(plugin, (WorkerPlugin, NannyPlugin, SchedulerPlugin)):
+        raise TypeError(
+            f"plugin={plugin!r} is none: Registering duck-typed plugins is not allowed. Please inherit from "
+            "NannyPlugin, WorkerPlugin, or SchedulerPlugin to create a plugin."
+        )
+
+
+def _check_name(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"name={name!r} is not the name of a plugin; give a text")
+    return name

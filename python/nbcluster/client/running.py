@@ -1,0 +1,152 @@
+"""Functions that run beside tasks: on all workers at once, or in the scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any
+
+from nbcluster.client.connected import ConnectedClient
+from nbcluster.errors import CommClosedError
+from nbcluster.protocol.calling import dump_side_call
+from nbcluster.protocol.exceptions import load_exception
+from nbcluster.protocol.running import (
+    CallOutcome,
+    CallRaised,
+    KeptName,
+    Returned,
+    RunFunction,
+    RunOnScheduler,
+)
+from nbcluster.protocol.serialize import load
+from nbcluster.types import Address
+
+ON_ERROR = ("raise", "return", "ignore")
+
+
+class RunningClient(ConnectedClient):
+    """Runs functions outside of the task system."""
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        workers: Collection[str] | str | None = None,
+        wait: bool = True,
+        nanny: bool = False,
+        on_error: str = "raise",
+        **kwargs: Any,
+    ) -> Any:
+        """Run a function on all workers at once, outside of the task system.
+
+        It runs whatever the workers' threads are busy with, and is no task: it has no key, no retries, no future.
+        If it has a parameter ``dask_worker``, that is the worker. A coroutine function runs on the worker's event loop,
+        any other in a thread of its own.
+
+        Args:
+            function: what to run.
+            args: its arguments.
+            workers: names or addresses of those that are to run it; None means all.
+            wait: False returns None at once, and whatever the function returns or raises is dropped.
+            nanny: accepted for compatibility, but only as False: no user code runs in what supervises workers.
+            on_error: ``"raise"`` raises the first error; ``"return"`` has errors among the results; ``"ignore"``
+                leaves them out. A worker that dies meanwhile is an error too.
+            kwargs: keyword arguments of the function.
+
+        Returns:
+            The results, by worker address.
+
+        Raises:
+            ValueError: a worker is not known, or an argument is out of range.
+
+        Example:
+            >>> pids = client.run(os.getpid)
+            >>> client.run(lambda dask_worker: dask_worker.nthreads)  # doctest: +SKIP
+            {'unix:///tmp/…/w0.sock': 1, 'unix:///tmp/…/w1.sock': 1}
+        """
+        if on_error not in ON_ERROR:
+            raise ValueError(f"on_error must be 'raise', 'return', or 'ignore'; got {on_error!r}")
+        if nanny:
+            raise ValueError(
+                f"nanny={nanny!r} is not allowed: the processes that supervise workers run no user code; "
+                "leave it out to run the function in the workers themselves"
+            )
+        call = dump_side_call(function, args, kwargs)
+        names = worker_names(workers)
+        return self._sync(
+            self._session.run,
+            lambda request: RunFunction(request, call, names, wait),
+            then=lambda outcomes: results(outcomes, on_error) if wait else None,
+        )
+
+    def run_on_scheduler(self, function: Callable[..., Any], *args: Any, wait: bool = True, **kwargs: Any) -> Any:
+        """Run a function, or a coroutine function, in the scheduler, on its event loop.
+
+        The scheduler does nothing else while a function computes there, so it should be quick. If it has a parameter
+        ``dask_scheduler``, that shows the scheduler's workers, tasks and clients.
+
+        Args:
+            function: what to run.
+            args: its arguments.
+            wait: False returns None as soon as the function has begun.
+            kwargs: keyword arguments of the function.
+
+        Raises:
+            BlockedHandlerError: the cluster has ``'run_function'`` on its ``blocked_handlers`` list.
+
+        Example:
+            >>> client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.workers))
+            2
+        """
+        call = dump_side_call(function, args, kwargs)
+
+        def finish(outcomes: dict[Address, CallOutcome]) -> Any:
+            (result,) = results(outcomes, "raise").values()
+            return result if wait else None
+
+        return self._sync(self._session.run, lambda request: RunOnScheduler(request, call, wait), then=finish)
+
+    async def _keep(
+        self, function: Callable[..., Any], *args: Any, keep: KeptName | None = None, drop: KeptName | None = None
+    ) -> dict[Address, Any]:
+        """Have all workers make a call, and later ones as well (``keep``), or them no more (``drop``)."""
+        call = await asyncio.to_thread(dump_side_call, function, args, {})
+        outcomes = await self._session.run(
+            lambda request: RunFunction(request, call, keep=keep, drop=drop),
+        )
+        return await asyncio.to_thread(results, outcomes, "raise")
+
+
+def worker_names(workers: Collection[str] | str | None) -> list[str] | None:
+    """A ``workers`` argument as names and addresses; None means all.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if workers is None:
+        return None
+    several = [workers] if isinstance(workers, (str, int)) else workers
+    if not isinstance(several, Collection) or not all(
+        isinstance(name, (str, int)) and not isinstance(name, bool) for name in several
+    ):
+        raise TypeError(f"workers={workers!r} is not a list of worker names or addresses")
+    return [str(name) for name in several]
+
+
+def results(outcomes: dict[Address, CallOutcome], on_error: str) -> dict[Address, Any]:
+    """What the calls returned, by the address of who made each."""
+    found: dict[Address, Any] = {}
+    for address, outcome in outcomes.items():
+        if isinstance(outcome, Returned):
+            found[address] = load(outcome.value, "result")
+            continue
+        error: BaseException
+        if isinstance(outcome, CallRaised):
+            error = load_exception(outcome.error)
+        else:
+            error = CommClosedError(f"the worker {address} went before it answered: {outcome.cause}")
+        if on_error == "raise":
+            raise error
+        if on_error == "return":
+            found[address] = error
+    return found

@@ -1,0 +1,153 @@
+"""What clients have a cluster do to its workers: restart them, all or some; let them go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
+
+from nbcluster.errors import TimeoutError
+from nbcluster.protocol.operating import ClusterOperation, RestartCluster, RestartWorkers, Retire
+from nbcluster.types import Status, WorkerName
+
+if TYPE_CHECKING:
+    from nbcluster.cluster.runtime import ClusterRuntime
+    from nbcluster.scheduler.state import SchedWorker
+
+LOOK = 0.1
+"""Seconds after which to look again at what nobody announces."""
+
+
+class Operations:
+    """Carries them out for one cluster. Its answers are what ``protocol.operating`` says."""
+
+    def __init__(self, runtime: ClusterRuntime) -> None:
+        self._runtime = runtime
+
+    async def carry_out(self, operation: ClusterOperation) -> dict[str, str]:
+        """Carry out one.
+
+        Raises:
+            ValueError: it names a worker that there is not.
+            TimeoutError: it was not done in time.
+        """
+        if isinstance(operation, Retire):
+            return await self._retire(operation)
+        if isinstance(operation, RestartWorkers):
+            return await self._restart_some(operation)
+        return await self._restart_all(operation)
+
+    # --- restarting ---
+
+    async def _restart_all(self, operation: RestartCluster) -> dict[str, str]:
+        runtime = self._runtime
+        deadline = time.monotonic() + operation.timeout
+        former = set(self._workers.values())
+        runtime.server.forget_all("cluster-restarted", "The cluster was restarted.")
+        await self._in_time(runtime.crew.restart(), deadline)
+        runtime.observers.poke()
+        names = list(runtime.requested)
+
+        def is_done() -> bool:
+            if operation.wait:
+                return not self._missing(names, former)
+            return not former & set(self._workers.values())
+
+        if not await self._wait_until(is_done, deadline):
+            missing = self._missing(names, former)
+            raise TimeoutError(
+                f"{len(missing)} of {len(names)} workers did not come back within {operation.timeout:g} s; "
+                "cluster.get_logs() shows what they said"
+            )
+        return {}
+
+    async def _restart_some(self, operation: RestartWorkers) -> dict[str, str]:
+        runtime = self._runtime
+        deadline = time.monotonic() + operation.timeout
+        chosen = {given: self._find(given) for given in operation.workers}
+        strangers = [given for given, worker in chosen.items() if worker.name not in runtime.crew.slots]
+        if strangers:
+            raise ValueError(f"workers={operation.workers!r}: {strangers[0]!r} was not started by this cluster")
+        names = [worker.name for worker in chosen.values()]
+        former = set(chosen.values())
+        with contextlib.suppress(TimeoutError):
+            await self._in_time(runtime.crew.restart(names), deadline)
+        runtime.observers.poke()
+        await self._wait_until(lambda: not self._missing(names, former), deadline)
+        late = self._missing(names, former)
+        return {given: "timed out" if worker.name in late else "OK" for given, worker in chosen.items()}
+
+    def _missing(self, names: Iterable[WorkerName], former: set[SchedWorker]) -> list[WorkerName]:
+        """Which of these are not there anew."""
+        workers = self._workers
+        there = {name for name, w in workers.items() if w not in former and w.status == Status.RUNNING}
+        return [name for name in names if name not in there]
+
+    # --- retiring ---
+
+    async def _retire(self, operation: Retire) -> dict[str, str]:
+        runtime = self._runtime
+        if operation.workers is None:
+            leaving = self._dispensable(operation)
+        else:
+            leaving = [self._find(given) for given in operation.workers]
+        names = [worker.name for worker in leaving]
+        answer = {worker.address: str(worker.name) for worker in leaving}
+        if not names:
+            return answer
+        if operation.close:
+            own = [name for name in names if name in runtime.requested]
+            if own:
+                await runtime.adaptive.stop()
+                runtime.dismiss(own)
+            runtime.server.retire([name for name in names if name not in own])
+        else:
+            runtime.server.retire(names)
+        gone = set(leaving)
+        state = runtime.server.core.state
+
+        def is_done() -> bool:
+            connected = {worker for worker in state.workers.values() if worker in gone}
+            if not operation.close:
+                return not any(worker.name in state.retiring for worker in connected)
+            return not connected
+
+        await self._wait_until(is_done, None)
+        runtime.observers.poke()
+        return answer
+
+    def _dispensable(self, operation: Retire) -> list[SchedWorker]:
+        running = [worker for worker in self._workers.values() if worker.status == Status.RUNNING]
+        running.sort(key=lambda worker: (len(worker.processing), worker.stored))
+        most = max(0, len(running) - operation.minimum)
+        if operation.n is not None:
+            return running[: min(operation.n, most)]
+        return [worker for worker in running if not worker.processing and not worker.holds][:most]
+
+    # --- helpers ---
+
+    @property
+    def _workers(self) -> dict[WorkerName, SchedWorker]:
+        return self._runtime.server.core.state.workers
+
+    def _find(self, given: str) -> SchedWorker:
+        for worker in self._workers.values():
+            if given in (worker.address, str(worker.name)):
+                return worker
+        known = ", ".join(repr(worker.address) for worker in self._workers.values()) or "none"
+        raise ValueError(f"{given!r} is no worker of this cluster; there are {known}")
+
+    async def _in_time(self, doing: Awaitable[None], deadline: float) -> None:
+        await asyncio.wait_for(doing, max(0.0, deadline - time.monotonic()))
+
+    async def _wait_until(self, is_done: Callable[[], bool], deadline: float | None) -> bool:
+        """Wait for something that workers' coming and going, or their reports, bring about. False if it is too late."""
+        while not is_done():
+            left = LOOK if deadline is None else min(LOOK, deadline - time.monotonic())
+            if left <= 0:
+                return False
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._runtime.server.wait_changed(), left)
+        return True

@@ -1,0 +1,135 @@
+"""What plugins are made from: inherit, override what is of interest, and register an object of it with a client.
+
+A plugin is pickled and reaches every worker, those too that join later, before these get their first task. One with the
+name of another takes its place; if it is ``idempotent``, the other stays. A plugin without a ``name`` gets a new one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable
+from typing import Any
+
+Hook = None | Awaitable[None]
+
+
+class WorkerPlugin:
+    """Takes part in the life of each worker.
+
+    ``setup`` and ``teardown`` run in a thread of their own, or on the worker's event loop if they are coroutines;
+    ``transition`` runs on the event loop, so it should be quick.
+
+    Example:
+        >>> class Model(WorkerPlugin):
+        ...     name = "model"
+        ...     def setup(self, worker):
+        ...         worker.model = "loaded once for each worker"
+        >>> results = client.register_plugin(Model())
+    """
+
+    idempotent: bool = False
+    name: str
+    restart: bool = False
+    """Start all workers afresh once it is registered."""
+
+    def setup(self, worker: Any) -> Hook:
+        """Run when it is registered, and when a worker joins later. What it raises is raised by ``register_plugin``."""
+
+    def teardown(self, worker: Any) -> Hook:
+        """Run when it is unregistered or replaced, and when the worker closes in good order."""
+
+    def transition(self, key: str, start: str, finish: str, **kwargs: Any) -> None:
+        """Run when a task has changed its state.
+
+        The states are ``released``, ``waiting`` (for data), ``ready`` (for a thread), ``executing``, ``memory`` and
+        ``error``. A task that is done comes from ``executing``.
+        """
+
+
+class NannyPlugin:
+    """The same, set up before those of workers. What supervises workers runs no user code: it runs in the worker.
+
+    ``nanny`` has ``env``, the environment of the worker's process, its ``worker_address`` and its ``local_directory``.
+    """
+
+    idempotent: bool = False
+    name: str
+    restart: bool = False
+    """Start all workers afresh once it is registered."""
+
+    def setup(self, nanny: Any) -> Hook:
+        """Run when it is registered, and before anything else when a worker joins later."""
+
+    def teardown(self, nanny: Any) -> Hook:
+        """Run when it is unregistered or replaced, and when the worker closes in good order."""
+
+
+class SchedulerPlugin:
+    """Takes part in the scheduler's life, in its process and on its event loop: so all of it should be quick.
+
+    What it raises is logged, but for ``start``, whose exception is raised by ``register_plugin``.
+
+    Example:
+        >>> class Counter(SchedulerPlugin):
+        ...     name, done = "counter", 0
+        ...     def transition(self, key, start, finish, *args, **kwargs):
+        ...         self.done += finish == "memory"
+        >>> client.register_plugin(Counter())
+    """
+
+    idempotent: bool = False
+    name: str
+
+    def start(self, scheduler: Any) -> Hook:
+        """Run when it is registered."""
+
+    def before_close(self) -> Hook:
+        """Run when the scheduler is about to close, while its workers and clients are still there."""
+
+    def close(self) -> Hook:
+        """Run when the scheduler closes."""
+
+    def update_graph(self, scheduler: Any, *, client: str, keys: set[str], tasks: list[str], **kwargs: Any) -> None:
+        """Run before tasks that a client has submitted are taken.
+
+        Args:
+            scheduler: a view of the scheduler.
+            client: the client's id.
+            keys: what the client wants.
+            tasks: all keys that were submitted, in the order in which to run them.
+            kwargs: ``annotations`` and ``priority`` by key, ``dependencies`` by key, ``stimulus_id``.
+        """
+
+    def restart(self, scheduler: Any) -> None:
+        """Run when the cluster is restarted."""
+
+    def transition(self, key: str, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any) -> None:
+        """Run when a task has changed its state: released, waiting, processing, memory, error or forgotten."""
+
+    def add_worker(self, scheduler: Any, worker: str) -> Hook:
+        """Run when a worker has joined; ``worker`` is its address."""
+
+    def remove_worker(self, scheduler: Any, worker: str, *, stimulus_id: str, **kwargs: Any) -> Hook:
+        """Run when a worker has left."""
+
+    def add_client(self, scheduler: Any, client: str) -> None:
+        """Run when a client has connected."""
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """Run when a client has disconnected."""
+
+    def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:
+        """Say which of these workers may go when the cluster shrinks."""
+        return workers
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        """Run when an event is logged."""
+
+
+Plugin = WorkerPlugin | NannyPlugin | SchedulerPlugin
+
+
+def plugin_name(plugin: Plugin) -> str:
+    """The name that a plugin says it has, or a new one."""
+    name = getattr(plugin, "name", None)
+    return name if isinstance(name, str) and name else f"{type(plugin).__name__}-{uuid.uuid4()}"

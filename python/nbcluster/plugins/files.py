@@ -1,0 +1,158 @@
+"""Files of the user's on the workers: modules to import, archives of them, directories."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import os
+import pkgutil
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from nbcluster.plugins.base import WorkerPlugin
+
+ARCHIVES = {".egg", ".pyz", ".zip"}
+
+_importing = threading.Lock()
+"""Workers that are threads share modules and ``sys.path``."""
+
+
+class UploadFile(WorkerPlugin):
+    """Copies a file to every worker. A module (``.py``) or an archive of modules (``.zip``, ``.egg``) can be imported.
+
+    Args:
+        filepath: a file of the client's.
+        load: import what is in it; what was imported before is loaded anew.
+
+    Example:
+        >>> client.register_plugin(UploadFile("helpers.py"))  # doctest: +SKIP
+    """
+
+    def __init__(self, filepath: str | os.PathLike[str], load: bool = True) -> None:
+        path = Path(filepath)
+        self.filename = path.name
+        self.data = path.read_bytes()
+        self.load = load
+        self.name = f"upload-file-{self.filename}"
+
+    def setup(self, worker: Any) -> None:
+        """Write the file, and import it."""
+        with _importing:
+            path = _folder(worker) / self.filename
+            _write(path, self.data)
+            if self.load:
+                import_file(path)
+        worker.forget_functions()
+
+
+class UploadDirectory(WorkerPlugin):
+    """Copies a directory to every worker.
+
+    Args:
+        path: a directory of the client's. It becomes a directory of the same name on the workers.
+        restart_workers: start all workers afresh once it is there.
+        update_path: have what is in it importable; without it only the directory itself is, as a package.
+        skip_words: names of files and directories to leave out.
+        skip: functions that are given a path and say whether to leave it out.
+        mode: ``"workers"``; the scheduler has no use for files.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        restart_workers: bool = False,
+        update_path: bool = False,
+        skip_words: Iterable[str] = (".git", ".github", ".pytest_cache", "tests", "docs"),
+        skip: Iterable[Callable[[str], bool]] = (lambda name: os.path.splitext(name)[1] == ".pyc",),
+        mode: str = "workers",
+    ) -> None:
+        if mode != "workers":
+            raise ValueError(f"mode={mode!r} is not allowed; files go to the workers: give 'workers'")
+        root = Path(path).expanduser().resolve()
+        if not root.is_dir():
+            raise NotADirectoryError(f"path={os.fspath(path)!r} is no directory")
+        self.path = root.name
+        self.restart = restart_workers
+        self.update_path = update_path
+        self.name = f"upload-directory-{root.name}"
+        words, predicates = set(skip_words), list(skip)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(root.rglob("*")):
+                inside = file.relative_to(root)
+                if file.is_dir() or words & set(inside.parts) or any(predicate(str(file)) for predicate in predicates):
+                    continue
+                archive.write(file, Path(root.name) / inside)
+        self.data = packed.getvalue()
+
+    def setup(self, worker: Any) -> None:
+        """Write the files."""
+        with _importing:
+            folder = _folder(worker)
+            with zipfile.ZipFile(io.BytesIO(self.data)) as archive:
+                for member in archive.namelist():
+                    _write(folder / member, archive.read(member))
+            if self.update_path:
+                _add_to_path(folder / self.path)
+            importlib.invalidate_caches()
+
+
+def _folder(worker: Any) -> Path:
+    """Where the worker's uploads are: its modules can be imported from there."""
+    base = Path(worker.local_directory or tempfile.mkdtemp(prefix="nbcluster-"))
+    folder = base / "uploads"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _add_to_path(folder)
+    return folder
+
+
+def _add_to_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that other workers may be reading, or writing too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def import_file(path: Path) -> list[Any]:
+    """Import the module in a file, or those in an archive; those that were imported before are loaded anew.
+
+    Returns:
+        The modules; none if the file is of another kind.
+    """
+    kind = path.suffix.lower()
+    if kind == ".py":
+        names = [path.stem]
+        Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)  # it may look up to date
+    elif kind in ARCHIVES:
+        sys.path_importer_cache.pop(str(path), None)  # what it remembers of the former file
+        _add_to_path(path)
+        names = [module.name for module in pkgutil.iter_modules([str(path)])]
+    else:
+        return []
+    importlib.invalidate_caches()
+    modules = []
+    for name in names:
+        loaded = sys.modules.get(name)
+        if loaded is not None and kind != ".py":  # its parts are to be loaded anew as well
+            for part in [part for part in sys.modules if part == name or part.startswith(f"{name}.")]:
+                del sys.modules[part]
+            loaded = None
+        modules.append(importlib.import_module(name) if loaded is None else importlib.reload(loaded))
+    return modules

@@ -1,0 +1,127 @@
+"""Software and settings for the workers' processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nbcluster.plugins.base import NannyPlugin, WorkerPlugin
+
+logger = logging.getLogger("nbcluster.worker")
+
+try:
+    import fcntl
+except ImportError:  # Windows: workers install one by one there anyway, or wait for pip's own lock
+    fcntl = None  # type: ignore[assignment]
+
+
+class InstallPlugin(WorkerPlugin):
+    """Installs software: once for all workers that share an environment, and for later ones if it is not there yet.
+
+    Args:
+        install_fn: installs it; raises if it cannot.
+        restart_workers: start all workers afresh afterwards.
+    """
+
+    idempotent = True
+
+    def __init__(self, install_fn: Callable[[], None], restart_workers: bool = False) -> None:
+        if not callable(install_fn):
+            raise TypeError(f"install_fn={install_fn!r} is not callable")
+        self._install = install_fn
+        self.restart = restart_workers
+        self.name = f"{type(self).__name__}-{uuid.uuid4()}"
+
+    def setup(self, worker: Any) -> None:
+        """Install it, unless another worker has."""
+        folder = Path(worker.local_directory or tempfile.gettempdir())
+        marker = folder / f"{self.name}.installed"
+        with open(folder / f"{self.name}.lock", "w") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not marker.exists():
+                self._install()
+                marker.touch()
+
+
+class PipInstall(InstallPlugin):
+    """Installs packages with pip, in the workers' environment.
+
+    Args:
+        packages: as in a requirements file.
+        pip_options: more arguments for ``pip install``.
+        restart_workers: start all workers afresh afterwards.
+
+    Example:
+        >>> client.register_plugin(PipInstall(["scikit-learn"], ["--upgrade"]))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, packages: Sequence[str], pip_options: Sequence[str] | None = None, restart_workers: bool = False
+    ) -> None:
+        super().__init__(_Installer("pip", _texts("packages", packages), list(pip_options or ())), restart_workers)
+
+
+class CondaInstall(InstallPlugin):
+    """Installs packages with conda, in the workers' environment. The arguments are those of ``PipInstall``."""
+
+    def __init__(
+        self, packages: Sequence[str], conda_options: Sequence[str] | None = None, restart_workers: bool = False
+    ) -> None:
+        super().__init__(_Installer("conda", _texts("packages", packages), list(conda_options or ())), restart_workers)
+
+
+def _texts(name: str, values: object) -> list[str]:
+    if isinstance(values, str) or not isinstance(values, Sequence) or not all(isinstance(v, str) for v in values):
+        raise TypeError(f"{name}={values!r} is not a list of names, like ['numpy']")
+    return list(values)
+
+
+class _Installer:
+    def __init__(self, program: str, packages: list[str], options: list[str]) -> None:
+        self.program = program
+        self.packages = packages
+        self.options = options
+
+    def __call__(self) -> None:
+        logger.info("%s installs %s", self.program, ", ".join(self.packages))
+        if self.program == "conda":
+            command = ["conda", "install", "-y", "-p", sys.prefix, *self.options, *self.packages]
+            self._run(command)
+            return
+        with tempfile.TemporaryDirectory() as folder:  # a requirements file: it may name environment variables
+            requirements = Path(folder) / "requirements.txt"
+            requirements.write_text("\n".join(self.packages))
+            self._run([sys.executable, "-m", "pip", "install", *self.options, "-r", str(requirements)])
+
+    def _run(self, command: list[str]) -> None:
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise RuntimeError(f"{self.program} install failed: {command[0]} cannot be started ({error})") from error
+        if ended.returncode:
+            raise RuntimeError(f"{self.program} install failed with '{ended.stderr.strip()}'")
+
+
+class Environ(NannyPlugin):
+    """Sets environment variables in all workers' processes, and starts these afresh.
+
+    Example:
+        >>> client.register_plugin(Environ({"LEVEL": "debug"}))  # doctest: +SKIP
+    """
+
+    restart = True
+
+    def __init__(self, environ: Mapping[str, Any] | None = None) -> None:
+        self.environ = {str(name): str(value) for name, value in (environ or {}).items()}
+
+    def setup(self, nanny: Any) -> None:
+        """Set them."""
+        os.environ.update(self.environ)

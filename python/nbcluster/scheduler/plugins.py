@@ -1,0 +1,199 @@
+"""The plugins of the scheduler: told of what happens, on its event loop. What they raise is logged and goes no further.
+
+Nothing is done as long as there are none; nor for transitions as long as none wants to know of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from nbcluster.comm.tasks import TaskOwner
+from nbcluster.plugins.base import SchedulerPlugin
+from nbcluster.protocol.messages import SubmitGraph, SubmitTasks
+from nbcluster.protocol.records import Message
+from nbcluster.protocol.running import RegisterSchedulerPlugin
+from nbcluster.protocol.serialize import load
+from nbcluster.scheduler.facade import SchedulerFacade, WorkerState, shown_state
+from nbcluster.scheduler.state import SchedulerState, SchedWorker, Transition
+
+logger = logging.getLogger("nbcluster.scheduler")
+
+PATIENCE = 5.0
+"""Seconds that a plugin has for each of the hooks that the scheduler's end waits for."""
+
+
+class _TellingStory(deque[Transition]):
+    """A story of which somebody wants to hear."""
+
+    def __init__(self, former: deque[Transition], fresh: list[Transition]) -> None:
+        super().__init__(former, former.maxlen)
+        self._fresh = fresh
+
+    def append(self, line: Transition) -> None:
+        super().append(line)
+        self._fresh.append(line)
+
+
+class SchedulerPlugins:
+    """All plugins of one scheduler."""
+
+    def __init__(self, facade: SchedulerFacade, state: SchedulerState) -> None:
+        self._facade = facade
+        self._state = state
+        self._plugins: dict[str, SchedulerPlugin] = {}
+        self._told: list[SchedulerPlugin] = []
+        self._owner: TaskOwner | None = None
+        self.fresh: list[Transition] = []
+        """Transitions that plugins have not been told of."""
+
+    def __bool__(self) -> bool:
+        return bool(self._plugins)
+
+    async def register(self, message: RegisterSchedulerPlugin) -> None:
+        """Add one, or (without a plugin) remove one.
+
+        Raises:
+            Exception: what its ``start`` raises.
+            ValueError: there is none of this name.
+        """
+        name = message.name
+        if message.plugin is None:
+            if self._plugins.pop(name, None) is None:
+                known = ", ".join(repr(other) for other in self._plugins)
+                there = f"there are {known}" if known else "there is none"
+                raise ValueError(f"The scheduler plugin {name!r} does not exist; {there}")
+        elif not (message.once and name in self._plugins):
+            plugin = load(message.plugin, "plugin")
+            waits = plugin.start(self._facade)
+            if inspect.isawaitable(waits):
+                await waits
+            self._plugins[name] = plugin
+        self._choose()
+
+    def _choose(self) -> None:
+        self._told = [p for p in self._plugins.values() if type(p).transition is not SchedulerPlugin.transition]
+        story = self._state.story
+        if self._told and not isinstance(story, _TellingStory):
+            self._state.story = _TellingStory(story, self.fresh)
+        elif not self._told and isinstance(story, _TellingStory):
+            self._state.story = deque(story, story.maxlen)
+            self.fresh.clear()
+
+    # --- what happens ---
+
+    def _each(self, hook: Callable[[SchedulerPlugin], Any]) -> None:
+        for name, plugin in list(self._plugins.items()):
+            try:
+                waits = hook(plugin)
+            except Exception:
+                logger.exception("The scheduler plugin %r failed", name)
+                continue
+            if inspect.isawaitable(waits):
+                if self._owner is None:
+                    self._owner = TaskOwner("scheduler plugins")
+                self._owner.start(_awaited(waits), f"plugin {name}")
+
+    def submitted(self, client: str, messages: list[Message]) -> None:
+        """Tell of tasks that a client submits."""
+        for message in messages:
+            if isinstance(message, SubmitTasks):
+                keys = list(message.keys)
+                wanted = set(keys)
+                needs = {keys[index]: set(names) for index, names in message.dependencies.items()}
+            elif isinstance(message, SubmitGraph):
+                keys = [task.key for task in message.tasks]
+                wanted = {task.key for task in message.tasks if task.wanted}
+                needs = {task.key: set(task.dependencies) for task in message.tasks if task.dependencies}
+            else:
+                continue
+            options = message.options
+            details = {
+                "annotations": {"retries": dict.fromkeys(keys, options.retries)} if options.retries else {},
+                "priority": dict.fromkeys(keys, (-options.priority,)),
+                "dependencies": needs,
+                "stimulus_id": f"update-graph-{self._state.orders}",
+            }
+            self._each(
+                lambda plugin, wanted=wanted, keys=keys, details=details: plugin.update_graph(  # type: ignore[misc]
+                    self._facade, client=client, keys=wanted, tasks=keys, **details
+                )
+            )
+
+    def tell_transitions(self) -> None:
+        """Tell of the transitions since the last time."""
+        lines = self.fresh[:]
+        self.fresh.clear()
+        for _, key, before, after, stimulus in lines:
+            start, finish = shown_state(before), shown_state(after)
+            if start == finish:
+                continue
+            for plugin in self._told:
+                try:
+                    plugin.transition(key, start, finish, stimulus_id=stimulus)
+                except Exception:
+                    logger.exception("The scheduler plugin %r failed over the transition of %s", plugin, key)
+
+    def worker_joined(self, address: str) -> None:
+        """Tell of a new worker."""
+        self._each(lambda plugin: plugin.add_worker(self._facade, worker=address))
+
+    def worker_left(self, address: str, cause: str) -> None:
+        """Tell of a worker that is gone."""
+        self._each(
+            lambda plugin: plugin.remove_worker(self._facade, worker=address, stimulus_id=f"worker-left-{cause}")
+        )
+
+    def client_joined(self, client: str) -> None:
+        """Tell of a new client."""
+        self._each(lambda plugin: plugin.add_client(self._facade, client=client))
+
+    def client_left(self, client: str) -> None:
+        """Tell of a client that is gone."""
+        self._each(lambda plugin: plugin.remove_client(self._facade, client=client))
+
+    def restarted(self) -> None:
+        """Tell that everything is forgotten."""
+        self._each(lambda plugin: plugin.restart(self._facade))
+
+    def event_logged(self, topic: str, msg: Any) -> None:
+        """Tell of an event."""
+        self._each(lambda plugin: plugin.log_event(topic, msg))
+
+    def may_go(self, workers: list[SchedWorker]) -> list[SchedWorker]:
+        """Which of these workers all plugins let go."""
+        for name, plugin in self._plugins.items():
+            views = {worker.address: worker for worker in workers}
+            try:
+                allowed = plugin.valid_workers_downscaling(self._facade, [WorkerState(w) for w in workers])
+                workers = [views[view.address] for view in allowed]
+            except Exception:
+                logger.exception("The scheduler plugin %r failed over which workers may go", name)
+        return workers
+
+    async def about_to_close(self) -> None:
+        """Tell that the end is near."""
+        await self._wait_for(lambda plugin: plugin.before_close())
+
+    async def close(self) -> None:
+        """Tell that this is the end."""
+        await self._wait_for(lambda plugin: plugin.close())
+        if self._owner is not None:
+            await self._owner.close()
+
+    async def _wait_for(self, hook: Callable[[SchedulerPlugin], Any]) -> None:
+        for name, plugin in list(self._plugins.items()):
+            try:
+                waits = hook(plugin)
+                if inspect.isawaitable(waits):
+                    await asyncio.wait_for(waits, PATIENCE)
+            except Exception:
+                logger.exception("The scheduler plugin %r failed at the scheduler's end", name)
+
+
+async def _awaited(waits: Any) -> None:
+    await waits

@@ -1,0 +1,132 @@
+"""The plugins of one worker: set up in the order in which they come, told of transitions, torn down at the end.
+
+Nothing is done for transitions as long as no plugin wants to know of them: then the core's story is one that tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections import deque
+from typing import Any
+
+from nbcluster.plugins.base import NannyPlugin, WorkerPlugin
+from nbcluster.plugins.joining import NannyFacade
+from nbcluster.worker.state import (
+    ERRED,
+    FINISHED,
+    NEW,
+    READY,
+    RESCHEDULED,
+    STORY_LENGTH,
+    WAITING,
+    RunState,
+    WorkerState,
+)
+
+logger = logging.getLogger("nbcluster.worker")
+
+PATIENCE = 5.0
+"""Seconds that all plugins together have for their ``teardown`` when the worker closes."""
+
+_BEFORE = {NEW: "released", WAITING: "waiting", READY: "executing"}
+_AFTER = {WAITING: "waiting", READY: "ready", FINISHED: "memory", ERRED: "error", RESCHEDULED: "rescheduled"}
+
+
+class _TellingStory(deque[Any]):
+    """A story of which somebody wants to hear."""
+
+    def __init__(self, former: deque[Any], fresh: list[Any]) -> None:
+        super().__init__(former, STORY_LENGTH)
+        self._fresh = fresh
+
+    def append(self, line: Any) -> None:
+        super().append(line)
+        self._fresh.append(line)
+
+
+class WorkerPlugins:
+    """Those of one worker. ``add`` and ``remove`` are called in threads, the rest on the loop."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self._plugins: dict[tuple[str, str], WorkerPlugin | NannyPlugin] = {}
+        self._told: list[WorkerPlugin] = []
+        self._state: WorkerState | None = None
+        self.fresh: list[tuple[float, str, int, RunState, RunState]] = []
+        """Transitions that plugins have not been told of."""
+
+    @property
+    def by_name(self) -> dict[str, Any]:
+        """The plugins of workers, by name."""
+        return {name: plugin for (kind, name), plugin in self._plugins.items() if kind == "worker"}
+
+    def observe(self, state: WorkerState) -> None:
+        """Tell of the transitions in this state from now on, if anybody wants to know."""
+        self._state = state
+        self._choose()
+
+    async def add(self, plugin: WorkerPlugin | NannyPlugin, kind: str, name: str) -> None:
+        """Set one up; a former one of its name is torn down first."""
+        if (kind, name) in self._plugins:
+            await self.remove(kind, name)
+        await self._call(plugin.setup, kind)
+        self._plugins[kind, name] = plugin
+        self._choose()
+
+    async def remove(self, kind: str, name: str) -> None:
+        """Tear one down; nothing happens if it is not here."""
+        plugin = self._plugins.pop((kind, name), None)
+        if plugin is not None:
+            self._choose()
+            await self._call(plugin.teardown, kind)
+
+    async def _call(self, hook: Any, kind: str) -> None:
+        subject = NannyFacade(self._worker) if kind == "nanny" else self._worker
+        if inspect.iscoroutinefunction(hook):
+            await hook(subject)
+        else:
+            waits = await asyncio.to_thread(hook, subject)
+            if inspect.isawaitable(waits):
+                await waits
+
+    def _choose(self) -> None:
+        self._told = [
+            plugin
+            for plugin in self._plugins.values()
+            if isinstance(plugin, WorkerPlugin) and type(plugin).transition is not WorkerPlugin.transition
+        ]
+        if self._state is None:
+            return
+        story = self._state.story
+        if self._told and not isinstance(story, _TellingStory):
+            self._state.story = _TellingStory(story, self.fresh)
+        elif not self._told and isinstance(story, _TellingStory):
+            self._state.story = deque(story, STORY_LENGTH)
+            self.fresh.clear()
+
+    def tell(self) -> None:
+        """Tell plugins what has happened since the last time."""
+        lines = self.fresh[:]
+        self.fresh.clear()
+        for _, key, _, before, after in lines:
+            start, finish = _BEFORE.get(before, "released"), _AFTER.get(after, "released")
+            for plugin in self._told:
+                try:
+                    plugin.transition(key, start, finish)
+                except Exception:
+                    logger.exception("The plugin %r failed over the transition of %s", plugin, key)
+
+    async def close(self) -> None:
+        """Tear all down, the latest first."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._tear_down(), PATIENCE)
+
+    async def _tear_down(self) -> None:
+        for kind, name in list(reversed(self._plugins)):
+            try:
+                await self.remove(kind, name)
+            except Exception:
+                logger.exception("The plugin %r failed when it was torn down", name)
