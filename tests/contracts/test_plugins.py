@@ -206,7 +206,7 @@ def test_a_plugin_of_the_scheduler_is_told_who_comes_and_goes(api: Any, keywords
 
 @pytest.mark.differs("no nannies")
 def test_a_plugin_of_nannies_is_set_up_in_the_workers(api: Any, client: Any) -> None:
-    class Setting(api.NannyPlugin):  # type: ignore[misc, name-defined]
+    class Setting(api.NannyPlugin):  # type: ignore[misc]
         def setup(self, nanny: Any) -> None:
             nanny.env["NBCLUSTER_TEST_NANNY"] = "set"
 

@@ -1,0 +1,70 @@
+"""Uploading files and directories, without a cluster."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nbcluster.plugins.files import UploadDirectory, UploadFile, import_file
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Any]:
+    path, modules = list(sys.path), set(sys.modules)
+    forgotten: list[bool] = []
+    yield SimpleNamespace(
+        local_directory=str(tmp_path / "scratch"), forgotten=forgotten, forget_functions=lambda: forgotten.append(True)
+    )
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if name.startswith("nbc_"):
+            del sys.modules[name]
+
+
+def test_a_module_is_imported_and_functions_are_to_be_unpickled_anew(worker: Any, tmp_path: Path) -> None:
+    source = tmp_path / "nbc_unit_module.py"
+    source.write_text("x = 1\n")
+    UploadFile(source).setup(worker)
+    assert sys.modules["nbc_unit_module"].x == 1
+    assert worker.forgotten == [True]
+
+
+def test_a_module_of_the_same_size_and_time_is_loaded_anew(worker: Any, tmp_path: Path) -> None:
+    source = tmp_path / "nbc_unit_changing.py"
+    for value in range(3):
+        source.write_text(f"x = {value}\n")
+        UploadFile(source).setup(worker)
+        assert sys.modules["nbc_unit_changing"].x == value
+
+
+def test_a_file_that_is_not_to_be_loaded_is_only_there(worker: Any, tmp_path: Path) -> None:
+    source = tmp_path / "nbc_unit_data.txt"
+    source.write_text("text")
+    UploadFile(source).setup(worker)
+    assert (Path(worker.local_directory) / "uploads" / "nbc_unit_data.txt").read_text() == "text"
+    assert import_file(source) == []
+    module = tmp_path / "nbc_unit_unloaded.py"
+    module.write_text("1 / 0\n")
+    UploadFile(module, load=False).setup(worker)
+    assert "nbc_unit_unloaded" not in sys.modules
+
+
+def test_a_directory_can_be_put_on_the_path(worker: Any, tmp_path: Path) -> None:
+    source = tmp_path / "folder"
+    source.mkdir()
+    (source / "nbc_unit_inside.py").write_text("x = 5\n")
+    (source / "skipped.pyc").write_text("")
+    UploadDirectory(source, update_path=True).setup(worker)
+    assert importlib.import_module("nbc_unit_inside").x == 5
+    assert not (Path(worker.local_directory) / "uploads" / "folder" / "skipped.pyc").exists()
+
+
+def test_another_mode_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mode='all' is not allowed"):
+        UploadDirectory(tmp_path, mode="all")
