@@ -33,7 +33,18 @@ LAYERS: list[set[str]] = [
 ]
 ROOTS = "composition roots"
 
-VOCABULARY = {"capacity", "commands", "config", "errors", "lean", "snapshot", "types", "units", "versions"}
+VOCABULARY = {
+    "capacity",
+    "commands",
+    "config",
+    "errors",
+    "lean",
+    "process_memory",
+    "snapshot",
+    "types",
+    "units",
+    "versions",
+}
 SHELLS = {
     "scheduler": {"facade", "inspecting", "plugins", "server", "side_calls"},
     "worker": {
@@ -47,8 +58,9 @@ SHELLS = {
         "log_forwarding",
         "metrics",
         "output",
-        "ports",
         "plugins",
+        "ports",
+        "pressure",
         "run_queue",
         "seats",
         "server",

@@ -34,6 +34,10 @@ DIFFERENCES = {
     "functions of uploaded modules": "Once a module was uploaded again, tasks call its new functions.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",
+    "memory fractions": (
+        "memory_target_fraction and the like are keywords of a cluster; workers that are threads do not pause, for "
+        "their memory is that of the process that they share."
+    ),
     "memory_limit": (
         "memory_limit goes by type: a float is a fraction, an int is bytes, text is parsed, "
         "None and 0 are no limit, and anything else is refused."

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from nbcluster.supervisor.memory import MemoryMonitor, _resident, _used
+from nbcluster.process_memory import resident, used
+from nbcluster.supervisor.memory import MemoryMonitor
 from tests.support.eventually import soon
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -66,7 +67,7 @@ def test_memory_and_cpu_are_measured() -> None:
 def test_close_to_its_limit_a_worker_is_asked_to_end_and_then_killed() -> None:
     async def main() -> None:
         with Hoarder(200 * MIB, listens=False) as process:
-            limit = int(_used(process.pid) / 0.97)
+            limit = int(used(process.pid) / 0.97)
             monitor = MemoryMonitor()
             monitor.watch(0, process, lambda: limit)
             await soon(lambda: process.told == ["terminate", "kill"])
@@ -110,7 +111,7 @@ def test_shared_memory_is_counted_in_parts() -> None:
     segment = mmap.mmap(fd, 200 * MIB)
     for page in range(0, len(segment), mmap.PAGESIZE):
         segment[page] = 1
-    before = _used(os.getpid())
+    before = used(os.getpid())
     script = (
         f"import mmap, sys; m = mmap.mmap({fd}, {200 * MIB}); n = sum(m[::4096]); print(n, flush=True);sys.stdin.read()"
     )
@@ -120,14 +121,27 @@ def test_shared_memory_is_counted_in_parts() -> None:
     try:
         assert other.stdout is not None
         other.stdout.readline()
-        assert _resident(other.pid) > 200 * MIB
-        assert 90 * MIB < _used(other.pid) < 150 * MIB
-        assert before - _used(os.getpid()) > 80 * MIB
+        assert resident(other.pid) > 200 * MIB
+        assert 90 * MIB < used(other.pid) < 150 * MIB
+        assert before - used(os.getpid()) > 80 * MIB
     finally:
         other.kill()
         other.communicate()
         segment.close()
         os.close(fd)
+
+
+def test_nobody_is_ended_if_that_was_turned_off() -> None:
+    async def main() -> None:
+        with Hoarder(100 * MIB) as process:
+            monitor = MemoryMonitor(terminate=None)
+            monitor.watch(0, process, lambda: 50 * MIB)
+            await soon(lambda: monitor.memory(0) > 90 * MIB)
+            assert process.told == []
+            assert monitor.forget(0) == ""
+            monitor.close()
+
+    asyncio.run(main())
 
 
 def test_a_process_that_is_gone_is_not_watched() -> None:

@@ -91,6 +91,24 @@ def test_no_more_than_the_target_stays_in_memory_and_the_coldest_go(tmp_path: Pa
     bench_test(tmp_path / "spill", test)
 
 
+def test_results_go_when_the_process_takes_too_much_and_no_more_of_them_than_that(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        bench.put(*range(4))
+        before = bench.store.nbytes
+        bench.spiller.press(1)
+        await bench.at_rest()
+        assert bench.files() == 1
+        assert bench.store.nbytes == before * 3 // 4
+        bench.spiller.press(0)
+        bench.put(4)
+        bench.spiller.look()
+        await bench.at_rest()
+        assert bench.files() == 1, "below the target all may stay again"
+        assert bench.all_right(*range(5))
+
+    bench_test(tmp_path / "spill", test)
+
+
 def test_files_of_freed_results_are_removed(tmp_path: Path) -> None:
     async def test(bench: Bench) -> None:
         bench.put(*range(10))

@@ -165,16 +165,12 @@ class Session:
 
     async def run(self, make: Callable[[int], Message]) -> dict[Address, CallOutcome]:
         """Have workers, or the scheduler, make a call beside the tasks; ``make`` is given the request's number."""
-        number, future = self._calls.open()
-        self.wants.post(make(number))
-        outcomes: dict[Address, CallOutcome] = await future
+        outcomes: dict[Address, CallOutcome] = await self.ask(make)
         return outcomes
 
     async def operate(self, make: Callable[[int], Message]) -> dict[str, str]:
         """Have something done to workers or data; ``make`` is given the request's number."""
-        number, future = self._calls.open()
-        self.wants.post(make(number))
-        answer: dict[str, str] = await future
+        answer: dict[str, str] = await self.ask(make)
         return answer
 
     async def _locate(self, keys: list[Key]) -> list[Location]:

@@ -18,7 +18,7 @@ from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
 from nbcluster.types import RunId, Status, WorkerName
-from nbcluster.worker.config import MEMORY_TARGET, WorkerConfig
+from nbcluster.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
     from nbcluster.cluster.runtime import ClusterRuntime
@@ -32,7 +32,9 @@ class ProcessCrew(Crew):
     def __init__(self, runtime: ClusterRuntime) -> None:
         self._runtime = runtime
         self._total_memory = int(capacity.memory().value)
-        self._supervisor = Supervisor(self._make_starter, self, runtime.logs.book)
+        self._supervisor = Supervisor(
+            self._make_starter, self, runtime.logs.book, terminate=runtime.spec.memory.terminate
+        )
 
     def _make_starter(self) -> Starter:
         interpreter = interpreter_of(self._runtime.spec)
@@ -83,7 +85,9 @@ class ProcessCrew(Crew):
             memory_limit=self.worker_limit(name),
             resources=spec.resources,
             tls=None if spec.tls is None else spec.tls.worker,
-            memory_target=MEMORY_TARGET if runtime.scratch.on_disk else None,
+            memory_target=spec.memory.target if runtime.scratch.on_disk else None,
+            memory_spill=spec.memory.spill if runtime.scratch.on_disk else None,
+            memory_pause=spec.memory.pause,
             local_directory=str(runtime.scratch.path),
         )
         return WorkerSpec(msgspec.msgpack.encode(config), runtime.token)

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from nbcluster.capacity import cpu_count
+from nbcluster.cluster.fractions import MemoryFractions, memory_fractions
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
 from nbcluster.comm.security import security_of_cluster
 from nbcluster.engines.registry import EngineSpec
@@ -50,6 +51,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What an administrator allows, whoever asks for more."""
     processes: bool = True
     memory_limit: MemoryLimit = "auto"
+    memory: MemoryFractions = MemoryFractions()
     host: str = "127.0.0.1"
     scheduler_port: int = 0
     protocol: str = "tcp"
@@ -103,6 +105,10 @@ def make_spec(
     scheduler_kwargs: Mapping[str, Any] | None = None,
     scheduler_sync_interval: float = 1,
     memory_limit: object = "auto",
+    memory_target_fraction: object = 0.6,
+    memory_spill_fraction: object = 0.7,
+    memory_pause_fraction: object = 0.8,
+    memory_terminate_fraction: object = 0.95,
     resources: Mapping[str, float] | None = None,
     local_directory: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
@@ -146,6 +152,9 @@ def make_spec(
         threads_per_worker=size.threads_per_worker,
         processes=use_processes,
         memory_limit=check_memory_limit(memory_limit),
+        memory=memory_fractions(
+            memory_target_fraction, memory_spill_fraction, memory_pause_fraction, memory_terminate_fraction
+        ),
         host=host,
         scheduler_port=_port(scheduler_port),
         protocol=protocol,

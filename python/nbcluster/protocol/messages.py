@@ -24,6 +24,7 @@ from nbcluster.protocol.inspection import ForwardLogs, Hurry, Inspect, Inspected
 from nbcluster.protocol.operating import (
     ManageMemory,
     OperationDone,
+    PauseChanged,
     Rebalance,
     Replicate,
     RestartCluster,
@@ -591,6 +592,7 @@ WorkerMessage = (
     | Seen
     | LogEntry
     | CallEnded
+    | PauseChanged
 )
 """What a worker may send to the scheduler."""
 

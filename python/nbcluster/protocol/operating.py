@@ -75,6 +75,12 @@ class ManageMemory(Message, frozen=True):
     action: Literal["start", "stop", "run_once", "running"]
 
 
+class PauseChanged(Message, frozen=True):
+    """Worker to scheduler: it wants no more tasks for want of memory, or wants some again."""
+
+    paused: bool
+
+
 class OperationDone(Message, frozen=True):
     """The answer to any of them."""
 

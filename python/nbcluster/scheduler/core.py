@@ -14,7 +14,7 @@ from typing import Any
 
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.operating import ManageMemory, Rebalance, Replicate
+from nbcluster.protocol.operating import ManageMemory, PauseChanged, Rebalance, Replicate
 from nbcluster.protocol.recreation import DescribeTask
 from nbcluster.protocol.running import CallEnded, RunFunction
 from nbcluster.scheduler.events import (
@@ -91,6 +91,7 @@ class SchedulerCore:
             i.Seen: inquiries.seen,
             i.LogEntry: inquiries.log_entry,
             CallEnded: running.ended,
+            PauseChanged: reports.pause_changed,
         }
         self._on_event: dict[type, Callable[[Any], None]] = {
             FromClient: self._from_client,

@@ -26,6 +26,7 @@ from nbcluster.protocol.messages import (
     TasksRecalled,
     WorkerMetrics,
 )
+from nbcluster.protocol.operating import PauseChanged
 from nbcluster.scheduler.events import WorkerLeft
 from nbcluster.scheduler.machine import Machine
 from nbcluster.scheduler.outbox import Outbox
@@ -263,13 +264,24 @@ class Reports:
     def ready(self, worker: SchedWorker) -> None:
         """A worker may get work, unless it is about to go."""
         state = self._state
-        if worker.status not in (Status.STARTING, Status.RUNNING):
+        if worker.status == Status.STARTING:
+            worker.status = Status.RUNNING
+        if worker.status != Status.RUNNING:
             return
-        worker.status = Status.RUNNING
         self._placement.resort(worker)
         waiting = [key for key, scattering in state.scattering.items() if not scattering.targets]
         if waiting:
             self._requests.place_scattered(waiting)
+
+    def pause_changed(self, worker: SchedWorker, message: PauseChanged) -> None:
+        """A worker wants no more tasks, or some again. What it has not started others may run."""
+        if message.paused and worker.status in (Status.STARTING, Status.RUNNING):
+            worker.status = Status.PAUSED
+            self._placement.remove(worker)
+            self._placement.recall_all(worker)
+        elif not message.paused and worker.status == Status.PAUSED:
+            worker.status = Status.RUNNING
+            self.ready(worker)
 
     def left(self, event: WorkerLeft) -> None:
         """A worker is gone: its tasks run elsewhere, the one it died of is blamed, its data is recomputed."""

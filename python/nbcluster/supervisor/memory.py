@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from nbcluster.process_memory import resident, used
 from nbcluster.supervisor import descendants
 from nbcluster.types import WorkerName
 from nbcluster.units import format_bytes
@@ -121,9 +122,14 @@ class _Entry:
 
 
 class MemoryMonitor:
-    """Watches the workers of one cluster, on its event loop."""
+    """Watches the workers of one cluster, on its event loop.
 
-    def __init__(self) -> None:
+    Args:
+        terminate: share of its limit at which a worker is asked to end; None: none is ever ended for its memory.
+    """
+
+    def __init__(self, terminate: float | None = TERMINATE) -> None:
+        self._terminate = terminate
         self._entries: dict[WorkerName, _Entry] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._last_tree = self._next_tree = 0.0
@@ -180,7 +186,7 @@ class MemoryMonitor:
 
     def _check(self, entry: _Entry, now: float) -> float:
         """Look at one worker; returns in how many seconds to do so again."""
-        memory = entry.gauge.resident() + sum(_resident(pid) for pid in entry.children)
+        memory = entry.gauge.resident() + sum(resident(pid) for pid in entry.children)
         since, before = entry.cpu_sample
         if now - since >= 1.0:
             seconds = entry.gauge.cpu_seconds()
@@ -195,9 +201,9 @@ class MemoryMonitor:
         if memory > CLOSE * limit:
             if entry.children:  # they may have ended, and others may have got their numbers
                 self._find_children(now)
-            memory = sum(_used(pid) for pid in (entry.process.pid, *entry.children))
+            memory = sum(used(pid) for pid in (entry.process.pid, *entry.children))
         entry.memory = memory
-        if memory > TERMINATE * limit:
+        if self._terminate is not None and memory > self._terminate * limit:
             self._end(entry, memory, limit, now)
         return min(max((limit - memory) / FASTEST / 2, SOONEST), LATEST)
 
@@ -218,31 +224,3 @@ class MemoryMonitor:
         some = any(entry.children for entry in self._entries.values())
         self._last_tree = now
         self._next_tree = now + (TREE_BUSY / 4 if some else TREE_IDLE)
-
-
-def _resident(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0  # gone
-
-
-def _used(pid: int) -> int:
-    """Memory of its own, and a fair share of what it shares; files in memory can be dropped and do not count."""
-    if sys.platform != "linux":
-        import psutil
-
-        try:
-            return int(psutil.Process(pid).memory_full_info().uss)
-        except psutil.Error:
-            return 0
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            lines = file.read().splitlines()[1:]
-    except OSError:
-        return _resident(pid)  # an old kernel, or it is not ours to look at
-    sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(b":") for line in lines)}
-    if b"Pss_Anon" not in sizes:
-        return 1024 * (sizes.get(b"Private_Clean", 0) + sizes.get(b"Private_Dirty", 0))
-    return 1024 * (sizes[b"Pss_Anon"] + sizes[b"Pss_Shmem"] + sizes.get(b"SwapPss", 0))

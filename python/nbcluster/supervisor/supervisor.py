@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.errors import ClusterError, TimeoutError
 from nbcluster.supervisor.logs import LogBook
-from nbcluster.supervisor.memory import MemoryMonitor
+from nbcluster.supervisor.memory import TERMINATE, MemoryMonitor
 from nbcluster.supervisor.policy import (
     Event,
     RestartPolicy,
@@ -92,6 +92,7 @@ class Supervisor:
         port: whom it serves.
         book: takes what workers write.
         policy: when to restart.
+        terminate: share of its memory limit at which a worker is ended; None: never.
     """
 
     def __init__(
@@ -100,12 +101,13 @@ class Supervisor:
         port: Port,
         book: LogBook,
         policy: RestartPolicy | None = None,
+        terminate: float | None = TERMINATE,
     ) -> None:
         self._make_starter = make_starter
         self._port = port
         self._book = book
         self._policy = policy or RestartPolicy()
-        self._memory = MemoryMonitor()
+        self._memory = MemoryMonitor(terminate)
         self._tasks = TaskOwner("supervisor")
         self._slots: dict[WorkerName, _Slot] = {}
         self._starter: Starter | None = None

@@ -25,6 +25,10 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes."""
     memory_target: float | None = MEMORY_TARGET
     """Share of ``memory_limit`` above which the coldest results go to disk; None: they never do."""
+    memory_spill: float | None = None
+    """The same, for all that the process uses, not results alone."""
+    memory_pause: float | None = None
+    """Share of ``memory_limit`` above which the worker wants no more tasks; None: it always does."""
     resources: dict[str, float] = {}
     tls: TlsIdentity | None = None
     """For ``tls://`` addresses."""

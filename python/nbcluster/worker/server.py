@@ -40,6 +40,7 @@ from nbcluster.protocol.messages import (
     TasksDone,
     ToWorker,
 )
+from nbcluster.protocol.operating import PauseChanged
 from nbcluster.protocol.running import CallEnded, RunCall
 from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.store.memory import Datum, MemoryStore
@@ -68,6 +69,7 @@ from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
 from nbcluster.worker.plugins import WorkerPlugins
 from nbcluster.worker.ports import ClientFactory
+from nbcluster.worker.pressure import MemoryPressure
 from nbcluster.worker.side_calls import SideCalls
 from nbcluster.worker.spilling import Spiller, spill_path
 from nbcluster.worker.state import WorkerTask
@@ -235,16 +237,47 @@ class WorkerServer:
         connection.start(self)
         leave.push_async_callback(self._owner.close)
         self._owner.start(self._measure(), "metrics")
+        pressure = None if in_process else self._make_pressure()
+        if pressure is not None:
+            self._watch_memory(pressure)
 
     def _make_spiller(self) -> Spiller | None:
         config = self.config
-        if not (config.memory_limit and config.memory_target and config.local_directory):
+        if not (config.memory_limit and (config.memory_target or config.memory_spill) and config.local_directory):
             return None
         folder = SpillFolder(spill_path(config.local_directory, os.getpid()))
-        target = int(config.memory_target * config.memory_limit)
+        target = int((config.memory_target or 1.0) * config.memory_limit)
         spiller = Spiller(self.store, folder, target, config.memory_limit)
         self._leave.push_async_callback(spiller.close)
         return spiller
+
+    def _make_pressure(self) -> MemoryPressure | None:
+        config, spiller = self.config, self._spiller
+        spill = config.memory_spill if spiller is not None else None
+        if not config.memory_limit or (spill is None and config.memory_pause is None):
+            return None
+        return MemoryPressure(
+            config.memory_limit,
+            target=config.memory_target or spill or 1.0,
+            spill=spill,
+            pause=config.memory_pause,
+            press=spiller.press if spiller is not None else lambda excess: None,
+            tell=self._tell_paused,
+        )
+
+    def _tell_paused(self, paused: bool) -> None:
+        logger.log(
+            logging.WARNING if paused else logging.INFO,
+            "Worker %s %s",
+            self.config.name,
+            "takes no more tasks: its memory is above memory_pause_fraction" if paused else "takes tasks again",
+        )
+        if not self._connection.closed:
+            self._connection.send(PauseChanged(paused))
+
+    def _watch_memory(self, pressure: MemoryPressure) -> None:
+        if not self._connection.closed:
+            asyncio.get_running_loop().call_later(pressure.look(), self._watch_memory, pressure)
 
     async def _listen(self, address: Address) -> Address:
         identity = self.config.tls if address.startswith("tls://") else None
@@ -287,7 +320,7 @@ class WorkerServer:
     def received(self, messages: list[Any]) -> None:
         """Messages of the scheduler."""
         self._executor.collect()  # what a thread has told the scheduler, which may refer to it now
-        for_core = []
+        for_core: list[Any] = []
         for message in messages:
             kind = type(message)
             if kind is DefineFunctions:
@@ -299,6 +332,9 @@ class WorkerServer:
             elif kind is ForwardLogs:
                 self._log_forwarding.order(message)
             elif kind is RunCall:
+                if for_core:  # it may look at what was said before
+                    self._handle(FromScheduler(for_core))
+                    for_core = []
                 self._side_calls.start(message)
             elif kind is Stopping:
                 self._stopping = message.reason

@@ -73,6 +73,8 @@ class Spiller:
         self._go.set()
         self._unseen = 0
         """Bytes that threads have made since they last waited for the loop. About, for they do not lock."""
+        self._pressed: int | None = None
+        """Bytes of results that may stay while the process uses too much memory."""
         self._spilling = False
         self._retry_at = 0.0
         self._delay = FIRST_RETRY
@@ -86,7 +88,7 @@ class Spiller:
         """Spill what is too much; remove files of no use. To be called after every change, and now and then."""
         if self._closed:
             return
-        if self._store.nbytes > self._target and self._store.can_spill:
+        if self._store.nbytes > self._goal and self._store.can_spill:
             if not self._spilling and self._clock() >= self._retry_at:
                 self._spilling = True
                 self._owner.start(self._spill(), "spill")
@@ -94,6 +96,15 @@ class Spiller:
                 self._go.clear()
         if self._folder.untidy:
             self._thread.submit(_sweep, self._folder)
+
+    def press(self, excess: int) -> None:
+        """The process uses so many bytes more than it should: so much less of results is to stay in memory, for now."""
+        self._pressed = max(0, self._store.nbytes - excess) if excess > 0 else None
+        self.look()
+
+    @property
+    def _goal(self) -> int:
+        return self._target if self._pressed is None else min(self._target, self._pressed)
 
     def brake(self, nbytes: int) -> None:
         """Called by threads that have made a result: wait while there is too much in memory and it is being written."""
@@ -112,7 +123,7 @@ class Spiller:
     async def _spill(self) -> None:
         store = self._store
         try:
-            while store.nbytes > self._target and not self._closed:
+            while store.nbytes > self._goal and not self._closed:
                 coldest = store.take_coldest()
                 if coldest is None or not await self._spill_one(*coldest):
                     return
