@@ -12,6 +12,7 @@ DIFFERENCES = {
     "active memory manager": (
         "Only copies that nobody has asked for are spare: replicate() and scatter(broadcast=True) need not be undone."
     ),
+    "asynchronous calls": "What a call with asynchronous=True returns can be awaited on any event loop.",
     "bad input": (
         "A wrong argument is refused at once, by an error that names the argument, its value and what is allowed."
     ),

@@ -7,6 +7,12 @@ keywords as well.
 from __future__ import annotations
 
 NOT_HERE: dict[str, str] = {
+    "Client(connection_limit)": "It is checked and changes nothing: there is one link per worker.",
+    "Client(deserializers)": "It is checked and changes nothing: data is pickled.",
+    "Client(direct_to_workers)": "It is checked and changes nothing: large results come straight from workers.",
+    "Client(heartbeat_interval)": "It is checked and changes nothing: links end when the other side is gone.",
+    "Client(loop)": "It is accepted and changes nothing: there is one loop per process.",
+    "Client(serializers)": "It is checked and changes nothing: data is pickled.",
     "CompatibleExecutor": "It only raises an error in the peer: Client.get_executor() took its place.",
     "SSHCluster": "More than one machine is the business of an existing engine.",
     "SpecCluster": "Clusters are made by LocalCluster and SubprocessCluster; other kinds run on an existing engine.",

@@ -22,15 +22,21 @@ class Client(SubmittingClient, ComputingClient, InspectingClient, PluginClient, 
 
     Args:
         address: a scheduler's address, e.g. ``"tcp://127.0.0.1:8786"``, or a cluster object.
-        timeout: seconds to wait for the connection.
+        timeout: seconds to wait for the connection, and for ``scheduler_file``.
+        scheduler_file: a file that tells where the scheduler is: see ``write_scheduler_file``.
         security: for a ``tls://`` address, a ``Security`` object or a dictionary of its arguments; by default that of
             the cluster object. True makes temporary credentials for a new cluster.
         set_as_default: make this the client that is used where none is named.
         asynchronous: use it with ``await``, on the running event loop.
         name: shows up in logs.
+        extensions: what to make for this client, by name: each is called with the client; see ``client.extensions``.
         cancel_on_interrupt: cancel what a cell has submitted and is pending when the cell is interrupted while it
             waits. By default in notebooks only; in a script, True means all that is pending.
         kwargs: for ``LocalCluster``; not allowed together with an address.
+
+    ``loop``, ``heartbeat_interval``, ``serializers``, ``deserializers``, ``direct_to_workers`` and ``connection_limit``
+    are checked and change nothing: there is one loop per process, links need no heartbeat, data is pickled, and large
+    results always come straight from the workers.
 
     Raises:
         ValueError: keywords together with an address.

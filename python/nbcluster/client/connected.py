@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
+import time
 import uuid
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from nbcluster.client import defaults
+from nbcluster.client import defaults, scheduler_file
 from nbcluster.client.cells import cells_of
 from nbcluster.client.future import Future
+from nbcluster.client.keywords import check_peer_keywords, make_extensions
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
 from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
@@ -51,17 +54,29 @@ class ConnectedClient:
         loop: Any = None,
         timeout: float | str | None = 30,
         set_as_default: bool = True,
-        *,
+        scheduler_file: scheduler_file.StrPath | None = None,
         security: Any = None,
         asynchronous: bool = False,
         name: str | None = None,
+        heartbeat_interval: float | str | None = None,
+        serializers: Sequence[str] | None = None,
+        deserializers: Sequence[str] | None = None,
+        extensions: Mapping[str, Callable[[Any], Any]] = MappingProxyType({}),
+        direct_to_workers: bool | None = None,
+        connection_limit: int = 512,
+        *,
         cancel_on_interrupt: bool | None = None,
         **kwargs: Any,
     ) -> None:
         if timeout is None:
             raise ValueError("timeout=None is not allowed for a client; give a number of seconds")
-        if address is not None and kwargs:
+        if (address is not None or scheduler_file is not None) and kwargs:
             raise ValueError(f"Unexpected keyword arguments: {sorted(kwargs)}")
+        if address is not None and scheduler_file is not None:
+            raise ValueError(f"address={address!r} and scheduler_file={scheduler_file!r}: give one of them")
+        if scheduler_file is not None and not isinstance(scheduler_file, (str, os.PathLike)):
+            raise TypeError(f"scheduler_file={scheduler_file!r} is not a path")
+        check_peer_keywords(heartbeat_interval, serializers, deserializers, direct_to_workers, connection_limit)
         if address is not None and not isinstance(address, (str, ClusterLike, Target)):
             raise TypeError(
                 f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object"
@@ -73,9 +88,10 @@ class ConnectedClient:
         self.cluster: Any = None
         self._timeout = parse_seconds(timeout, "timeout")
         self._address = address
-        made_by_cluster = address is None and security is True
+        self.scheduler_file = None if scheduler_file is None else os.fspath(scheduler_file)
+        made_by_cluster = address is None and scheduler_file is None and security is True
         self.security = None if made_by_cluster else security_of_client(security)
-        if address is None and (made_by_cluster or self.security is not None):
+        if address is None and scheduler_file is None and (made_by_cluster or self.security is not None):
             kwargs["security"] = self.security or True
         self._cluster_kwargs = kwargs
         self._set_as_default = set_as_default
@@ -85,6 +101,7 @@ class ConnectedClient:
             self._cells.watch(self._this)
         self._session: Session
         self._owns_cluster = False
+        self.extensions = make_extensions(extensions, self)
         if not asynchronous:
             self._loop_thread.start()
             try:
@@ -98,6 +115,8 @@ class ConnectedClient:
     # --- life ---
 
     def _target(self) -> Target:
+        if self.scheduler_file is not None:
+            return self._loop_thread.sync(self._target_of_file, self.scheduler_file)
         if isinstance(self._address, Target):
             return self._address
         if isinstance(self._address, str):
@@ -108,7 +127,18 @@ class ConnectedClient:
 
         return of_cluster(LocalCluster(**self._cluster_kwargs), owned=True)
 
+    async def _target_of_file(self, path: str) -> Target:
+        """The cluster of a scheduler file, which somebody may be about to write."""
+        end = time.monotonic() + self._timeout
+        while (address := scheduler_file.read(path)) is None:
+            if time.monotonic() > end:
+                raise TimeoutError(f"scheduler_file={path!r} was not there after {self._timeout:g} s")
+            await asyncio.sleep(0.01)
+        return of_address(address, self.security)
+
     async def _target_async(self) -> Target:
+        if self.scheduler_file is not None:
+            return await self._target_of_file(self.scheduler_file)
         if self._address is None:
             from nbcluster.cluster.local import LocalCluster
 
@@ -262,10 +292,16 @@ class ConnectedClient:
         *args: Any,
         then: Callable[[T], Any] | None = None,
         timeout: float | None = None,
+        asynchronous: bool | None = None,
     ) -> Any:
-        """Run a coroutine function on the loop; ``then`` runs in the caller's thread."""
+        """Run a coroutine function on the loop; ``then`` runs in the caller's thread.
+
+        With ``asynchronous=True`` a synchronous client, too, returns something to be awaited, on any loop.
+        """
         if self.asynchronous:
             return awaited(function(*args), then, timeout)
+        if asynchronous:
+            return awaited(self._elsewhere(function, *args), then, timeout)
         if self.status == "closed":
             raise ClosedClientError("This client is closed. Make a new Client().")
         try:
@@ -274,6 +310,10 @@ class ConnectedClient:
             self._interrupted()
             raise
         return result if then is None else then(result)
+
+    async def _elsewhere(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """Run a coroutine on the link's loop, and wait for it on another."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*args), self._loop_thread.loop))
 
     def _at_latch(self, latch: threading.Lock, timeout: float | None) -> bool:
         """Wait in this thread, for one of this client's futures."""

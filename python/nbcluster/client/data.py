@@ -43,6 +43,7 @@ class DataClient(ExplainingClient):
             errors: ``"raise"`` raises the first error as soon as it is known; ``"skip"`` leaves out what
                 erred.
             direct: accepted for compatibility: large results always come straight from the workers.
+            asynchronous: True returns something to be awaited, on any event loop.
 
         Returns:
             The same structure, with results in place of futures.
@@ -62,12 +63,12 @@ class DataClient(ExplainingClient):
                         raise state.exception() or RuntimeError(state.key)
             return replace_futures(futures, {key: load(payload) for key, payload in payloads.items()})
 
-        if not self.asynchronous:
+        if not (self.asynchronous or asynchronous):
             ready = _payloads_at_hand(states)
             if ready is not None:
                 with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
                     return finish(ready)
-        return self._sync(self._collect, states, errors == "raise", then=finish)
+        return self._sync(self._collect, states, errors == "raise", then=finish, asynchronous=asynchronous)
 
     async def _collect(self, states: Collection[FutureState], stop_early: bool) -> dict[Key, Payload]:
         return await self._session.collect(states, stop_early=stop_early)
@@ -163,6 +164,7 @@ class DataClient(ExplainingClient):
             broadcast: put it on every worker.
             hash: name it by its content, so that equal data is held once. False: a new name each time.
             timeout: seconds to wait for workers.
+            asynchronous: True returns something to be awaited, on any event loop.
 
         Returns:
             Futures in the same structure.
@@ -204,7 +206,7 @@ class DataClient(ExplainingClient):
                     "are there workers? See client.cluster, or client.wait_for_workers()"
                 ) from None
 
-        return self._sync(arrive, then=finish)
+        return self._sync(arrive, then=finish, asynchronous=asynchronous)
 
     def _data_item(self, value: Any, by_content: bool) -> DataItem:
         name, kind = type(value).__name__, type_name(type(value))

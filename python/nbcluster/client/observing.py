@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
+from nbcluster.client.scheduler_file import StrPath, write
 from nbcluster.client.tables import SchedulerInfo
 from nbcluster.commands import GetView, View
 from nbcluster.errors import WorkerStartTimeoutError
@@ -38,6 +39,20 @@ class ObservingClient(ConnectedClient):
         return self._sync(self._view, then=pick)
 
     ncores = nthreads
+
+    def write_scheduler_file(self, scheduler_file: StrPath) -> Any:
+        """Write a file by which others find this cluster: ``Client(scheduler_file=…)``.
+
+        It holds no secret: who may connect is decided by the cluster, as always.
+
+        Raises:
+            ValueError: this client itself was made from a scheduler file.
+        """
+        if self.scheduler_file is not None:
+            raise ValueError(
+                f"this client was made from the scheduler file {self.scheduler_file!r}: there is one already"
+            )
+        return self._sync(self._view, then=lambda view: write(scheduler_file, info_of_view(view)))
 
     def wait_for_workers(self, n_workers: int, timeout: float | str | None = None) -> Any:
         """Wait until this many workers are there.

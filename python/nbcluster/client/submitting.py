@@ -186,15 +186,15 @@ class SubmittingClient(ConnectedClient):
         keys = [future.key for future in find_futures(with_parts(futures))]
         text = msg or f"Cancelled by {self.name or 'its client'} (client.cancel or future.cancel)."
         self._session.wants.cancel(CancelKeys(keys, reason or "cancelled", text, force))
-        if not self.asynchronous and self._loop_thread.is_current:
+        if not (self.asynchronous or asynchronous) and self._loop_thread.is_current:
             return None
-        return self._sync(nothing)  # by then they say that they are cancelled
+        return self._sync(nothing, asynchronous=asynchronous)  # by then they say that they are cancelled
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
         """Run erred futures again."""
         found = [future for future in find_futures(with_parts(futures)) if future.status == ERROR]
         self._session.wants.retry([future._state for future in found])
-        return nothing() if self.asynchronous else None
+        return nothing() if self.asynchronous or asynchronous else None
 
 
 def _next_key(keys: Iterator[Key]) -> Key:

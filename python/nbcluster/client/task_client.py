@@ -127,14 +127,11 @@ class TaskClient(Client):
         *args: Any,
         then: Callable[[T], Any] | None = None,
         timeout: float | None = None,
+        asynchronous: bool | None = None,
     ) -> Any:
-        if not self.asynchronous:
+        if not (self.asynchronous or asynchronous):
             return super()._sync(function, *args, then=then, timeout=timeout)
         return awaited(self._await_here(self._elsewhere(function, *args)), then, timeout)
 
     async def _collect_here(self, states: Collection[FutureState]) -> dict[Key, Payload]:
         return await self._await_here(self._elsewhere(self._collect, states, True))
-
-    async def _elsewhere(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        """Run a coroutine on the link's loop, and wait for it on another."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(*args), self._loop_thread.loop))
