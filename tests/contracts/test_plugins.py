@@ -204,6 +204,18 @@ def test_a_plugin_of_the_scheduler_is_told_who_comes_and_goes(api: Any, keywords
         eventually(lambda: "worker left" in news(), "the worker was seen to leave")
 
 
+def test_a_plugin_of_the_scheduler_says_which_workers_may_go(api: Any, keywords: Any) -> None:
+    with api.Client(**keywords(n_workers=3)) as client:
+        willing = sorted(addresses(client))[1]
+
+        def choose(self: Any, scheduler: Any, workers: list[Any]) -> list[Any]:
+            return [worker for worker in workers if worker.address == willing]
+
+        client.register_plugin(scheduler_plugin(api, valid_workers_downscaling=choose))
+        assert list(client.retire_workers(n=1)) == [willing]
+        assert willing not in addresses(client)
+
+
 @pytest.mark.differs("no nannies")
 def test_a_plugin_of_nannies_is_set_up_in_the_workers(api: Any, client: Any) -> None:
     class Setting(api.NannyPlugin):  # type: ignore[misc]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from nbcluster.client.executor import ClientExecutor
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures
 from nbcluster.client.observing import ObservingClient, info_of_view
@@ -23,6 +22,9 @@ from nbcluster.protocol.operating import (
 from nbcluster.protocol.records import Message
 from nbcluster.types import Key
 from nbcluster.units import parse_seconds
+
+if TYPE_CHECKING:
+    from nbcluster.client.executor import ClientExecutor
 
 RESTART_TIMEOUT = 120.0
 
@@ -197,6 +199,8 @@ class OperatingClient(ObservingClient, RunningClient):
             ...     list(executor.map(pow, [2, 3], [10, 2]))
             [1024, 9]
         """
+        from nbcluster.client.executor import ClientExecutor
+
         return ClientExecutor(self._this, **kwargs)
 
 

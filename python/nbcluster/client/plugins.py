@@ -9,8 +9,6 @@ from typing import Any, Literal
 from nbcluster.client.operating import RESTART_TIMEOUT, OperatingClient
 from nbcluster.client.running import results
 from nbcluster.plugins.base import NannyPlugin, Plugin, SchedulerPlugin, WorkerPlugin, plugin_name
-from nbcluster.plugins.files import UploadFile
-from nbcluster.plugins.joining import SetupPlugin, add_plugin, remove_plugin
 from nbcluster.protocol.calling import dump_side_call
 from nbcluster.protocol.operating import RestartWorkers
 from nbcluster.protocol.running import KeptName, RegisterSchedulerPlugin, RunFunction
@@ -53,6 +51,8 @@ class PluginClient(OperatingClient):
                 then=lambda outcomes: results(outcomes, "raise") and None,
             )
         kind: Literal["nanny", "worker"] = "nanny" if isinstance(plugin, NannyPlugin) else "worker"
+        from nbcluster.plugins.joining import add_plugin
+
         keep = KeptName(kind, name, bool(plugin.idempotent))
         call = dump_side_call(add_plugin, (), {"plugin": plugin, "kind": kind, "name": name})
         restart = bool(getattr(plugin, "restart", False))
@@ -79,6 +79,8 @@ class PluginClient(OperatingClient):
         Raises:
             ValueError: there is none of this name.
         """
+        from nbcluster.plugins.joining import remove_plugin
+
         kind: Literal["nanny", "worker"] = "nanny" if nanny else "worker"
         call = dump_side_call(remove_plugin, (), {"kind": kind, "name": _check_name(name)})
         return self._sync(
@@ -105,6 +107,8 @@ class PluginClient(OperatingClient):
 
         If it has a parameter ``dask_worker``, that is the worker.
         """
+        from nbcluster.plugins.joining import SetupPlugin
+
         return self.register_plugin(SetupPlugin(setup))
 
     def upload_file(self, filename: str | os.PathLike[str], load: bool = True) -> Any:
@@ -122,6 +126,8 @@ class PluginClient(OperatingClient):
         Example:
             >>> client.upload_file("helpers.py")  # doctest: +SKIP
         """
+        from nbcluster.plugins.files import UploadFile
+
         return self.register_plugin(UploadFile(filename, load))
 
 

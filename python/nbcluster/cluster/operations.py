@@ -120,8 +120,9 @@ class Operations:
 
     def _dispensable(self, operation: Retire) -> list[SchedWorker]:
         running = [worker for worker in self._workers.values() if worker.status == Status.RUNNING]
-        running.sort(key=lambda worker: (len(worker.processing), worker.stored))
         most = max(0, len(running) - operation.minimum)
+        running = self._runtime.server.plugins.may_go(running)
+        running.sort(key=lambda worker: (len(worker.processing), worker.stored))
         if operation.n is not None:
             return running[: min(operation.n, most)]
         return [worker for worker in running if not worker.processing and not worker.holds][:most]

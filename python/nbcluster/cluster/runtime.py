@@ -331,13 +331,25 @@ class ClusterRuntime:
         """Have ``n`` workers: the newest ones go first, gently."""
         names = [name for name in self.requested if isinstance(name, int)]
         if n < len(names):
-            idle_first = sorted(names, key=lambda name: (self._load(name), -name))
-            self._set_workers(sorted(set(names) - set(idle_first[: len(names) - n])))
+            willing = self._may_go(names)
+            idle_first = sorted(names, key=lambda name: (name not in willing, self._load(name), -name))
+            going = idle_first[: len(names) - n]
+            if self.adaptive.view is not None:  # it is no order, so plugins have the last word
+                going = [name for name in going if name in willing]
+            self._set_workers(sorted(set(names) - set(going)))
         else:
             free = (name for name in range(n) if name not in names)
             while len(names) < n:
                 names.append(next(free))
             self._set_workers(sorted(names))
+
+    def _may_go(self, names: Iterable[WorkerName]) -> set[WorkerName]:
+        """Which of these workers the scheduler's plugins let go."""
+        if not self.server.plugins:
+            return set(names)
+        workers = self.server.core.state.workers
+        absent = {name for name in names if name not in workers}
+        return absent | {w.name for w in self.server.plugins.may_go([workers[n] for n in names if n in workers])}
 
     def dismiss(self, names: Iterable[WorkerName]) -> None:
         """Have these workers no more; they go gently."""

@@ -353,6 +353,10 @@ class Machine:
         state = self._state
         del state.tasks[task.key]
         state.scattering.pop(task.key, None)
+        if state.replicated:
+            state.replicated.pop(task, None)
+        if state.pinned:
+            state.pinned.pop(task, None)
         counts = task.prefix.counts
         counts[FORGOTTEN] = 0
         for dependency in task.dependencies:

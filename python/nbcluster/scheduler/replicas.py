@@ -11,6 +11,7 @@ Theory
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from nbcluster.protocol.messages import AcquireReplicas, CallFailed, Location, ReplicasFailed
 from nbcluster.protocol.operating import ManageMemory, OperationDone, Rebalance, Replicate
@@ -27,6 +28,8 @@ from nbcluster.scheduler.state import (
 )
 from nbcluster.types import Key, Status
 
+_EXAMINED = 10_000
+"""How many tasks are looked at for spare copies at a time."""
 _ATTEMPTS = 3
 """How often one copy is tried."""
 
@@ -179,19 +182,20 @@ class Replicas:
     # --- spare copies ---
 
     def drop_spares(self) -> None:
-        """Drop the copies that nobody needs."""
-        state = self._state
-        for tasks in (state.pinned, state.replicated):
-            for task in [task for task in tasks if task.state != MEMORY]:
-                del tasks[task]
-        for task in list(state.replicated):
-            if len(task.who_has) < 2:
-                del state.replicated[task]
-            elif task not in state.pinned and not self._is_shared(task):
+        """Drop the copies that nobody needs: of so many tasks that it does not take long, and next time of others."""
+        replicated = self._state.replicated
+        for task in list(islice(replicated, _EXAMINED)):
+            del replicated[task]
+            if task.state != MEMORY or len(task.who_has) < 2:
+                continue
+            if task not in self._state.pinned and not self._is_free(task):
                 self._drop_spares_of(task)
+            if len(task.who_has) > 1:
+                replicated[task] = None
 
-    def _is_shared(self, task: SchedTask) -> bool:
-        return task.payload is not None and task.payload.is_shared
+    def _is_free(self, task: SchedTask) -> bool:
+        """True if another copy of it takes no memory."""
+        return task.payload is not None and (task.payload.is_shared or task.payload.is_live)
 
     def _drop_spares_of(self, task: SchedTask) -> None:
         if any(waiter.state != PROCESSING for waiter in task.waiters or ()):

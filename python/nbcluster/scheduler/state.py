@@ -311,7 +311,7 @@ class SchedulerState:
         self.retiring: dict[WorkerName, dict[SchedTask, SchedWorker]] = {}
         """Workers on their way out, with what is being copied from them, and where to."""
         self.replicated: dict[SchedTask, None] = {}
-        """Tasks of which there may be several copies; of those that are forgotten, until somebody looks."""
+        """Tasks of which there may be several copies."""
         self.pinned: dict[SchedTask, None] = {}
         """The same, of which somebody has asked for copies."""
         self.inlined: deque[SchedTask] = deque()
