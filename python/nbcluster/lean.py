@@ -1,19 +1,29 @@
-"""Importing no more than is needed, and in the processes that are ours without the garbage collector.
+"""Processes of ours that begin and end without ado: how they import, and how they leave.
 
-import_msgspec()    in any process, before anything else of ours
-begin(), end()      in a process of ours, around what it imports
+    import_msgspec()    in any process, before anything else of ours
+    begin(), ready()    in a process of ours, around what it imports
+    run()               from then on, to its end
+
+A user's process takes part in the first of these alone.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
 import importlib
+import os
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 _NEEDLESS = "typing_extensions"
 _THE_SAME_IN_TYPING: bool = sys.version_info >= (3, 11)
+
+
+_exit_code = 1
 
 
 class _Refuse:
@@ -46,14 +56,38 @@ def import_msgspec() -> None:
 
 def begin() -> None:
     """A process of ours begins to import: nothing of that is garbage, so nobody needs to look for any."""
+    atexit.register(_end)  # the first of all, so it is called last
     gc.disable()
     import_msgspec()
 
 
-def end() -> None:
+def ready() -> None:
     """All is imported: from now on garbage is collected, but not looked for in what is here already.
 
     That also keeps the memory of forks shared: the collector writes to everything that it looks at.
     """
     gc.freeze()
     gc.enable()
+
+
+def run(main: Callable[..., int], *args: Any) -> NoReturn:
+    """Run what the process is for, and end it: one that began with :func:`begin`, or a fork of that.
+
+    What ``main`` returns is the exit code.
+    Threads are waited for and all that was registered with ``atexit`` is called, as ever. But the interpreter is
+    not taken apart then: that takes longer than everything else at the end, and nobody has anything of it.
+    """
+    global _exit_code
+    try:
+        _exit_code = main(*args)
+    except SystemExit as error:  # of code that is not ours
+        _exit_code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+    sys.exit(_exit_code)
+
+
+def _end() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody reads it, or it is closed
+            stream.flush()
+    os._exit(_exit_code)

@@ -1,6 +1,7 @@
 """``python -m nbcluster.start MODULE ARGUMENT…``: begins a process of ours.
 
-The module's ``main`` gets the arguments, and calls :func:`nbcluster.lean.end` when it has imported everything.
+The module's ``main`` gets the arguments, and calls :func:`nbcluster.lean.ready` when it has imported everything. What
+it returns is the exit code.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ def main() -> None:
     """Run the module that the command line names."""
     lean.begin()
     _, module, *arguments = sys.argv
-    sys.exit(importlib.import_module(module).main(*arguments))
+    lean.run(importlib.import_module(module).main, *arguments)
 
 
 if __name__ == "__main__":

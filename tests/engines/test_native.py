@@ -86,6 +86,19 @@ def test_it_starts_obeys_and_ends() -> None:
     run(test())
 
 
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="there is no way but to ask")
+def test_the_end_of_the_process_is_noticed_and_not_asked_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with running() as engine:
+            asked: list[float] = []
+            monkeypatch.setattr("nbcluster.engines.native.asyncio.sleep", asked.append)
+            await engine.close()
+            monkeypatch.undo()
+            assert asked == []
+
+    run(test())
+
+
 def test_a_process_that_is_killed_is_told_with_its_signal() -> None:
     async def test() -> None:
         async with running() as engine:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 
@@ -123,6 +124,36 @@ def test_many_workers_start_at_once() -> None:
             pids = [int(await output(worker)) for worker in workers]
             assert pids == [worker.pid for worker in workers]
             assert {(await worker.exited).code for worker in workers} == {0}
+
+    run(main)
+
+
+def test_a_worker_that_ends_before_its_start_was_noticed_has_ended_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with started(Zygote) as zygote:
+            assert isinstance(zygote, Zygote)
+            settle, channel = zygote._settle, zygote._channel
+            assert channel is not None
+
+            def settle_and_read_on(id: int, pid: int) -> None:
+                settle(id, pid)
+                select.select([channel], [], [])  # until there is the report of its end, too
+                zygote._readable()
+
+            monkeypatch.setattr(zygote, "_settle", settle_and_read_on)
+            worker = await spawn(zygote, "sys.exit(7)")
+            assert (await worker.exited).code == 7
+
+    run(main)
+
+
+def test_closing_does_not_wait_for_an_end_that_nobody_waits_for_any_more() -> None:
+    async def main() -> None:
+        async with started(Zygote) as zygote:
+            worker = await spawn(zygote, "time.sleep(600)")
+            worker.exited.cancel()
 
     run(main)
 

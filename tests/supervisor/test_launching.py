@@ -148,3 +148,30 @@ def test_a_fork_ends_with_the_process_that_it_was_forked_from() -> None:
     """
     [pids] = in_a_young_process(script)
     eventually(lambda: not any(is_running(pid) for pid in pids), "the end of the zygote and its worker")
+
+
+def test_a_zygote_looks_at_all_processes_only_if_a_worker_left_some() -> None:
+    """A look takes milliseconds, for each worker that ends."""
+    [seen] = in_a_young_process(
+        """
+        from nbcluster.supervisor import zygote as module
+        end_all = module.end_all
+        module.end_all = lambda roots: (os.write(1, b"looked "), end_all(roots))
+        launched = launching.fork()
+        launched.prepare(surroundings(), FAKE_WORKER)
+
+        async def main():
+            zygote = Zygote(surroundings(), FAKE_WORKER, launched)
+            await zygote.start()
+            for _ in range(3):
+                await (await spawn(zygote, "pass")).exited
+            before = zygote._said()
+            leave = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True)"
+            await (await spawn(zygote, leave)).exited
+            await zygote.close()
+            print(json.dumps([before, zygote._said().split()[-1]]))
+
+        run(main)
+        """
+    )
+    assert seen == ["", "looked"]

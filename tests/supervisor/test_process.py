@@ -39,6 +39,25 @@ Kind = type[Starter]
 every_kind = pytest.mark.parametrize("kind", STARTERS)
 
 
+IN_ORDER = """
+import atexit, threading, time
+atexit.register(lambda: print("last words"))
+threading.Thread(target=lambda: (time.sleep(0.02), print("a thread's"))).start()
+sys.stdout.write("no end of line; ")
+"""
+
+
+@every_kind
+def test_at_its_end_threads_are_waited_for_and_what_was_registered_is_called(kind: Kind) -> None:
+    async def main() -> None:
+        async with started(kind) as starter:
+            worker = await spawn(starter, IN_ORDER)
+            assert await output(worker) == "no end of line; a thread's\nlast words\n"
+            assert (await worker.exited).code == 0
+
+    run(main)
+
+
 class Running:
     """A starter that runs, and its loop."""
 

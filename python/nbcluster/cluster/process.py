@@ -57,7 +57,7 @@ def main() -> int:
     report = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not look like our report
     runtime = importlib.import_module("nbcluster.cluster.runtime")  # before files beside a notebook can hide modules
-    lean.end()
+    lean.ready()
     try:
         interpreter.enter()
         environ = dict(os.environ)

@@ -301,7 +301,7 @@ class ClusterRuntime:
             self.owner = command.owner
         elif isinstance(command, Close):
             reason = command.reason or "somebody closed it"
-            asyncio.get_running_loop().call_later(0.01, self._close_soon, reason)
+            asyncio.get_running_loop().call_soon(self._close_soon, reason)
             return None
         if not isinstance(command, _ASKING):
             self.observers.poke()

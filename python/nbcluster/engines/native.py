@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
 import signal
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ from nbcluster.engines.registry import EngineSpec
 from nbcluster.errors import ClusterClosedError, ClusterError, CommError
 from nbcluster.protocol.calls import named_error
 from nbcluster.snapshot import ClusterView
+from nbcluster.supervisor import parent
 from nbcluster.supervisor.interpreter import START_DIRECTORY
 from nbcluster.types import Address, Status
 
@@ -304,6 +306,16 @@ async def _ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
     """Wait for the end of a process, but no longer. Without a thread: when the interpreter ends, none can be had."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
+    watched = None if process.poll() is not None else parent.watch(process.pid)
+    if watched is not None:
+        gone = asyncio.Event()
+        loop.add_reader(watched, gone.set)
+        try:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(gone.wait(), timeout)
+        finally:
+            loop.remove_reader(watched)
+            os.close(watched)
     while process.poll() is None:
         if loop.time() >= deadline:
             return False

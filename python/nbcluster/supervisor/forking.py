@@ -56,6 +56,8 @@ class Zygote(Starter):
         self._channel: Channel | None = None
         self._ready: asyncio.Future[None] | None = None
         self._forks: dict[int, asyncio.Future[int]] = {}
+        self._early_ends: dict[int, ExitStatus] = {}
+        """Of workers that ended before :meth:`spawn` could take note of their start."""
         self._workers: dict[int, WorkerProcess] = {}
         self._output = bytearray()
         self._ended: asyncio.Future[None] | None = None
@@ -109,9 +111,10 @@ class Zygote(Starter):
             raise
         finally:
             del self._forks[id]
+            end = self._early_ends.pop(id, None)
             os.close(stdout_write)
             os.close(stderr_write)
-        worker = self._workers[id] = WorkerProcess(
+        worker = WorkerProcess(
             name,
             pid,
             stdout,
@@ -120,6 +123,10 @@ class Zygote(Starter):
             send_signal=lambda number: self._send_if_open(Signal(id=id, signal=number)),
             kill=lambda: self._send_if_open(Kill(id=id)),
         )
+        if end is None:
+            self._workers[id] = worker
+        else:
+            _ended(worker, end)
         return worker
 
     async def close(self) -> None:
@@ -166,14 +173,14 @@ class Zygote(Starter):
         assert self._process is not None
         ended = self._process.poll()
         if ended is None:
-            asyncio.get_running_loop().call_later(0.002, self._await_end)
+            asyncio.get_running_loop().call_later(0.001, self._await_end)
             return
         self._hang_up()
         if ended != 0:  # it could not clean up
             end_all(marked(self._mark))
         code = ExitStatus(ended)
         for worker in self._workers.values():
-            worker.exited.set_result(_LOST)
+            _ended(worker, _LOST)
         self._workers.clear()
         error = ClusterError(f"the zygote, which starts workers, {code}{self._said()}")
         assert self._ready is not None
@@ -229,9 +236,12 @@ class Zygote(Starter):
 
     def _received(self, message: Any) -> None:
         if isinstance(message, Exited):
+            status = ExitStatus(message.code, message.max_rss)
             worker = self._workers.pop(message.id, None)
             if worker is not None:
-                worker.exited.set_result(ExitStatus(message.code, message.max_rss))
+                _ended(worker, status)
+            elif message.id in self._forks:
+                self._early_ends[message.id] = status
         elif isinstance(message, Spawned):
             self._settle(message.id, message.pid)
         elif isinstance(message, Ready):
@@ -259,6 +269,11 @@ class Zygote(Starter):
             loop.remove_writer(self._channel.sock)
             self._channel.close()
             self._channel = None
+
+
+def _ended(worker: WorkerProcess, status: ExitStatus) -> None:
+    if not worker.exited.done():  # whoever waited for it may have been cancelled
+        worker.exited.set_result(status)
 
 
 def _let_go() -> None:

@@ -64,7 +64,7 @@ def main(recorder_fd: str, parent: str) -> None:
     os.set_inheritable(WORKER_FD, False)
     threading.Thread(target=_end_with, args=(stdin,), daemon=True, name="parent-watch").start()
     importlib.import_module(start.worker)  # before files beside a notebook can hide modules
-    lean.end()
+    lean.ready()
     start.interpreter.enter()
     worker_process.set_up(start.name, start.mark)
     worker_process.run_worker(start.worker, start.config, start.token)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from nbcluster import lean
 from nbcluster.supervisor import records
 from nbcluster.supervisor.descendants import MARK_VARIABLE
 
@@ -130,4 +131,4 @@ def run_worker(module: str, config: bytes, token: bytes) -> NoReturn:
     sys.modules["__main__"] = types.ModuleType("__main__")
     sys.argv = ["nbcluster-worker"]
     worker = importlib.import_module(module)
-    sys.exit(worker.run(msgspec.msgpack.decode(config, type=worker.WorkerConfig), token))
+    lean.run(worker.run, msgspec.msgpack.decode(config, type=worker.WorkerConfig), token)

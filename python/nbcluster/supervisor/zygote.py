@@ -151,7 +151,7 @@ class Zygote:
             return
         self.worker_module = message.worker
         gc.collect()
-        lean.end()  # what is here now stays shared with all workers
+        lean.ready()  # what is here now stays shared with all workers
         self._channel.send(Ready())
 
     def _spawn(self, message: Spawn, descriptors: Sequence[int]) -> None:
@@ -204,9 +204,19 @@ class Zygote:
             if worker is None:
                 continue
             del self._workers[worker.id]
-            end_all(functools.partial(self._left_by, worker))
+            if self._has_strangers():
+                end_all(functools.partial(self._left_by, worker))
             code = os.waitstatus_to_exitcode(status)
             self._channel.send(Exited(worker.id, code, usage.ru_maxrss * 1024))
+
+    def _has_strangers(self) -> bool:
+        """Whether there may be children that are no workers: most leave none, and to look at all takes long."""
+        try:
+            with open(f"/proc/self/task/{self._pid}/children") as file:
+                children = file.read().split()
+        except OSError:
+            return True  # not every kernel tells
+        return len(children) > len(self._workers)  # those stay children until they are reaped, which is done here
 
     def _left_by(self, dead: _Worker, table: Table) -> list[int]:
         """The children of this process that are no workers, but were this one's."""
@@ -222,7 +232,8 @@ class Zygote:
     def _end_everything(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         deadline = time.monotonic() + _LAST_RESORT
-        while time.monotonic() < deadline:
+        self._workers.clear()
+        while self._has_strangers() and time.monotonic() < deadline:
             end_all(_all_below)
             while True:
                 try:
