@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,36 @@ def test_a_start_that_is_cancelled_leaves_no_process() -> None:
                 await starting
             await engine.close()
             await soon(lambda: {child.pid for child in psutil.Process().children()} <= before)
+
+    run(test())
+
+
+def test_a_start_that_is_cancelled_waits_for_the_thread_that_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was given a file that is closed afterwards; a file of the same number could have taken its place."""
+
+    async def test() -> None:
+        begun, go_on = threading.Event(), threading.Event()
+        launch, closed = ProcessEngine._launch, []
+
+        def slowly(self: ProcessEngine) -> Any:
+            begun.set()
+            assert go_on.wait(20)
+            assert self._errors is not None
+            closed.append(self._errors.closed)
+            return launch(self)
+
+        monkeypatch.setattr(ProcessEngine, "_launch", slowly)
+        engine = create(spec())
+        starting = asyncio.create_task(engine.start())
+        await soon(begun.is_set)
+        starting.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert closed == [False]
+        assert isinstance(engine, ProcessEngine)
+        assert not psutil.pid_exists(engine.pid)
 
     run(test())
 

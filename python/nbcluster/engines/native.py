@@ -216,16 +216,15 @@ class ProcessEngine(RemoteEngine):
         self._message = "Starting the cluster's process"
         self._tell()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it is read when the process ends, whenever that is)
-        loop = asyncio.get_running_loop()
+        launching = asyncio.get_running_loop().run_in_executor(None, self._launch)
         try:
-            self._ready = ready = await loop.run_in_executor(None, self._launch)
+            self._ready = ready = await asyncio.shield(launching)
             self._message = ""
             self._address = ready.address
             await self._connect(ready.private_address, ready.token)
         except BaseException as error:
-            self._abandoned = True
             self._status, self._message = Status.FAILED, str(error)
-            await self._end(0.0)
+            await self._abandon(launching)
             raise
 
     def _launch(self) -> Ready:
@@ -247,7 +246,7 @@ class ProcessEngine(RemoteEngine):
         assert isinstance(process.stdin, io.BufferedWriter)
         assert isinstance(process.stdout, io.BufferedReader)
         if self._abandoned:
-            process.stdin.close()  # nobody wants it any more: it ends at once
+            _hang_up(process)
         with contextlib.suppress(BrokenPipeError, ValueError):  # then it has said why on stderr, or is not wanted
             write_record(process.stdin, spec)
         body = read_body(process.stdout)
@@ -261,6 +260,20 @@ class ProcessEngine(RemoteEngine):
         if isinstance(answer, Failed):
             raise named_error(answer.kind, f"the cluster could not be started: {answer.message}")
         return answer
+
+    async def _abandon(self, launching: asyncio.Future[Ready]) -> None:
+        """End what is being launched. The thread that does so is waited for: it uses what is closed afterwards."""
+        self._abandoned = True
+        for _ in range(2):
+            if self._process is not None:
+                _hang_up(self._process)
+            await asyncio.wait([launching], timeout=2.0)
+            if launching.done():
+                launching.exception()  # that is what we are told of anyway, or nobody wants to know
+                break
+            if self._process is not None:
+                self._process.kill()
+        await self._end(0.0)
 
     async def _explain_loss(self, reason: str) -> str:
         assert self._process is not None
@@ -292,14 +305,20 @@ class ProcessEngine(RemoteEngine):
         """Wait for the process; end it if it takes too long: its zygote clears away what is left."""
         process = self._process
         if process is not None:
-            assert process.stdin is not None
             await _ended(process, timeout)
-            process.stdin.close()  # it ends at once when nobody holds the other end of its stdin
+            _hang_up(process)
             if not await _ended(process, 2.0):
                 process.kill()
                 process.wait()
         if self._errors is not None:
             self._errors.close()
+
+
+def _hang_up(process: subprocess.Popen[bytes]) -> None:
+    """A cluster's process ends at once when nobody holds the other end of its stdin."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it has ended, and has not read everything
+        process.stdin.close()
 
 
 async def _ended(process: subprocess.Popen[bytes], timeout: float) -> bool:

@@ -151,6 +151,7 @@ def fork() -> Launched:
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
+        ours.detach()  # its number will be that of something else
         _become_zygote(theirs, output_write)
     theirs.close()
     os.close(output_write)
