@@ -48,6 +48,7 @@ VOCABULARY = {
 SHELLS = {
     "scheduler": {"facade", "inspecting", "plugins", "server", "side_calls"},
     "worker": {
+        "actors",
         "context",
         "coroutines",
         "current",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nbcluster import lean
 
 if TYPE_CHECKING:
+    from nbcluster.client.actors import Actor, ActorFuture, BaseActorFuture
     from nbcluster.client.as_completed import as_completed, futures_of
     from nbcluster.client.client import Client
     from nbcluster.client.defaults import default_client
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Actor": "nbcluster.client.actors",
+    "ActorFuture": "nbcluster.client.actors",
+    "BaseActorFuture": "nbcluster.client.actors",
     "CancelledError": "nbcluster.errors",
     "Client": "nbcluster.client.client",
     "CondaInstall": "nbcluster.plugins.install",
@@ -74,6 +78,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "Actor",
+    "ActorFuture",
+    "BaseActorFuture",
     "CancelledError",
     "Client",
     "CondaInstall",

@@ -18,6 +18,7 @@ what to do next. All of them survive pickling with their attributes.
     ├── ClosedClientError
     ├── KilledWorker                the task's worker died under it, too often
     ├── WorkerLostData              scattered data died with its only holder
+    │   └── ActorLostError          an actor died with its worker
     └── CancelledError              (also a concurrent.futures.CancelledError)
         ├── FutureCancelledError
         └── FuturesCancelledError
@@ -165,6 +166,10 @@ class WorkerLostData(NbclusterError):
     """Data that was scattered, and that no task can recompute, died with the worker that held it."""
 
     key: str
+
+
+class ActorLostError(WorkerLostData, RuntimeError):
+    """An actor is gone: its worker died, or its future was cancelled."""
 
 
 class CancelledError(NbclusterError, concurrent.futures.CancelledError):

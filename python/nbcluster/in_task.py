@@ -35,6 +35,13 @@ class WorkerClients:
         target = Target(scheduler, token, tls=tls)
         return TaskClient(target, context.current_seat, name=f"worker-{name}", timeout=timeout)
 
+    def actor(self, cls: type, address: Address, key: Key, instance: Any) -> Any:
+        """What stands for an object that lives on the worker at this address."""
+        from nbcluster.client.actors import Actor, set_finder
+
+        set_finder(_find_actor)
+        return Actor(cls, address, key, instance)
+
     async def close(self, client: Any) -> None:
         """Close it."""
         await client.end()
@@ -173,6 +180,12 @@ def _client_of_task() -> Client | None:
         return None
     client: Client = worker.get_client()
     return client
+
+
+def _find_actor(key: Key, address: Address) -> Any:
+    """The actor itself, in the thread that runs all actors of its worker."""
+    worker = context.current_worker() if context.hosts_actors() else None
+    return worker.actor(key) if worker is not None and worker.address == address else None
 
 
 def _future_of_key(key: Key) -> Any:

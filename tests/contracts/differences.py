@@ -46,6 +46,7 @@ DIFFERENCES = {
     "installing plugins": (
         "Plugins that install software or copy directories are plugins of workers, which share one installation."
     ),
+    "lost actors": "The calls of an actor that died with its worker say so, and its future errs.",
     "logs in order": "get_logs() is chronological.",
     "no dashboard": "dashboard_address=None opens no socket, and the link is empty.",
     "no workers": "With n_workers=0 each worker that is added later has one thread, not all CPUs.",

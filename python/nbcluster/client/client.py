@@ -9,7 +9,7 @@ from nbcluster.client.joblib_default import register_when_imported
 from nbcluster.client.plugins import PluginClient
 from nbcluster.client.recreating import RecreatingClient
 from nbcluster.client.submitting import SubmittingClient
-from nbcluster.protocol.serialize import set_future_factory
+from nbcluster.protocol.serialize import rebuild_when_loaded, set_future_factory
 from nbcluster.types import Key
 
 
@@ -56,4 +56,5 @@ def _rebuild_future(key: Key) -> Future:
 
 
 set_future_factory(_rebuild_future)
+rebuild_when_loaded(Future)
 register_when_imported()

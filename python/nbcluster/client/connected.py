@@ -8,6 +8,7 @@ loop.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import os
 import threading
@@ -34,7 +35,8 @@ from nbcluster.comm.transports import connect
 from nbcluster.commands import Close
 from nbcluster.errors import ClosedClientError, TimeoutError
 from nbcluster.protocol.messages import ToClient
-from nbcluster.types import Role, Status
+from nbcluster.protocol.records import Message
+from nbcluster.types import Address, Role, Status
 from nbcluster.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -318,6 +320,11 @@ class ConnectedClient:
     def _at_latch(self, latch: threading.Lock, timeout: float | None) -> bool:
         """Wait in this thread, for one of this client's futures."""
         return wait_for_latch(latch, timeout)
+
+    def _ask_peer(self, address: Address, make: Callable[[int], Message]) -> concurrent.futures.Future[Any]:
+        """Ask a worker something, on the link to it. What one thread asks arrives in that order."""
+        session = self._session
+        return asyncio.run_coroutine_threadsafe(session.ask_peer(address, make), session.wants.loop)
 
     async def _await_here(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The same on an event loop."""

@@ -177,6 +177,14 @@ class Session:
         locations: list[Location] = await self.ask(lambda number: Locate(number, keys))
         return locations
 
+    async def ask_peer(self, address: Address, make: Callable[[int], Message]) -> Any:
+        """Ask a worker something.
+
+        Raises:
+            CommError: it cannot be reached, or was lost before it answered.
+        """
+        return await self._peers.ask(address, make)
+
     # --- results ---
 
     async def wait(

@@ -8,7 +8,7 @@ from contextvars import Context
 from typing import Final
 
 from nbcluster.comm.loop import wait_for_latch
-from nbcluster.errors import FutureCancelledError, KilledWorker, WorkerLostData
+from nbcluster.errors import ActorLostError, FutureCancelledError, KilledWorker, WorkerLostData
 from nbcluster.protocol.exceptions import load_exception
 from nbcluster.protocol.messages import Failure, Killed, Raised
 from nbcluster.protocol.payload import Payload
@@ -152,6 +152,12 @@ class FutureState:
             return load_exception(failure.payload)
         if isinstance(failure, Killed):
             return KilledWorker(self.blamed, failure.attempts, failure.worker, cause=failure.cause, log=failure.log)
+        if failure.actor:
+            return ActorLostError(
+                f"The actor {self.blamed} is gone with the state that it had: its worker {failure.worker} has ended. "
+                "Make a new one, or retry its future.",
+                key=self.blamed,
+            )
         where = f"with the worker {failure.worker} that held it" if failure.worker else "before it was used"
         return WorkerLostData(
             f"The data {self.blamed!r} was lost {where}. It was scattered, or its future was released: no "

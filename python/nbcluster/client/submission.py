@@ -56,6 +56,7 @@ def options(
     resources: object = None,
     retries: object = None,
     priority: object = 0,
+    actor: object = False,
 ) -> TaskOptions:
     """Check the options that ``submit`` and ``map`` share.
 
@@ -71,7 +72,10 @@ def options(
         raise ValueError(f"retries={retries!r} is not allowed; give a whole number of at least 0, or None")
     if isinstance(priority, bool) or not isinstance(priority, int):
         raise TypeError(f"priority={priority!r} is not a whole number; higher runs first, 0 is the default")
+    if not isinstance(actor, bool):
+        raise TypeError(f"actor={actor!r} is neither True nor False")
     return TaskOptions(
+        actor=actor,
         workers=names,
         allow_other_workers=allow_other_workers,
         resources=_resources(resources),

@@ -31,6 +31,8 @@ class SubmittingClient(ConnectedClient):
         priority: int = 0,
         fifo_timeout: float | str = "100 ms",
         allow_other_workers: bool = False,
+        actor: bool = False,
+        actors: bool = False,
         pure: bool = True,
         **kwargs: Any,
     ) -> Future:
@@ -46,6 +48,9 @@ class SubmittingClient(ConnectedClient):
             priority: higher runs first.
             fifo_timeout: accepted for compatibility: tasks of equal priority always run first in, first out.
             allow_other_workers: ``workers`` is a preference, not a condition.
+            actor: what ``func``, a class, makes stays on its worker; the result is an ``Actor``, whose methods can be
+                called. Each call makes another one, whatever ``pure`` says.
+            actors: the same.
             pure: the same call gives the same future and runs once. False: run it each time.
             kwargs: its keyword arguments.
 
@@ -64,11 +69,12 @@ class SubmittingClient(ConnectedClient):
             resources=resources,
             retries=retries,
             priority=priority,
+            actor=actor or actors,
         )
         parse_seconds(fifo_timeout, "fifo_timeout")
         if key is not None and (not isinstance(key, str) or not key):
             raise TypeError(f"key={key!r} is not a non-empty string")
-        batch = submission.Batch(func, options, pure, self._session.share, self._admit)
+        batch = submission.Batch(func, options, pure and not options.actor, self._session.share, self._admit)
         name = batch.add(args, kwargs, key)
         [state] = self._session.wants.add([name], contextvars.copy_context(), batch.message(), self._cell())
         return Future._of(state, self._this)
@@ -84,6 +90,8 @@ class SubmittingClient(ConnectedClient):
         priority: int = 0,
         allow_other_workers: bool = False,
         fifo_timeout: float | str = "100 ms",
+        actor: bool = False,
+        actors: bool = False,
         pure: bool = True,
         batch_size: int | None = None,
         **kwargs: Any,
@@ -115,6 +123,7 @@ class SubmittingClient(ConnectedClient):
             resources=resources,
             retries=retries,
             priority=priority,
+            actor=actor or actors,
         )
         parse_seconds(fifo_timeout, "fifo_timeout")
         if not iterables:
@@ -125,7 +134,7 @@ class SubmittingClient(ConnectedClient):
         size = submission.MAP_BATCH if batch_size is None else batch_size
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"batch_size={batch_size!r} is not allowed; give a whole number of at least 1")
-        batch = submission.Batch(func, options, pure, self._session.share, self._admit)
+        batch = submission.Batch(func, options, pure and not options.actor, self._session.share, self._admit)
         keys: Iterator[Key] | None = None
         if isinstance(key, str):
             batch.name = key
@@ -141,13 +150,15 @@ class SubmittingClient(ConnectedClient):
             futures += self._submit_batch(batch, context)
         return futures
 
-    def _admit(self, future: Future) -> None:
+    def _admit(self, future: Any) -> None:
         """A future is to be an argument.
 
         Raises:
             ValueError: it is of another cluster.
             FutureCancelledError: it was cancelled or released, and will have no result.
         """
+        if not isinstance(future, Future):  # an actor: it is where it is
+            return
         theirs = future.client
         if theirs is not self and theirs._welcome.cluster_id != self._welcome.cluster_id:
             raise ValueError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
+from collections.abc import Callable
 from typing import Any
 
 from nbcluster.comm.base import Connection
@@ -18,6 +19,7 @@ from nbcluster.comm.transports import connect
 from nbcluster.errors import CommClosedError, CommError
 from nbcluster.protocol.messages import Data, DataItem, GetData, PeerReply
 from nbcluster.protocol.payload import SharedMemory
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Key, Role
 
 CONNECT_TIMEOUT = 10.0
@@ -73,6 +75,17 @@ class PeerPool:
         Raises:
             CommError: it cannot be reached, or was lost before it answered.
         """
+        answer: Data = await self.ask(address, lambda request: GetData(request, keys))
+        return answer.items, answer.missing
+
+    async def ask(self, address: Address, make: Callable[[int], Message]) -> Any:
+        """Ask a worker anything; ``make`` makes the message of its number. Returns the answer.
+
+        What is asked in some order arrives in that order.
+
+        Raises:
+            CommError: it cannot be reached, or was lost before it answered.
+        """
         if self._closed:
             raise CommClosedError(f"cannot fetch from {address}: this pool of links is closed")
         making = self._links.get(address)
@@ -84,8 +97,7 @@ class PeerPool:
             if self._links.get(address) is making:
                 del self._links[address]
             raise link
-        answer = await link.ask(keys)
-        return answer.items, answer.missing
+        return await link.ask(make)
 
     async def close(self) -> None:
         """Close all links; who still waits for an answer gets a ``CommClosedError``. Idempotent."""
@@ -126,18 +138,18 @@ class _PeerLink:
         self.connection = connection
         self._pool = pool
         self._address = address
-        self._open: dict[int, asyncio.Future[Data]] = {}
+        self._open: dict[int, asyncio.Future[Any]] = {}
         self._requests = 0
         self._loop = asyncio.get_running_loop()
         connection.start(self)
 
-    async def ask(self, keys: list[Key]) -> Data:
+    async def ask(self, make: Callable[[int], Message]) -> Any:
         self._requests += 1
         request = self._requests
-        answer: asyncio.Future[Data] = self._loop.create_future()
+        answer: asyncio.Future[Any] = self._loop.create_future()
         self._open[request] = answer
         try:
-            self.connection.send(GetData(request, keys))
+            self.connection.send(make(request))
             return await answer
         finally:
             self._open.pop(request, None)

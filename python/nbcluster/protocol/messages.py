@@ -31,6 +31,7 @@ from nbcluster.protocol.operating import (
     RestartWorkers,
     Retire,
 )
+from nbcluster.protocol.actors import ActorAnswered, CallActor, ReadActor
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message, Record
 from nbcluster.protocol.recreation import DescribeTask, TaskDescribed
@@ -61,6 +62,8 @@ class TaskOptions(Record, frozen=True):
     retries: int = 0
     priority: int = 0
     """Higher runs first."""
+    actor: bool = False
+    """The result is an object that stays where it was made, and whose methods others call."""
 
 
 class Dependency(Record, frozen=True):
@@ -83,6 +86,7 @@ class ComputeTask(Record, frozen=True):
     """Smaller first."""
     dependencies: tuple[Dependency, ...] = ()
     frames: tuple[Frame, ...] = ()
+    actor: bool = False
 
 
 class TaskDone(Record, frozen=True):
@@ -167,6 +171,8 @@ class Lost(Record, frozen=True, tag=True):
     """Why a task erred without raising: its data died with the last holder and cannot be recomputed."""
 
     worker: Address
+    actor: bool = False
+    """It was an actor: what it had become, nobody knows."""
 
 
 Failure = Raised | Killed | Lost
@@ -612,5 +618,5 @@ ToWorker = (
 )
 """What the scheduler may send to a worker."""
 
-PeerRequest = GetData
-PeerReply = Data
+PeerRequest = GetData | CallActor | ReadActor
+PeerReply = Data | ActorAnswered

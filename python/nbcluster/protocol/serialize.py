@@ -73,8 +73,20 @@ def load(payload: Payload, what: str = "value") -> Any:
         SerializationError: it cannot be unpickled here; the cause says why.
     """
     if payload.is_live:
-        return payload.frames[0].live
+        value = payload.frames[0].live
+        if type(value) in _rebuilt:
+            rebuild, args = value.__reduce__()
+            return rebuild(*args)
+        return value
     return _loads(payload.data, payload.frames, what)
+
+
+_rebuilt: set[type] = set()
+
+
+def rebuild_when_loaded(kind: type) -> None:
+    """Have live objects of this type rebuilt at each :func:`load`, as if they came from another process."""
+    _rebuilt.add(kind)
 
 
 class _Bytes:
@@ -252,10 +264,15 @@ def set_future_factory(factory: Callable[[Key], Any]) -> None:
     _future_factory = factory
 
 
+def note_dependency(thing: HasKey) -> None:
+    """Of what stands for a task's result while it is pickled: a :func:`dump_call` under way learns of it."""
+    if _scope.met is not None:
+        _scope.met.append(thing)
+
+
 def reduce_future(future: HasKey) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """What a future's ``__reduce__`` returns. A :func:`dump_call` under way learns of the future by it."""
-    if _scope.met is not None:
-        _scope.met.append(future)
+    note_dependency(future)
     return _load_future, (future.key,)
 
 

@@ -140,7 +140,7 @@ class Machine:
         self._move(task, MEMORY)
         if worker is not None:
             self.add_replica(task, worker)
-        if payload is not None:
+        if payload is not None and not task.options.actor:  # an actor is where it was made, and nowhere else
             self.keep_payload(task, payload)
         if task.dependents:
             for dependent in task.dependents:
@@ -205,8 +205,8 @@ class Machine:
         for client in task.who_wants:
             client.pushed -= client.wants[task]
             client.wants[task] = 0
-        if task.function is None:
-            self.fail(task, Lost(worker.address), task.key)
+        if task.function is None or task.options.actor:
+            self.fail(task, Lost(worker.address, task.options.actor), task.key)
             return
         self._move(task, RELEASED)
         for client in task.who_wants:

@@ -186,6 +186,7 @@ class Placement:
                 (-options.priority, task.order),
                 self._dependencies(task, worker) if task.dependencies else (),
                 task.frames,
+                options.actor,
             ),
         )
         self._sort(worker)

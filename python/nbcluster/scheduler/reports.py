@@ -185,6 +185,8 @@ class Reports:
             scattering = self._state.scattering.pop(stored.key, None)
             if task is None:
                 self._outbox.free(worker, stored.key)
+            elif task.options.actor and worker not in task.who_has:
+                self._outbox.free(worker, stored.key)  # it was the way to the actor, not the actor
             elif task.state == MEMORY:
                 self._machine.add_replica(task, worker)
                 self._state.replicated[task] = None
@@ -338,7 +340,7 @@ class Reports:
         for worker in leaving:
             copying = state.retiring.setdefault(worker.name, {})
             for task in worker.holds:
-                if staying and not self._held_elsewhere(task):
+                if staying and not task.options.actor and not self._held_elsewhere(task):
                     target = copying[task] = next(turn)
                     location = Location(task.key, None, [worker.address], task.nbytes)
                     copies.setdefault(target, []).append(location)
@@ -378,8 +380,11 @@ class Reports:
     def _works(self, worker: SchedWorker) -> bool:
         """True if it is worth waiting for what a retiring worker runs.
 
-        Tasks that wait for others are, as long as there is somebody to run those.
+        Tasks that wait for others are, as long as there is somebody to run those. So are actors: they can live nowhere
+        else.
         """
+        if any(task.options.actor for task in worker.holds):
+            return True
         if len(worker.processing) > len(worker.long_running):
             return True
         return bool(worker.processing) and any(w.status == Status.RUNNING for w in self._state.workers.values())

@@ -19,6 +19,7 @@ class _Context(threading.local):
     key: Key | None = None
     seat: Seat | None = None
     worker: CurrentWorker | None = None
+    hosts_actors = False
 
 
 _context = _Context()
@@ -32,6 +33,16 @@ _own: list[CurrentWorker] = []
 def sit(seat: Seat, worker: CurrentWorker | None) -> None:
     """This thread runs tasks from now on."""
     _context.seat, _context.worker = seat, worker
+
+
+def host_actors(worker: CurrentWorker) -> None:
+    """This thread runs the methods of that worker's actors from now on."""
+    _context.worker, _context.hosts_actors = worker, True
+
+
+def hosts_actors() -> bool:
+    """True in a thread that runs the methods of actors."""
+    return _context.hosts_actors
 
 
 def enter(key: Key) -> None:

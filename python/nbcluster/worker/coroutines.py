@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -25,24 +26,29 @@ class CoroutineLoop:
             coroutine: what the task returned.
             on_end: called on the loop, as part of the task, when it has ended.
         """
-
-        async def run() -> tuple[Any, BaseException | None]:
-            try:
-                return await coroutine, None
-            except BaseException as error:  # SystemExit and its like are the task's, not the loop's
-                return None, error
-            finally:
-                if on_end is not None:
-                    on_end()
-
         with context.inherit():
-            value, error = self._started().run(run())
+            value, error = self._started().run(_outcome(coroutine, on_end))
         if error is None:
             return value
         try:
             raise error
         finally:
             del error  # or its traceback and the error would hold each other
+
+    def spawn(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        then: Callable[[Any, BaseException | None], None],
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        """Begin a coroutine, and tell of its end on the loop: what it returned, and what it raised."""
+
+        async def run() -> None:
+            then(*await _outcome(coroutine, on_end))
+
+        loop = self._started().loop
+        with context.inherit():
+            asyncio.run_coroutine_threadsafe(run(), loop)
 
     def _started(self) -> LoopThread:
         with self._lock:
@@ -61,3 +67,15 @@ class CoroutineLoop:
             thread, self._thread = self._thread, None
         if thread is not None:
             threading.Thread(target=thread.stop, daemon=True).start()  # it waits, and this may be a loop
+
+
+async def _outcome(
+    coroutine: Coroutine[Any, Any, Any], on_end: Callable[[], None] | None
+) -> tuple[Any, BaseException | None]:
+    try:
+        return await coroutine, None
+    except BaseException as error:  # SystemExit and its like are the task's, not the loop's
+        return None, error
+    finally:
+        if on_end is not None:
+            on_end()

@@ -70,6 +70,18 @@ class CurrentWorker:
         """The results that it holds, by key, to be read only. Some may be on disk: reading one loads it."""
         return _Results(self._server)
 
+    def actor(self, key: Key) -> Any:
+        """The object behind an ``Actor``, if it lives here; else None. Only for the methods of other actors."""
+        datum = self._server.store.get(key)
+        return None if datum is None else vars(datum.load()).get("_instance")
+
+    def make_actor(self, key: Key, instance: Any) -> Any:
+        """What the task that made an actor returns."""
+        factory = self._server.clients
+        if factory is None:
+            raise RuntimeError(f"the worker {self.name} was started without a way to make actors")
+        return factory.actor(type(instance), self.address, key, instance)
+
     @property
     def plugins(self) -> Mapping[str, Any]:
         """The plugins of this worker, by name."""

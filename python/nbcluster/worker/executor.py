@@ -130,7 +130,7 @@ class Executor:
         self._on_large = on_large
         self._tell = tell
         self._worker = worker
-        self._coroutines = CoroutineLoop()
+        self.coroutines = CoroutineLoop()
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._queue = RunQueue()
@@ -206,7 +206,7 @@ class Executor:
             awake, self._idle = self._idle, []
         for parked in awake:
             parked.release()
-        self._coroutines.close()
+        self.coroutines.close()
 
     def join(self, timeout: float) -> bool:
         """Wait for the threads, after ``close``. Returns whether all have ended."""
@@ -313,7 +313,9 @@ class Executor:
             args, kwargs = load_call(task.data, frames, values)
             value = function(*args, **kwargs)
             if type(value) is types.CoroutineType:
-                value = self._coroutines.run(value, self._on_task_end)
+                value = self.coroutines.run(value, self._on_task_end)
+            if task.actor and self._worker is not None:
+                value = self._worker.make_actor(key, value)
             stop = monotonic()
             nbytes = sizeof(value)
             payload = self._inline(value, nbytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from nbcluster.protocol.tls import TlsIdentity
-from nbcluster.types import Address
+from nbcluster.types import Address, Key
 
 
 class ClientFactory(Protocol):
@@ -13,6 +13,9 @@ class ClientFactory(Protocol):
 
     def open(self, scheduler: Address, token: bytes, name: str, timeout: float, tls: TlsIdentity | None = None) -> Any:
         """A client of this scheduler; waits until it is connected. Called in the thread of a task."""
+
+    def actor(self, cls: type, address: Address, key: Key, instance: Any) -> Any:
+        """What stands for an object that lives on the worker at this address."""
 
     async def close(self, client: Any) -> None:
         """Close it. Called on the worker's event loop."""

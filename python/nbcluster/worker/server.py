@@ -48,6 +48,7 @@ from nbcluster.store.shared import SharedStore
 from nbcluster.store.spill import SpillFolder
 from nbcluster.types import Address, Key, Role
 from nbcluster.worker import commands as c
+from nbcluster.worker.actors import ActorHost
 from nbcluster.worker.config import WorkerConfig
 from nbcluster.worker.core import WorkerCore
 from nbcluster.worker.current import CurrentWorker
@@ -122,7 +123,11 @@ class WorkerServer:
         self._shared = SharedStore(DescriptorLink(Path(config.shared), token)) if config.shared else None
         self._peers.shared = self._shared
         self._data_server = DataServer(
-            self.store, self._shared, self._tell_shared, on_request=lambda: self._executor.collect()
+            self.store,
+            self._shared,
+            self._tell_shared,
+            on_request=lambda: self._executor.collect(),
+            on_actor=lambda link, message: self._actors.answer(link, message),
         )
         self._owner = TaskOwner(f"worker {config.name}")
         self._outputs: TaskOutputs | None = None
@@ -136,6 +141,7 @@ class WorkerServer:
         self._finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection: Connection
         self._executor: Executor
+        self._actors: ActorHost
         self._spiller: Spiller | None = None
         self._metrics: Metrics
         self._inspector: Inspector
@@ -207,6 +213,10 @@ class WorkerServer:
             worker=self.current,
         )
         connection.allow_threads()
+        self._actors = ActorHost(
+            self.current, self._executor.coroutines, self._outputs.task_ended if self._outputs else None
+        )
+        leave.callback(self._actors.close)
         leave.push_async_callback(self.current.close)
         leave.callback(self._side_calls.close)
         self.plugins.observe(self.core.state)

@@ -16,6 +16,7 @@ from typing import Any
 from nbcluster.comm.base import Connection
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.errors import CommClosedError, CommError, SerializationError, SharedDataGoneError
+from nbcluster.protocol.actors import CallActor, ReadActor
 from nbcluster.protocol.exceptions import dump_raising
 from nbcluster.protocol.messages import Data, DataItem, GetData
 from nbcluster.protocol.payload import Payload
@@ -38,6 +39,7 @@ class DataServer:
         shared: the memory that the processes of this host share; None if they share none.
         on_shared: told of results that have moved there, and of data that nobody holds any more but that moved.
         on_request: called before a request is answered: what has just been computed may not be in the store yet.
+        on_actor: carries out what is asked of an actor.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class DataServer:
         shared: SharedStore | None = None,
         on_shared: Callable[[list[DataItem]], None] = lambda items: None,
         on_request: Callable[[], None] = lambda: None,
+        on_actor: Callable[[Connection, Any], None] = lambda connection, message: None,
     ) -> None:
         self._store = store
         self._shared = shared
         self._on_shared = on_shared
         self._on_request = on_request
+        self._on_actor = on_actor
         self._links: set[Connection] = set()
         self._owner = TaskOwner("data server")
         self._pickler = ThreadPoolExecutor(1, "nbcluster-pickle")
@@ -74,9 +78,12 @@ class DataServer:
         """A link has ended."""
         self._links.discard(connection)
 
-    def answer(self, connection: Connection, request: GetData) -> None:
+    def answer(self, connection: Connection, request: GetData | CallActor | ReadActor) -> None:
         """Send what is here of what a peer asks for."""
         self._on_request()
+        if not isinstance(request, GetData):
+            self._on_actor(connection, request)
+            return
         found: list[tuple[Key, Datum]] = []
         missing: list[Key] = []
         to_pickle = 0
