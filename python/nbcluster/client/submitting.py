@@ -205,7 +205,9 @@ class SubmittingClient(ConnectedClient):
         """Run erred futures again."""
         found = [future for future in find_futures(with_parts(futures)) if future.status == ERROR]
         self._session.wants.retry([future._state for future in found])
-        return nothing() if self.asynchronous or asynchronous else None
+        if not (self.asynchronous or asynchronous) and self._loop_thread.is_current:
+            return None
+        return self._sync(nothing, asynchronous=asynchronous)  # by then they are pending
 
 
 def _next_key(keys: Iterator[Key]) -> Key:

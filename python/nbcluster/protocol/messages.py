@@ -20,6 +20,7 @@ from __future__ import annotations
 from msgspec import field
 
 from nbcluster.commands import AnyAnswer, AnyCommand
+from nbcluster.protocol.actors import ActorAnswered, CallActor, ReadActor
 from nbcluster.protocol.inspection import ForwardLogs, Hurry, Inspect, Inspected, LogEntry, Look, Seen
 from nbcluster.protocol.operating import (
     ManageMemory,
@@ -31,7 +32,6 @@ from nbcluster.protocol.operating import (
     RestartWorkers,
     Retire,
 )
-from nbcluster.protocol.actors import ActorAnswered, CallActor, ReadActor
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message, Record
 from nbcluster.protocol.recreation import DescribeTask, TaskDescribed
