@@ -27,3 +27,43 @@ def test_a_share_that_is_none_is_refused(api: Any, keywords: Any, name: str) -> 
     for value, error in ((1.5, ValueError), (0, ValueError), (-1, ValueError), ("70%", TypeError), (True, TypeError)):
         with pytest.raises(error, match=f"memory_{name}_fraction={value!r}.*or False"):
             api.LocalCluster(**keywords(**{f"memory_{name}_fraction": value}))
+
+
+def hoard(dask_worker: Any, nbytes: int) -> None:
+    """Have the worker's process take so much memory that no result accounts for."""
+    dask_worker.hoarded = b"x" * nbytes
+
+
+@pytest.mark.differs("memory fractions")
+def test_a_worker_resumes_when_its_memory_is_free_again(api: Any, keywords: Any) -> None:
+    options = {"memory_limit": "1GiB", "memory_pause_fraction": 0.4, "memory_spill_fraction": False}
+    with api.Client(**keywords(processes=True, n_workers=1, **options)) as client:
+        [address] = client.scheduler_info()["workers"]
+
+        def status() -> str:
+            return str(client.scheduler_info()["workers"][address]["status"])
+
+        client.run(hoard, nbytes=500 << 20)
+        eventually(lambda: status() == "paused", "the worker is paused")
+        future = client.submit(inc, 1)
+        client.run(hoard, nbytes=0)
+        assert future.result() == 2
+        assert status() == "running"
+
+
+@pytest.mark.differs("memory fractions")
+def test_results_are_spilled_when_the_process_takes_too_much(api: Any, keywords: Any) -> None:
+    options = {"memory_limit": "1GiB", "memory_target_fraction": 0.3, "memory_spill_fraction": 0.4}
+    with api.Client(**keywords(processes=True, n_workers=1, memory_pause_fraction=False, **options)) as client:
+        futures = client.map(bytes, [900_000] * 40, pure=False)  # smaller than what is shared
+        client.gather(client.map(len, futures))
+
+        def spilled() -> int:
+            [worker] = client.cluster._engine.view.workers
+            return int(worker.spilled)
+
+        assert spilled() == 0
+        client.run(hoard, nbytes=450 << 20)
+        eventually(lambda: spilled() > 0, "results are on disk")
+        client.run(hoard, nbytes=0)
+        assert [len(value) for value in client.gather(futures)] == [900_000] * 40
