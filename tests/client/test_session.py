@@ -339,6 +339,26 @@ def test_the_welcome_is_what_the_scheduler_says_first() -> None:
     asyncio.run(main())
 
 
+def test_the_first_view_is_asked_for_before_the_greeting_has_come() -> None:
+    """One way there and back less, for each client that connects."""
+
+    async def main() -> None:
+        link = FakeConnection()
+        session = Session(link, FakePeers())
+        starting = asyncio.ensure_future(session.start(DEADLINE, interval=0.5))
+        while not link.sent:
+            await asyncio.sleep(0)
+        [call] = link.said(m.Call)
+        assert call.command == Subscribe(interval=0.5)
+        link.hear(m.Welcome("c1", "ada", "tcp://x:1", "http://x"))
+        link.hear(m.Answered(call.id, View(cluster=make_view(requested=1))))
+        await starting
+        assert session.view == make_view(requested=1)
+        await session.close("done")
+
+    asyncio.run(main())
+
+
 def test_a_scheduler_that_says_nothing_is_not_waited_for_for_ever() -> None:
     async def main() -> None:
         session = Session(FakeConnection(), FakePeers())

@@ -168,8 +168,7 @@ class ConnectedClient:
                 ssl=ssl if must or target.address.startswith("tls://") else None,
             )
             self._session = Session(connection, PeerPool(target.token, ssl=ssl), target.token)
-            self._welcome = await self._session.start(self._timeout)
-            await self._session.subscribe(1.0)
+            self._welcome = await self._session.start(self._timeout, interval=1.0)
         except BaseException:
             if target.owned:
                 await target.cluster._detach()

@@ -61,6 +61,10 @@ _ATTEMPTS = 5
 """How often a result is looked for that is gone from where it was said to be."""
 
 
+def _subscription(interval: float) -> Callable[[int], Message]:
+    return lambda number: Call(number, Subscribe(interval=interval))
+
+
 class Session:
     """One link of a client. Everything here happens on its loop."""
 
@@ -95,14 +99,22 @@ class Session:
             Stopping: lambda message: self._end(f"the cluster was closed: {message.reason}"),
         }
 
-    async def start(self, timeout: float) -> Welcome:
-        """Begin to listen; returns what the scheduler says of itself."""
+    async def start(self, timeout: float, interval: float | None = None) -> Welcome:
+        """Begin to listen; returns what the scheduler says of itself.
+
+        Args:
+            timeout: seconds that it may take to say so.
+            interval: :meth:`subscribe` with it at once: the question travels while the greeting does.
+        """
         self.connection.start(self)
+        view = None if interval is None else self._question(_subscription(interval))
         welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
         if welcome.tls is not None and self._peers.ssl is None:
             self._peers.ssl = tls_contexts.connecting(welcome.tls)
         if welcome.shared:
             self._share_memory(Path(welcome.shared))
+        if view is not None:
+            await self._first_view(view)
         return welcome
 
     def _share_memory(self, where: Path) -> None:
@@ -126,9 +138,12 @@ class Session:
         Raises:
             Exception: what the cluster says is wrong with it, by its own type.
         """
+        return await self._question(make)
+
+    def _question(self, make: Callable[[int], Message]) -> asyncio.Future[Any]:
         number, future = self._calls.open()
         self.wants.post(make(number))
-        return await future
+        return future
 
     async def call(self, command: AnyCommand) -> AnyAnswer:
         """Have the cluster carry out a command.
@@ -158,8 +173,11 @@ class Session:
 
     async def subscribe(self, interval: float) -> None:
         """Keep ``view`` fresh, unless the cluster sends no client anything unasked."""
+        await self._first_view(self._question(_subscription(interval)))
+
+    async def _first_view(self, view: asyncio.Future[AnyAnswer]) -> None:
         try:
-            self._viewed(await self.call(Subscribe(interval=interval)))
+            self._viewed(await view)
         except errors.BlockedHandlerError as error:
             logger.info("What this client shows of its cluster is as of when it last asked: %s", error)
 
