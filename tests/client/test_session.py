@@ -346,8 +346,7 @@ def test_the_first_view_is_asked_for_before_the_greeting_has_come() -> None:
         link = FakeConnection()
         session = Session(link, FakePeers())
         starting = asyncio.ensure_future(session.start(DEADLINE, interval=0.5))
-        while not link.sent:
-            await asyncio.sleep(0)
+        await soon(lambda: link.sent)
         [call] = link.said(m.Call)
         assert call.command == Subscribe(interval=0.5)
         link.hear(m.Welcome("c1", "ada", "tcp://x:1", "http://x"))
