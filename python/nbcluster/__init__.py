@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from nbcluster.client.actors import Actor, ActorFuture, BaseActorFuture
     from nbcluster.client.as_completed import as_completed, futures_of
     from nbcluster.client.client import Client
+    from nbcluster.client.coordination.event import Event
+    from nbcluster.client.coordination.locks import Lock, Semaphore
+    from nbcluster.client.coordination.multi_lock import MultiLock
+    from nbcluster.client.coordination.queue import Queue
+    from nbcluster.client.coordination.variable import Variable
     from nbcluster.client.defaults import default_client
     from nbcluster.client.future import Future
     from nbcluster.client.waiting import wait
@@ -49,21 +54,27 @@ _HOMES = {
     "Client": "nbcluster.client.client",
     "CondaInstall": "nbcluster.plugins.install",
     "Environ": "nbcluster.plugins.install",
+    "Event": "nbcluster.client.coordination.event",
     "Future": "nbcluster.client.future",
     "FutureCancelledError": "nbcluster.errors",
     "FuturesCancelledError": "nbcluster.errors",
     "InstallPlugin": "nbcluster.plugins.install",
     "KilledWorker": "nbcluster.errors",
     "LocalCluster": "nbcluster.cluster.local",
+    "Lock": "nbcluster.client.coordination.locks",
+    "MultiLock": "nbcluster.client.coordination.multi_lock",
     "NannyPlugin": "nbcluster.plugins.base",
     "PipInstall": "nbcluster.plugins.install",
+    "Queue": "nbcluster.client.coordination.queue",
     "Reschedule": "nbcluster.errors",
-    "Security": "nbcluster.comm.security",
     "SchedulerPlugin": "nbcluster.plugins.base",
+    "Security": "nbcluster.comm.security",
+    "Semaphore": "nbcluster.client.coordination.locks",
     "SubprocessCluster": "nbcluster.cluster.subprocess",
     "TimeoutError": "nbcluster.errors",
     "UploadDirectory": "nbcluster.plugins.files",
     "UploadFile": "nbcluster.plugins.files",
+    "Variable": "nbcluster.client.coordination.variable",
     "WorkerPlugin": "nbcluster.plugins.base",
     "as_completed": "nbcluster.client.as_completed",
     "default_client": "nbcluster.client.defaults",
@@ -85,21 +96,27 @@ __all__ = [
     "Client",
     "CondaInstall",
     "Environ",
+    "Event",
     "Future",
     "FutureCancelledError",
     "FuturesCancelledError",
     "InstallPlugin",
     "KilledWorker",
     "LocalCluster",
+    "Lock",
+    "MultiLock",
     "NannyPlugin",
     "PipInstall",
+    "Queue",
     "Reschedule",
     "SchedulerPlugin",
     "Security",
+    "Semaphore",
     "SubprocessCluster",
     "TimeoutError",
     "UploadDirectory",
     "UploadFile",
+    "Variable",
     "WorkerPlugin",
     "as_completed",
     "default_client",

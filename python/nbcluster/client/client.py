@@ -7,13 +7,23 @@ from nbcluster.client.future import Future
 from nbcluster.client.inspecting import InspectingClient
 from nbcluster.client.joblib_default import register_when_imported
 from nbcluster.client.plugins import PluginClient
+from nbcluster.client.publishing import PublishingClient
 from nbcluster.client.recreating import RecreatingClient
 from nbcluster.client.submitting import SubmittingClient
+from nbcluster.client.topics import TopicsClient
 from nbcluster.protocol.serialize import rebuild_when_loaded, set_future_factory
 from nbcluster.types import Key
 
 
-class Client(SubmittingClient, ComputingClient, InspectingClient, PluginClient, RecreatingClient):
+class Client(
+    SubmittingClient,
+    ComputingClient,
+    InspectingClient,
+    PluginClient,
+    RecreatingClient,
+    PublishingClient,
+    TopicsClient,
+):
     """Connects to a cluster, submits functions to it and gathers their results.
 
     Without an address it starts a cluster on this machine (in a notebook: attaches to the one that the

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcluster import errors
+from nbcluster.client.coordination.link import CoordinationLink
 from nbcluster.client.log_records import reemit
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
 from nbcluster.client.wants import Wants
@@ -80,6 +81,7 @@ class Session:
         self._peers = peers
         self._welcome: asyncio.Future[Welcome] = self.wants.loop.create_future()
         self._calls = Calls()
+        self.coordination = CoordinationLink(self.wants, self._calls)
         self._on_message: dict[type, Callable[[Any], None]] = {
             KeysDone: self._keys_done,
             KeyErred: self._key_erred,
@@ -97,6 +99,7 @@ class Session:
             Pushed: lambda message: self._viewed(message.answer),
             Welcome: self._welcome.set_result,
             Stopping: lambda message: self._end(f"the cluster was closed: {message.reason}"),
+            **self.coordination.on_message,
         }
 
     async def start(self, timeout: float, interval: float | None = None) -> Welcome:
@@ -356,6 +359,7 @@ class Session:
         """Let go of everything: pending futures are cancelled, the link is closed."""
         self.wants.flush()
         self._end(reason)
+        await self.coordination.owner.close()
         await self.connection.close()
         await self._peers.close()
         self._leave_shared()

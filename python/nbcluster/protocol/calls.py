@@ -12,6 +12,7 @@ from nbcluster.protocol.messages import Answered, CallFailed
 _BUILT_IN: dict[str, type[Exception]] = {
     "ValueError": ValueError,
     "TypeError": TypeError,
+    "RuntimeError": RuntimeError,
     "TimeoutError": errors.TimeoutError,
 }
 

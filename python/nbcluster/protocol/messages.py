@@ -21,6 +21,7 @@ from msgspec import field
 
 from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.protocol.actors import ActorAnswered, CallActor, ReadActor
+from nbcluster.protocol.coordination import CoordinationAnswer, CoordinationRequest, LogEvent
 from nbcluster.protocol.inspection import ForwardLogs, Hurry, Inspect, Inspected, LogEntry, Look, Seen
 from nbcluster.protocol.operating import (
     ManageMemory,
@@ -548,6 +549,7 @@ ClientMessage = (
     | Inspect
     | Hurry
     | ForwardLogs
+    | CoordinationRequest
     | Call
     | RunFunction
     | RunOnScheduler
@@ -575,6 +577,7 @@ ToClient = (
     | Pushed
     | Inspected
     | LogEntry
+    | CoordinationAnswer
     | Stopping
     | FunctionRan
     | OperationDone
@@ -599,6 +602,7 @@ WorkerMessage = (
     | LogEntry
     | CallEnded
     | PauseChanged
+    | LogEvent
 )
 """What a worker may send to the scheduler."""
 

@@ -336,6 +336,21 @@ def _dump_noting(call: tuple[Any, Mapping[str, Any]], frames: list[Frame]) -> tu
         _scope.met = outer
 
 
+def dump_with_futures(value: Any, what: str) -> tuple[Payload, list[Any]]:
+    """Pickle anything, in one piece, and tell which futures are in it: they travel as futures.
+
+    Raises:
+        SerializationError: it cannot be pickled; ``path`` names the part that cannot.
+    """
+    outer = _scope.met
+    met = _scope.met = []
+    try:
+        payload = dump(value, what, in_band=True)
+        return payload, list({id(one): one for one in met if type(one) is not TaskRef}.values())
+    finally:
+        _scope.met = outer
+
+
 def _with_frames_for_bytes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     """Have large ``bytes`` among the arguments travel as frames: pickle itself would copy them."""
     if any(type(value) in _BYTES and len(value) >= FRAME_MIN for value in args):

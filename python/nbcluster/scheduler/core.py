@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nbcluster.protocol import coordination as c
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.operating import ManageMemory, PauseChanged, Rebalance, Replicate
 from nbcluster.protocol.recreation import DescribeTask
 from nbcluster.protocol.running import CallEnded, RunFunction
+from nbcluster.scheduler.coordination.desk import Coordination
 from nbcluster.scheduler.events import (
     ClientJoined,
     ClientLeft,
@@ -26,6 +28,7 @@ from nbcluster.scheduler.events import (
     FromClient,
     FromWorker,
     RetireWorkers,
+    Tick,
     WorkerJoined,
     WorkerLeft,
 )
@@ -56,6 +59,7 @@ class SchedulerCore:
         self._inquiries = inquiries = Inquiries(state, self.placement, outbox)
         self.replicas = replicas = Replicas(state, self._machine, outbox)
         self.running = running = Running(state, outbox, reports.ready)
+        self.coordination = Coordination(state, requests, outbox)
         self._on_request: dict[type, Callable[[Any, Any], None]] = {
             m.SubmitTasks: requests.submit,
             m.SubmitGraph: GraphRequests(state, self._machine, outbox).submit_graph,
@@ -74,6 +78,7 @@ class SchedulerCore:
             Replicate: replicas.replicate,
             Rebalance: replicas.rebalance,
             ManageMemory: replicas.manage,
+            **self.coordination.handlers,
         }
         self._on_report: dict[type, Callable[[Any, Any], None]] = {
             m.TasksDone: reports.tasks_done,
@@ -92,6 +97,7 @@ class SchedulerCore:
             i.LogEntry: inquiries.log_entry,
             CallEnded: running.ended,
             PauseChanged: reports.pause_changed,
+            c.LogEvent: self.coordination.log,
         }
         self._on_event: dict[type, Callable[[Any], None]] = {
             FromClient: self._from_client,
@@ -103,6 +109,7 @@ class SchedulerCore:
             RetireWorkers: self._retire,
             Forget: self._forget,
             DropSpares: lambda _: self.replicas.drop_spares(),
+            Tick: lambda _: self.coordination.tick(),
         }
 
     def handle(self, event: Event, now: float) -> list[Command]:
@@ -145,14 +152,15 @@ class SchedulerCore:
             for task in list(client.wants):
                 self._machine.unwant(task, client)
             self._inquiries.client_left(client)
+            self.coordination.client_left(event.id)
 
     def _worker_joined(self, event: WorkerJoined) -> None:
-        self._reports.joined(event.registration, self.state.now)
-        self._inquiries.worker_joined(self.state.workers[event.registration.name])
         worker = self._reports.joined(event.registration, self.state.now)
+        self._inquiries.worker_joined(worker)
         self.running.joined(worker)
         if worker.status == Status.RUNNING:
             self._reports.ready(worker)
+        self.coordination.note([worker.address, "all"], action="add-worker", worker=worker.address)
 
     def _worker_left(self, event: WorkerLeft) -> None:
         worker = self.state.workers.get(event.name)
@@ -160,6 +168,8 @@ class SchedulerCore:
         if worker is not None:
             self._inquiries.worker_left(worker)
             self.running.left(worker, event.cause)
+            address = worker.address
+            self.coordination.note([address, "all"], action="remove-worker", worker=address, cause=event.cause)
 
     def _replicas_failed(self, worker: SchedWorker, message: m.ReplicasFailed) -> None:
         self._reports.replicas_failed(worker, message)
@@ -175,3 +185,4 @@ class SchedulerCore:
                 self._machine.unwant(task, client)
             if keys:
                 self._outbox.to_client(client, m.KeysCancelled(keys, event.reason, event.msg, client.let_go))
+        self.coordination.restarted()

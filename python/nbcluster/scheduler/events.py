@@ -66,6 +66,10 @@ class DropSpares(NamedTuple):
     """It is time to drop copies that nobody needs."""
 
 
+class Tick(NamedTuple):
+    """Time has passed, and somebody waits for a lease that may have expired."""
+
+
 Event = (
     ClientJoined
     | ClientLeft
@@ -76,4 +80,5 @@ Event = (
     | RetireWorkers
     | Forget
     | DropSpares
+    | Tick
 )

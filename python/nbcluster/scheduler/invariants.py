@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from nbcluster.scheduler.coordination import invariants as coordination
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.state import (
     ERRED,
@@ -36,6 +37,7 @@ def check(core: SchedulerCore) -> None:
         *_workers(state),
         *_clients(state),
         *_counts(state),
+        *coordination.check(core.coordination),
     ]
     if wrong:
         raise InvariantError("\n".join(wrong))

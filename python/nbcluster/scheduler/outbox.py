@@ -139,6 +139,8 @@ class Outbox:
             self._workers = {}
         if self._clients:
             for client, batches in self._clients.items():
+                if not client.id:  # nobody: it only wants what is kept for others
+                    continue
                 commands.append(ToClient(client.id, [_message(batch, client.let_go) for batch in batches]))
             self._clients = {}
         if self._retired:

@@ -58,6 +58,7 @@ from nbcluster.scheduler.events import (
     FromClient,
     FromWorker,
     RetireWorkers,
+    Tick,
     WorkerJoined,
     WorkerLeft,
 )
@@ -78,6 +79,8 @@ EXIT_GRACE = 2.0
 
 SPARES_INTERVAL = 2.0
 """Seconds between two searches for copies that nobody needs."""
+TICK = 1.0
+"""Seconds between two looks for what has expired, while somebody waits for it."""
 
 INCOMING: Mapping[Role, Any] = {
     Role.CLIENT: ClientMessage,
@@ -126,6 +129,7 @@ class SchedulerServer:
         blocked_handlers: Collection[str] = (),
     ) -> None:
         self.core = SchedulerCore(settings)
+        self.core.state.epoch = time.time() - time.monotonic()
         self.blocked = blocked_types(blocked_handlers)
         """What clients may not ask."""
         self.welcome = welcome
@@ -141,6 +145,7 @@ class SchedulerServer:
         self._workers: dict[WorkerName, _WorkerSession] = {}
         self._numbers = 0
         self._spares: asyncio.TimerHandle | None = None
+        self._ticker: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._inspector = Inspector()
@@ -179,6 +184,8 @@ class SchedulerServer:
         self._inspector.close()
         if self._spares is not None:
             self._spares.cancel()
+        if self._ticker is not None:
+            self._ticker.cancel()
         for listener in self._listeners:
             await listener.close()
         self._listeners.clear()
@@ -198,6 +205,8 @@ class SchedulerServer:
         """Run one event through the core and send what it says."""
         commands = self.core.handle(event, time.monotonic())
         self.changes += 1
+        if self.core.coordination.ticks and self._ticker is None and not self.closing:
+            self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
         for command in commands:
             if type(command) is ToWorker:
                 worker = self._workers.get(command.name)
@@ -225,6 +234,11 @@ class SchedulerServer:
             client.send([CallFailed(command.request, "ValueError", str(error))])
         else:
             client.send([Inspected(command.request, answer)])
+
+    def _tick(self) -> None:
+        self._ticker = None
+        if not self.closing:
+            self.handle(Tick())
 
     def worker_exited(
         self, name: WorkerName, pid: int, cause: str, running: frozenset[RunId] = frozenset(), log: str = ""

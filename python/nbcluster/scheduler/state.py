@@ -87,6 +87,8 @@ class Settings(NamedTuple):
     """Bytes of small results pushed to each client before it asks."""
     story_length: int = 20_000
     stream_length: int = 20_000
+    lease_timeout: float = 30.0
+    """After which a lease of a semaphore that was not renewed may go to somebody else."""
     idle_prefixes: int = 1000
     """Of how many names that no task bears any more is kept how long their tasks take, about."""
 
@@ -320,6 +322,8 @@ class SchedulerState:
         self.inlined_bytes = 0
         self.story: deque[Transition] = deque(maxlen=settings.story_length)
         self.stream: deque[RunRecord] = deque(maxlen=settings.stream_length)
+        self.epoch = 0.0
+        """Added to ``now``: seconds since 1970."""
         self.now = 0.0
         """When the event that is being handled came, and what it was: for the story."""
         self.stimulus = ""

@@ -1,0 +1,62 @@
+"""Metadata: a tree of small values, by path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nbcluster.protocol.coordination import GetMetadata, Leaf, MetadataFound, SetMetadata
+from nbcluster.scheduler.coordination.tickets import Ticket, Tickets
+
+
+class Metadata:
+    """The tree: branches are dicts, leaves are pickled."""
+
+    def __init__(self, tickets: Tickets) -> None:
+        self._tickets = tickets
+        self._tree: dict[str, Any] = {}
+
+    def set(self, ticket: Ticket, message: SetMetadata) -> None:
+        """Replace what is at a place. A value on the way there gives way to a branch."""
+        if not message.path:
+            self._tickets.refuse(ticket, ValueError, "the path of metadata must not be empty")
+            return
+        _at(self._tree, message.path[:-1]).pop(message.path[-1], None)
+        for leaf in message.leaves:
+            path = [*message.path, *leaf.path]
+            if leaf.value is None:
+                _at(self._tree, path)
+            else:
+                _at(self._tree, path[:-1])[path[-1]] = leaf.value
+        self._tickets.answer(ticket, True)
+
+    def get(self, ticket: Ticket, message: GetMetadata) -> None:
+        """Say what is at a place."""
+        node: Any = self._tree
+        for name in message.path:
+            node = node.get(name) if isinstance(node, dict) else None
+        leaves = None if node is None else list(_leaves(node))
+        self._tickets.say(ticket.client, MetadataFound(ticket.number, leaves))
+
+
+def _at(tree: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    """The branch at a place, grown if it is not there."""
+    for name in path:
+        branch = tree.get(name)
+        if not isinstance(branch, dict):
+            branch = tree[name] = {}
+        tree = branch
+    return tree
+
+
+def _leaves(node: Any) -> Iterator[Leaf]:
+    """All below a node, without recursion: trees may be deep."""
+    stack: list[tuple[list[str], Any]] = [([], node)]
+    while stack:
+        path, node = stack.pop()
+        if not isinstance(node, dict):
+            yield Leaf(path, node)
+        elif not node:
+            yield Leaf(path, None)
+        else:
+            stack += [([*path, name], node[name]) for name in reversed(node)]
