@@ -74,4 +74,24 @@ DIFFERENCES = {
     ),
     "waiting in a task": "A task that waits for other tasks gives its thread to them, so a single thread is enough.",
     "waiting says for what": "A timeout of result() and wait() names the keys that were not done.",
+    "a restart drops futures": (
+        "A restart drops published datasets, queue items and variables that hold futures, for nobody could have them."
+    ),
+    "all or none": "publish_dataset() publishes all that it is given, or nothing if a name is taken.",
+    "closed queues": (
+        "A queue object that was closed says so; the queue is emptied when the last object for it is closed."
+    ),
+    "events go on": (
+        "A handler of a topic that fails is logged and goes on to be called; a message is anything that can be pickled."
+    ),
+    "locks go with their client": (
+        "Locks and leases are free at once when their client is gone, and a lock never expires otherwise."
+    ),
+    "locks go with their object": "A lock whose object is gone is free, for nobody could release it.",
+    "names in reprs": "The repr of a lock, a queue and the like tells its name.",
+    "queues lose nothing": (
+        "What a queue, variable or dataset holds outlives its clients; what nobody received goes back."
+    ),
+    "queues take anything": "Queues and variables take anything that can be pickled, with futures anywhere in it.",
+    "subscribed at once": "subscribe_topic() and unsubscribe_topic() are in force at once for what this client logs.",
 }

@@ -65,6 +65,7 @@ class PublishingClient(CoordinatingClient):
         """
         named: dict[Name, Any] = dict(kwargs)
         if name is not None:
+            _encode(name)
             if not args:
                 raise ValueError(f"name={name!r} without a dataset; call it like publish_dataset(df, name='ds')")
             named[name] = args[0] if len(args) == 1 else args
