@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -67,3 +68,21 @@ def test_results_are_spilled_when_the_process_takes_too_much(api: Any, keywords:
         eventually(lambda: spilled() > 0, "results are on disk")
         client.run(hoard, nbytes=0)
         assert [len(value) for value in client.gather(futures)] == [900_000] * 40
+
+
+@pytest.mark.differs("memory fractions")
+@pytest.mark.parametrize("terminate", [0.4, False])
+def test_a_worker_above_the_last_share_is_ended_unless_that_is_turned_off(
+    api: Any, keywords: Any, terminate: Any
+) -> None:
+    options = {"memory_limit": "1GiB", "memory_pause_fraction": False, "memory_spill_fraction": False}
+    options["memory_terminate_fraction"] = terminate
+    if terminate is False:
+        options["memory_limit"] = "300MiB"
+    with api.Client(**keywords(processes=True, n_workers=1, **options)) as client:
+        before = client.submit(os.getpid, pure=False).result()
+        client.run(hoard, nbytes=500 << 20, on_error="ignore")
+        if terminate is False:
+            assert client.submit(os.getpid, pure=False).result() == before
+        else:
+            eventually(lambda: client.submit(os.getpid, pure=False).result() != before, "another process is there")

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.operating import OperationDone, PauseChanged, Rebalance, Replicate
 from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.running import CallEnded, FunctionRan, KeptName, Returned, RunCall, RunFunction
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.events import (
     ClientJoined,
     ClientLeft,
+    DropSpares,
     Forget,
     FromClient,
     FromWorker,
@@ -58,6 +61,8 @@ class ModelWorker:
         elif isinstance(message, m.PutData):
             self.data.update(item.key for item in message.items)
             self.outbox.append(m.DataAdded([m.StoredData(item.key, 1) for item in message.items]))
+        elif isinstance(message, RunCall):
+            self.outbox.append(CallEnded(message.number, Returned(Payload(b"value"))))
 
 
 class Cluster(RuleBasedStateMachine):
@@ -69,6 +74,9 @@ class Cluster(RuleBasedStateMachine):
         self.now = 0.0
         self.workers: dict[int, ModelWorker] = {}
         self.names = 0
+        self.requests = 0
+        self.asked: set[tuple[str, int]] = set()
+        """Operations that have not been answered."""
         self.wants: dict[str, set[str]] = {}
         self.known: dict[str, dict[str, str]] = {}
         """What each client has been told of its keys."""
@@ -100,6 +108,10 @@ class Cluster(RuleBasedStateMachine):
             for key in message.keys:
                 self.wants[client].discard(key)
                 known.pop(key, None)
+        elif isinstance(message, (OperationDone, FunctionRan, m.CallFailed)):
+            number = message.id if isinstance(message, m.CallFailed) else message.request
+            assert (client, number) in self.asked, "answered twice, or never asked"
+            self.asked.discard((client, number))
 
     # --- clients ---
 
@@ -171,6 +183,36 @@ class Cluster(RuleBasedStateMachine):
         self.wants[client].add(key)
         item = m.DataItem(key, Payload(b"x" * data.draw(st.sampled_from([2, 9]))), 3, "int")
         self.handle(FromClient(client, [m.Scatter([item], None, broadcast)]))
+
+    @precondition(lambda self: self.wants)
+    @rule(data=st.data(), kind=st.sampled_from(["replicate", "replicate", "rebalance", "run", "keep", "drop"]))
+    def operate(self, data: st.DataObject, kind: str) -> None:
+        client = data.draw(st.sampled_from(sorted(self.wants)))
+        self.requests = number = self.requests + 1
+        self.asked.add((client, number))
+        name = KeptName("worker", "plugin")
+        message: Any
+        if kind == "replicate":
+            keys = data.draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3, unique=True))
+            message = Replicate(number, keys, data.draw(st.sampled_from([None, 1, 2])))
+        elif kind == "rebalance":
+            message = Rebalance(number)
+        elif kind == "run":
+            message = RunFunction(number, Payload(b"call"))
+        elif kind == "keep":
+            message = RunFunction(number, Payload(b"call"), keep=name)
+        else:
+            message = RunFunction(number, Payload(b"call"), drop=name)
+        self.handle(FromClient(client, [message]))
+
+    @rule()
+    def spare_copies_are_dropped(self) -> None:
+        self.handle(DropSpares())
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), paused=st.booleans())
+    def worker_pauses_or_resumes(self, data: st.DataObject, paused: bool) -> None:
+        self.workers[data.draw(st.sampled_from(sorted(self.workers)))].outbox.append(PauseChanged(paused))
 
     @rule()
     def forget_everything(self) -> None:
@@ -281,6 +323,8 @@ class Cluster(RuleBasedStateMachine):
             if name in self.core.state.retiring:
                 del self.workers[name]
                 self.handle(WorkerLeft(name))
+        for worker in self.workers.values():
+            worker.outbox.append(PauseChanged(False))
         self.names += 1
         for name in (0, 9):
             former = self.workers.pop(name, None)
@@ -311,9 +355,13 @@ class Cluster(RuleBasedStateMachine):
         for client, keys in self.wants.items():
             for key in keys:
                 assert self.known[client].get(key) in ("done", "erred"), (client, key, self.core.state.tasks)
+        assert not {asked for asked in self.asked if asked[0] in self.wants}, "everybody who asked was answered"
         for client in list(self.wants):
             del self.wants[client]
             self.handle(ClientLeft(client))
+        assert not self.core.replicas.jobs
+        assert not self.core.state.replicated
+        assert not self.core.state.pinned
         assert not self.core.state.tasks
         assert not self.core.state.functions
         assert not self.core.state.scattering

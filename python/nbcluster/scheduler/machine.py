@@ -314,10 +314,17 @@ class Machine:
             function = task.function
             if function is not None:
                 functions[function] = functions.get(function, 0) + 1
+        self._forget_copies(tasks)
         for worker, keys in freed.items():
             self._outbox.free_all(worker, keys)
         for function, count in functions.items():
             self._discount(function, count)
+
+    def _forget_copies(self, tasks: Iterable[SchedTask]) -> None:
+        for noted in (self._state.replicated, self._state.pinned):
+            if noted:
+                for task in tasks:
+                    noted.pop(task, None)
 
     def release(self, task: SchedTask) -> None:
         """Take a task back to where it needs nothing and holds nothing."""
@@ -353,10 +360,7 @@ class Machine:
         state = self._state
         del state.tasks[task.key]
         state.scattering.pop(task.key, None)
-        if state.replicated:
-            state.replicated.pop(task, None)
-        if state.pinned:
-            state.pinned.pop(task, None)
+        self._forget_copies((task,))
         counts = task.prefix.counts
         counts[FORGOTTEN] = 0
         for dependency in task.dependencies:
