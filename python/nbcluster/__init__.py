@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nbcluster.client.future import Future
     from nbcluster.client.waiting import wait
     from nbcluster.cluster.local import LocalCluster
+    from nbcluster.cluster.servers import Nanny, Scheduler, Worker
     from nbcluster.cluster.subprocess import SubprocessCluster
     from nbcluster.comm.security import Security
     from nbcluster.errors import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from nbcluster.plugins.base import NannyPlugin, SchedulerPlugin, WorkerPlugin
     from nbcluster.plugins.files import UploadDirectory, UploadFile
     from nbcluster.plugins.install import CondaInstall, Environ, InstallPlugin, PipInstall
+    from nbcluster.types import Status
     from nbcluster.widgets.progress import progress
 
 __version__ = "0.1.0"
@@ -67,6 +69,12 @@ _HOMES = {
     "PipInstall": "nbcluster.plugins.install",
     "Queue": "nbcluster.client.coordination.queue",
     "Reschedule": "nbcluster.errors",
+    "Nanny": "nbcluster.cluster.servers",
+    "Reschedule": "nbcluster.errors",
+    "Scheduler": "nbcluster.cluster.servers",
+    "Status": "nbcluster.types",
+    "Worker": "nbcluster.cluster.servers",
+    "Security": "nbcluster.comm.security",
     "SchedulerPlugin": "nbcluster.plugins.base",
     "Security": "nbcluster.comm.security",
     "Semaphore": "nbcluster.client.coordination.locks",
@@ -105,18 +113,22 @@ __all__ = [
     "LocalCluster",
     "Lock",
     "MultiLock",
+    "Nanny",
     "NannyPlugin",
     "PipInstall",
     "Queue",
     "Reschedule",
+    "Scheduler",
     "SchedulerPlugin",
     "Security",
     "Semaphore",
+    "Status",
     "SubprocessCluster",
     "TimeoutError",
     "UploadDirectory",
     "UploadFile",
     "Variable",
+    "Worker",
     "WorkerPlugin",
     "as_completed",
     "default_client",

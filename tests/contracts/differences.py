@@ -47,7 +47,10 @@ DIFFERENCES = {
         "Plugins that install software or copy directories are plugins of workers, which share one installation."
     ),
     "lost actors": "The calls of an actor that died with its worker say so, and its future errs.",
+    "legacy keywords": "services and worker_services are refused, with what took their place.",
+    "lifetimes": "A worker whose lifetime is over hands on what it holds; with lifetime_restart the next has its name.",
     "logs in order": "get_logs() is chronological.",
+    "nannies": "A Nanny's worker is a process that never imports the user's main module; each name is there once.",
     "no dashboard": "dashboard_address=None opens no socket, and the link is empty.",
     "no workers": "With n_workers=0 each worker that is added later has one thread, not all CPUs.",
     "no nannies": (
@@ -94,4 +97,5 @@ DIFFERENCES = {
     ),
     "queues take anything": "Queues and variables take anything that can be pickled, with futures anywhere in it.",
     "subscribed at once": "subscribe_topic() and unsubscribe_topic() are in force at once for what this client logs.",
+    "worker dashboards": "worker_dashboard_address is served by the cluster's one dashboard process.",
 }

@@ -18,7 +18,7 @@ from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
 from nbcluster.types import RunId, Status, WorkerName
-from nbcluster.worker.config import WorkerConfig
+from nbcluster.worker.config import CONNECT_TIMEOUT, WorkerConfig
 
 if TYPE_CHECKING:
     from nbcluster.cluster.runtime import ClusterRuntime
@@ -84,6 +84,9 @@ class ProcessCrew(Crew):
             nthreads=spec.threads_per_worker,
             memory_limit=self.worker_limit(name),
             resources=spec.resources,
+            preload=spec.workers.preload,
+            preload_argv=spec.workers.preload_argv,
+            connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
             tls=None if spec.tls is None else spec.tls.worker,
             memory_target=spec.memory.target if runtime.scratch.on_disk else None,
             memory_spill=spec.memory.spill if runtime.scratch.on_disk else None,

@@ -24,6 +24,8 @@ from pathlib import Path
 from nbcluster import capacity as machine
 from nbcluster.cluster.adaptive import Adaptive
 from nbcluster.cluster.crew import Crew
+from nbcluster.cluster.idleness import wait_until_idle
+from nbcluster.cluster.lifetimes import Lifetimes
 from nbcluster.cluster.logbook import ClusterLogs
 from nbcluster.cluster.observers import Observers, OnView
 from nbcluster.cluster.operations import Operations
@@ -56,9 +58,11 @@ from nbcluster.commands import (
 )
 from nbcluster.dashboard.activation import DashboardActivator
 from nbcluster.errors import ClusterClosedError, ClusterError
+from nbcluster.preloading import Preloads
 from nbcluster.protocol.messages import Welcome
 from nbcluster.protocol.operating import ClusterOperation
 from nbcluster.scheduler.server import SchedulerServer
+from nbcluster.scheduler.state import Settings
 from nbcluster.snapshot import ClusterView, OwnerView
 from nbcluster.store import depot_links, segments
 from nbcluster.store.depot import Depot, Holder
@@ -101,6 +105,8 @@ class ClusterRuntime:
         self._zygote = zygote
         self._close_reason = ""
         self._membership = 0
+        self._renewing: set[WorkerName] = set()
+        """Workers that go because their time is over, and that others of their names will follow."""
 
     # --- life ---
 
@@ -133,7 +139,11 @@ class ClusterRuntime:
         self.logs = ClusterLogs(self.directory.path, spec.log_level)
         stack.push_async_callback(self.logs.close)
         self.server = SchedulerServer(
-            Welcome(spec.id, spec.name, "", ""), self.token, self, blocked_handlers=spec.blocked_handlers
+            Welcome(spec.id, spec.name, "", ""),
+            self.token,
+            self,
+            Settings(allowed_failures=spec.scheduler.allowed_failures),
+            spec.blocked_handlers,
         )
         self.shared_memory = "" if spec.in_process or spec.tls else self._share_memory()
         await self._listen()
@@ -143,6 +153,7 @@ class ClusterRuntime:
             cluster_address=self.private_address,
             token=self.token,
             prefix=spec.dashboard_prefix,
+            more_addresses=spec.worker_dashboard_address,
         )
         await self.dashboard.start()
         stack.push_async_callback(self.dashboard.close)
@@ -152,16 +163,23 @@ class ClusterRuntime:
             self.address,
             self.dashboard.link,
             shared=self.shared_memory,
-            live=spec.in_process,
+            live=spec.in_process and not spec.guests,
             tls=None if spec.tls is None else spec.tls.client,
         )
         self.observers = Observers(self.view, lambda: self.server.changes, self.tasks)
         self.adaptive = Adaptive(self)
         stack.push_async_callback(self.adaptive.close)
+        preloads = Preloads(spec.scheduler.preload, spec.scheduler.preload_argv)
+        stack.push_async_callback(preloads.stop, self.server)
+        await preloads.start(self.server)
+        self.lifetimes = Lifetimes(spec.workers.lifetime, self._time_is_over)
+        stack.callback(self.lifetimes.close)
         self.crew = self._make_crew()
         stack.push_async_callback(self.crew.close)
         await self.crew.start()
         self._set_workers(range(spec.n_workers))
+        if spec.scheduler.idle_timeout is not None:
+            self.tasks.start(self._close_when_idle(spec.scheduler.idle_timeout), "idle timeout")
 
     def _make_crew(self) -> Crew:
         if not self.spec.in_process:
@@ -317,6 +335,11 @@ class ClusterRuntime:
         """Close once the answer is on its way. The runtime cannot own the task that ends its tasks."""
         self._closing = asyncio.get_running_loop().create_task(self.close(reason))
 
+    async def _close_when_idle(self, timeout: float) -> None:
+        await wait_until_idle(lambda: self.server.task_counts, timeout)
+        logger.info("The cluster closes: it has had nothing to do for %g s", timeout)
+        self._close_soon(f"it had nothing to do for {timeout:g} s (idle_timeout)")
+
     def subscribe(self, push: Callable[[AnyAnswer], None], interval: float) -> Callable[[], None]:
         """Push views after changes; returns the way to stop it."""
         return self.observers.add(lambda view: push(View(cluster=view)), interval)
@@ -392,6 +415,18 @@ class ClusterRuntime:
         if name in self.requested:
             self.crew.hire([name])
 
+    def _time_is_over(self, name: WorkerName) -> None:
+        """A worker has lived for its ``lifetime``."""
+        if name not in self.requested:
+            return
+        lifetime = self.spec.workers.lifetime
+        logger.info("Worker %s has reached the end of its lifetime", name)
+        if lifetime is None or not lifetime.restart:
+            self._set_workers([other for other in self.requested if other != name])
+        elif name in self.server.core.state.workers:
+            self._renewing.add(name)
+            self.server.retire([name])
+
     # --- the scheduler's ports, and the crew's ---
 
     def supervised(self, name: WorkerName) -> bool:
@@ -401,11 +436,17 @@ class ClusterRuntime:
     def joined(self, name: WorkerName) -> None:
         """A worker has registered."""
         self.crew.joined(name)
+        if name in self.requested:
+            self.lifetimes.born(name)
         self.logs.book.set_address(name, self.server.core.state.workers[name].address)
         self.observers.poke()
 
     def retired(self, name: WorkerName) -> None:
         """Nothing would be lost any more: stop it."""
+        if name in self._renewing:
+            self._renewing.discard(name)
+            self.tasks.start(self._replace(name), f"replace worker {name}")
+            return
         if name not in self.requested and self.status in (Status.STARTING, Status.RUNNING):
             if name not in self.crew.slots:
                 self.server.stop_worker(name, "it was retired")

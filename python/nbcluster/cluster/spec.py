@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import ipaddress
 import logging
@@ -17,6 +16,16 @@ import msgspec
 
 from nbcluster.capacity import cpu_count
 from nbcluster.cluster.fractions import MemoryFractions, memory_fractions
+from nbcluster.cluster.keywords import (
+    NOT_HERE,
+    SchedulerOptions,
+    WorkerOptions,
+    duration,
+    processes_of,
+    scheduler_options,
+    unknown,
+    worker_options,
+)
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
 from nbcluster.comm.security import security_of_cluster
 from nbcluster.engines.registry import EngineSpec
@@ -36,8 +45,6 @@ LOOPBACK = "127.0.0.1"
 PROTOCOLS = ("tcp", "tls", "inproc")
 ANYWHERE = ("", "0.0.0.0")
 """Hosts that mean all addresses of this machine."""
-NOT_YET = ("services", "worker_class", "worker_dashboard_address", "worker_services")
-"""Known to dask.distributed, and not available here yet: only their default is accepted."""
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -65,6 +72,13 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Where the cluster's secret is, if it was agreed upon before."""
     blocked_handlers: list[str] = []
     """What clients may not ask of the scheduler."""
+    scheduler: SchedulerOptions = SchedulerOptions()
+    workers: WorkerOptions = WorkerOptions()
+    worker_dashboard_address: list[str] | None = None
+    guests: bool = False
+    """Workers join from elsewhere: they are not in the scheduler's process."""
+    sync_interval: float = 1.0
+    """How often whoever holds the cluster from another process is told how it is; seconds."""
     log_level: int | None = logging.WARNING
     """From which level on records go to this process's stderr; None leaves logging alone."""
     executable: str = msgspec.field(default_factory=lambda: sys.executable)
@@ -102,8 +116,9 @@ def make_spec(
     protocol: str | None = None,
     blocked_handlers: object = None,
     interface: str | None = None,
+    worker_class: object = None,
     scheduler_kwargs: Mapping[str, Any] | None = None,
-    scheduler_sync_interval: float = 1,
+    scheduler_sync_interval: object = 1,
     memory_limit: object = "auto",
     memory_target_fraction: object = 0.6,
     memory_spill_fraction: object = 0.7,
@@ -112,6 +127,12 @@ def make_spec(
     resources: Mapping[str, float] | None = None,
     local_directory: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
+    lifetime: object = None,
+    lifetime_stagger: object = None,
+    lifetime_restart: object = False,
+    death_timeout: object = None,
+    preload: object = None,
+    preload_argv: object = None,
     **others: object,
 ) -> ClusterSpec:
     """Check the keywords of ``LocalCluster`` and fill in the defaults.
@@ -120,8 +141,7 @@ def make_spec(
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
     _check_others(others)
-    if scheduler_kwargs:
-        raise ValueError(f"scheduler_kwargs={scheduler_kwargs!r} is not available yet; leave it out")
+    options = scheduler_options(scheduler_kwargs)
     if start is not None:
         warnings.warn("start= has no effect and will go; leave it out", DeprecationWarning, stacklevel=3)
     if ip is not None:
@@ -132,7 +152,7 @@ def make_spec(
         dashboard_address = diagnostics_port
     if processes is not None and not isinstance(processes, bool):
         raise TypeError(f"processes={processes!r} is neither True (processes) nor False (threads)")
-    use_processes = processes is not False
+    use_processes = processes_of(worker_class, processes)
     _check_count("n_workers", n_workers, least=0)
     _check_count("threads_per_worker", threads_per_worker, least=1)
     size = choose_size(cpu_count(), use_processes, n_workers, threads_per_worker)
@@ -158,13 +178,17 @@ def make_spec(
         host=host,
         scheduler_port=_port(scheduler_port),
         protocol=protocol,
-        dashboard_address=_dashboard(dashboard_address),
-        dashboard_prefix=_prefix(service_kwargs),
-        resources=_resources(resources),
+        dashboard_address=_dashboard(dashboard_address) if options.dashboard else None,
+        dashboard_prefix=_prefix(service_kwargs) if options.http_prefix is None else options.http_prefix,
+        resources=check_resources(resources),
         local_directory=None if local_directory is None else os.fspath(local_directory),
         tls=security.identities() if security is not None and protocol == "tls" else None,
         token_file=None if security is None or security.token_file is None else os.path.abspath(security.token_file),
         blocked_handlers=check_handlers(blocked_handlers),
+        scheduler=options,
+        workers=worker_options(lifetime, lifetime_stagger, lifetime_restart, death_timeout, preload, preload_argv),
+        worker_dashboard_address=_dashboard(worker_dashboard_address, "worker_dashboard_address"),
+        sync_interval=_sync_interval(scheduler_sync_interval),
         log_level=_level(silence_logs),
         environment={**os.environ, **_environment(env)},
     )
@@ -200,14 +224,19 @@ def with_worker_kwargs(worker_kwargs: object, others: Mapping[str, Any]) -> dict
 
 def _check_others(others: Mapping[str, object]) -> None:
     for name, value in others.items():
-        if name in NOT_YET:
+        if name in NOT_HERE:
             if value is not None and value != {}:
-                raise ValueError(f"{name}={value!r} is not available yet; leave it out")
+                raise TypeError(f"{name}={value!r} has no meaning here: {NOT_HERE[name]}")
             continue
         known = [k for k in (make_spec.__kwdefaults__ or {}) if k not in ("ip", "start", "diagnostics_port")]
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(sorted(known))}"
-        raise TypeError(f"a cluster got an unexpected keyword argument {name!r}; {hint}")
+        raise unknown("a cluster", name, known)
+
+
+def _sync_interval(value: object) -> float:
+    seconds = duration("scheduler_sync_interval", value)
+    if seconds is None:
+        raise ValueError(f"scheduler_sync_interval={value!r} is out of range; give a number of seconds above 0")
+    return seconds
 
 
 def _check_count(name: str, value: object, least: int) -> None:
@@ -276,12 +305,12 @@ def _interface_address(interface: str) -> str:
     raise ValueError(f"interface={interface!r} has no IPv4 address")
 
 
-def _dashboard(value: object) -> list[str] | None:
+def _dashboard(value: object, name: str = "dashboard_address") -> list[str] | None:
     if value is None:
         return None
     values = value if isinstance(value, (list, tuple)) else value.split(",") if isinstance(value, str) else [value]
     if not all(isinstance(one, (str, int)) and not isinstance(one, bool) for one in values):
-        raise TypeError(f"dashboard_address={value!r} is not an address; give ':8787', ':0', a port, or None")
+        raise TypeError(f"{name}={value!r} is not an address; give ':8787', ':0', a port, or None")
     return [f":{one}" if isinstance(one, int) else str(one) for one in values]
 
 
@@ -299,7 +328,8 @@ def _prefix(service_kwargs: Mapping[str, Any] | None) -> str:
     return str(options.get("prefix", ""))
 
 
-def _resources(resources: Mapping[str, float] | None) -> dict[str, float]:
+def check_resources(resources: Mapping[str, float] | None) -> dict[str, float]:
+    """Accept what ``resources`` may be. Raises an error that says what is allowed."""
     if resources is None:
         return {}
     if not isinstance(resources, Mapping):

@@ -10,12 +10,15 @@ from nbcluster import capacity
 from nbcluster.cluster.crew import Crew, Slot
 from nbcluster.cluster.sizing import memory_per_worker
 from nbcluster.types import Status, WorkerName
-from nbcluster.worker.config import WorkerConfig
+from nbcluster.worker.config import CONNECT_TIMEOUT, WorkerConfig
 from nbcluster.worker.ports import ClientFactory
 from nbcluster.worker.server import WorkerServer
 
 if TYPE_CHECKING:
     from nbcluster.cluster.runtime import ClusterRuntime
+
+GIVEN_UP = 3
+"""As many restarts as say that a worker cannot be started: threads are not tried again."""
 
 logger = logging.getLogger("nbcluster.cluster")
 
@@ -30,6 +33,7 @@ class ThreadCrew(Crew):
         self._clients = clients
         self._workers: dict[WorkerName, WorkerServer] = {}
         self._names: list[WorkerName] = []
+        self._failed: dict[WorkerName, str] = {}
         self._total_memory = int(capacity.memory().value)
 
     async def start(self) -> None:
@@ -45,7 +49,11 @@ class ThreadCrew(Crew):
     async def _run(self, name: WorkerName) -> None:
         worker = WorkerServer(self._config(name), self._runtime.token, clients=self._clients)
         self._workers[name] = worker
-        await worker.start()
+        try:
+            await worker.start()
+        except Exception as error:  # of code to preload, which may raise anything
+            self._failed[name] = f"could not be started: {type(error).__name__}: {error}"
+            logger.exception("Worker %s could not be started", name)
 
     def _config(self, name: WorkerName) -> WorkerConfig:
         runtime, spec = self._runtime, self._runtime.spec
@@ -56,6 +64,9 @@ class ThreadCrew(Crew):
             nthreads=spec.threads_per_worker,
             memory_limit=self._memory_limit,
             resources=spec.resources,
+            preload=spec.workers.preload,
+            preload_argv=spec.workers.preload_argv,
+            connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
             tls=None if spec.tls is None else spec.tls.worker,
             local_directory=spec.local_directory or str(runtime.directory.path),
         )
@@ -65,6 +76,7 @@ class ThreadCrew(Crew):
 
     async def dismiss(self, name: WorkerName) -> None:
         """Stop a worker."""
+        self._failed.pop(name, None)
         if name in self._names:
             self._names.remove(name)
         worker = self._workers.pop(name, None)
@@ -82,7 +94,12 @@ class ThreadCrew(Crew):
     def slots(self) -> dict[WorkerName, Slot]:
         """All of them run, or are about to."""
         limit = self._memory_limit
-        return {name: Slot(Status.RUNNING, memory_limit=limit) for name in self._names}
+        return {
+            name: Slot(Status.BROKEN, restarts=GIVEN_UP, last_exit=self._failed[name], memory_limit=limit)
+            if name in self._failed
+            else Slot(Status.RUNNING, memory_limit=limit)
+            for name in self._names
+        }
 
     @property
     def _memory_limit(self) -> int | None:

@@ -54,6 +54,7 @@ class DashboardActivator:
         cluster_directory: a directory that only its owner may enter; the socket for the Jupyter server goes there.
         cluster_address: where the dashboard process finds the cluster.
         token: the cluster's.
+        more_addresses: where else to listen; the link does not lead there.
         prefix: what the paths on the ports begin with, e.g. ``"/foo"``.
         idle_timeout: seconds without an open page after which the process ends.
         command: what to run instead of ``python -m nbcluster.dashboard``.
@@ -74,14 +75,18 @@ class DashboardActivator:
         cluster_address: Address,
         token: bytes,
         prefix: str = "",
+        more_addresses: DashboardAddress = None,
         idle_timeout: float = IDLE_TIMEOUT,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.link = ""
         """The first page's address for a browser on this machine; ``""`` if there is no port."""
+        self.more_links: list[str] = []
+        """The first pages at ``more_addresses``."""
         self.socket_path = cluster_directory / SOCKET_NAME
         """Where the Jupyter server's proxy connects."""
         self._wanted = parse(addresses)
+        self._wanted_too = parse(more_addresses)
         self._directory = cluster_directory
         self._cluster_address = cluster_address
         self._token = token
@@ -103,7 +108,12 @@ class DashboardActivator:
             for wanted in self._wanted:
                 listening, endpoint = open_socket(wanted)
                 self._ports.append(listening)
-                self._announce(wanted, endpoint)
+                link = self._announce(wanted, endpoint)
+                self.link = self.link or link
+            for wanted in self._wanted_too:
+                listening, endpoint = open_socket(wanted)
+                self._ports.append(listening)
+                self.more_links.append(self._announce(wanted, endpoint))
             if hasattr(socket, "AF_UNIX"):
                 self._unix = _open_unix_socket(self.socket_path)
         except BaseException:
@@ -125,14 +135,14 @@ class DashboardActivator:
     def _sockets(self) -> list[socket.socket]:
         return self._ports if self._unix is None else [*self._ports, self._unix]
 
-    def _announce(self, wanted: Endpoint, endpoint: Endpoint) -> None:
+    def _announce(self, wanted: Endpoint, endpoint: Endpoint) -> str:
         link = f"{endpoint.url}{self._prefix}/status"
-        self.link = self.link or link
         taken = "" if wanted.port in (0, endpoint.port) else f" (port {wanted.port} is taken)"
         logger.info("The dashboard is at %s%s", link, taken)
         if not endpoint.loopback:
             self._hosts += [endpoint.host, socket.gethostname()]
             logger.warning("Everybody who can reach %s:%d can see it", endpoint.host, endpoint.port)
+        return link
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:

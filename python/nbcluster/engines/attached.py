@@ -15,6 +15,7 @@ from nbcluster.client.cells import told_of_interrupt
 from nbcluster.engines.native import RemoteEngine
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Address
+from nbcluster.units import parse_seconds
 
 
 class AttachedEngine(RemoteEngine):
@@ -28,6 +29,7 @@ class AttachedEngine(RemoteEngine):
         """A path on the Jupyter server, as the browser sees it."""
         self._endpoint = endpoint
         self._cell = cell
+        self._view_interval = parse_seconds(keywords.get("scheduler_sync_interval", 1), "scheduler_sync_interval")
         self._keywords = {name: value for name, value in keywords.items() if value is not None}
 
     @property

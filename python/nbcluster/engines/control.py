@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl as tls
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,15 @@ class ControlLink:
         self._ended = asyncio.Event()
 
     @classmethod
-    async def open(cls, address: Address, token: bytes, on_view: OnView, on_end: OnEnd, timeout: float) -> ControlLink:
+    async def open(
+        cls,
+        address: Address,
+        token: bytes,
+        on_view: OnView,
+        on_end: OnEnd,
+        timeout: float,
+        ssl: tls.SSLContext | None = None,
+    ) -> ControlLink:
         """Connect, and wait for the scheduler's greeting.
 
         Args:
@@ -40,8 +49,9 @@ class ControlLink:
             on_view: called with every view that the cluster pushes.
             on_end: called once, with the reason, and whether the link was lost rather than closed.
             timeout: seconds.
+            ssl: for a ``tls://`` address.
         """
-        connection = await connect(address, role=Role.CONTROL, token=token, incoming=ToClient, timeout=timeout)
+        connection = await connect(address, role=Role.CONTROL, token=token, incoming=ToClient, timeout=timeout, ssl=ssl)
         link = cls(connection, on_view, on_end)
         connection.start(link)
         await asyncio.wait_for(asyncio.shield(link._welcome), timeout)

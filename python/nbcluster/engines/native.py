@@ -33,7 +33,6 @@ from nbcluster.supervisor.interpreter import START_DIRECTORY
 from nbcluster.types import Address, Status
 
 CONNECT_TIMEOUT = 30.0
-_VIEW_INTERVAL = 1.0
 _LAST_WORDS = 4000
 """Characters of what a process said that are worth repeating when it ends."""
 
@@ -53,6 +52,7 @@ class RemoteEngine(Engine):
     """
 
     shared = True
+    _view_interval = 1.0
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class RemoteEngine(Engine):
 
     async def _connect(self, address: Address, token: bytes) -> None:
         self._link = await ControlLink.open(address, token, self._viewed, self._link_ended, CONNECT_TIMEOUT)
-        await self._link.subscribe(_VIEW_INTERVAL)
+        await self._link.subscribe(self._view_interval)
         self._status = Status.RUNNING
         self._tell()
 
@@ -193,6 +193,8 @@ class ProcessEngine(RemoteEngine):
         self._abandoned = False
         requested = spec.n_workers if isinstance(spec, ClusterSpec) else 0
         self._view = ClusterView(id=spec.id, name=spec.name, status=Status.CREATED, requested=requested)
+        if isinstance(spec, ClusterSpec):
+            self._view_interval = spec.sync_interval
 
     @property
     def pid(self) -> int:

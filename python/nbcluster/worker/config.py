@@ -7,6 +7,7 @@ import msgspec
 from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, WorkerName
 
+CONNECT_TIMEOUT = 30.0
 MEMORY_TARGET = 0.6
 """Share of a worker's memory limit that results may take."""
 
@@ -34,6 +35,9 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """For ``tls://`` addresses."""
     local_directory: str = ""
     """For files of its own; inside the cluster's directory."""
-    connect_timeout: float = 30.0
+    preload: list[str] = []
+    """Code to run before it joins."""
+    preload_argv: list[str] = []
+    connect_timeout: float = CONNECT_TIMEOUT
     """Seconds within which the scheduler must answer."""
     metrics_interval: float = 1.0

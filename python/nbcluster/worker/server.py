@@ -26,6 +26,7 @@ from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.comm.transports import connect, listen
 from nbcluster.errors import CommError
+from nbcluster.preloading import Preloads
 from nbcluster.protocol.inspection import ForwardLogs, LogEntry, Look, Seen
 from nbcluster.protocol.messages import (
     DataItem,
@@ -234,6 +235,9 @@ class WorkerServer:
             lambda: self.store.spilled_nbytes,
             process=not in_process,
         )
+        preloads = Preloads(config.preload, config.preload_argv)
+        leave.push_async_callback(preloads.stop, self.current)
+        await preloads.start(self.current)
         connection.send(
             RegisterWorker(
                 config.name,

@@ -1,0 +1,170 @@
+"""Keywords of clusters that say how scheduler and workers live: checked, and as records that can travel."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from nbcluster.preloading import check_preload
+from nbcluster.units import parse_seconds
+
+NOT_HERE = {
+    "services": "the peer gave these up long ago: service_kwargs= has options of the dashboard",
+    "worker_services": "the peer gave these up long ago: worker_dashboard_address= is the workers' dashboard",
+    "nthreads": "give threads_per_worker=",
+    "nprocs": "give n_workers=",
+    "dashboard": "give dashboard_address=, or None for no dashboard",
+    "data": "workers keep results in memory, in memory that they share, and on disk below local_directory=",
+    "executor": "each worker runs tasks in threads_per_worker= threads",
+    "validate": "the tests of nbcluster check what this would",
+}
+"""Keywords of the peer that have no meaning here, with what to do instead."""
+
+
+class Lifetime(msgspec.Struct, frozen=True):
+    """How long workers live; seconds."""
+
+    seconds: float
+    stagger: float = 0.0
+    """Each lives up to so much longer or shorter, or all would end at once."""
+    restart: bool = False
+    """Whether another takes the place of one whose time is over."""
+
+
+class SchedulerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``scheduler_kwargs`` may say."""
+
+    http_prefix: str | None = None
+    """What the paths of the dashboard begin with."""
+    idle_timeout: float | None = None
+    """Seconds without any task after which the cluster closes."""
+    allowed_failures: int = 3
+    """A task errs when more workers than this died while they ran it."""
+    preload: list[str] = []
+    preload_argv: list[str] = []
+    dashboard: bool = True
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What else workers are told."""
+
+    lifetime: Lifetime | None = None
+    death_timeout: float | None = None
+    """Seconds within which the scheduler must answer a new worker."""
+    preload: list[str] = []
+    preload_argv: list[str] = []
+
+
+def unknown(what: str, name: str, known: Collection[str]) -> TypeError:
+    """The error for a keyword that there is not."""
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(sorted(known))}"
+    return TypeError(f"{what} got an unexpected keyword argument {name!r}; {hint}")
+
+
+def scheduler_options(given: Mapping[str, Any] | None) -> SchedulerOptions:
+    """Accept ``scheduler_kwargs``.
+
+    Raises:
+        TypeError, ValueError: names the option, its value and what is allowed.
+    """
+    if given is None:
+        return SchedulerOptions()
+    if not isinstance(given, Mapping):
+        raise TypeError(f"scheduler_kwargs={given!r} is not a dict of options")
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in SchedulerOptions.__struct_fields__:
+            raise unknown("scheduler_kwargs", str(name), SchedulerOptions.__struct_fields__)
+        options[name] = _scheduler_option(name, value)
+    return SchedulerOptions(**options)
+
+
+def _scheduler_option(name: str, value: Any) -> Any:
+    if name in ("preload", "preload_argv"):
+        return check_preload(name, value)
+    if name == "idle_timeout":
+        return duration(name, value)
+    if name == "allowed_failures":
+        return whole(name, value, least=0)
+    if name == "dashboard":
+        return flag(name, value)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name}={value!r} is not a text like '/foo'")
+    return value
+
+
+def worker_options(
+    lifetime: Any, lifetime_stagger: Any, lifetime_restart: Any, death_timeout: Any, preload: Any, preload_argv: Any
+) -> WorkerOptions:
+    """Accept the keywords of the same names; times are seconds, or texts like ``"1 hour"``.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+    """
+    stagger = duration("lifetime_stagger", lifetime_stagger) or 0.0
+    restart = flag("lifetime_restart", lifetime_restart)
+    seconds = duration("lifetime", lifetime)
+    if seconds is None and (stagger or restart):
+        name = "lifetime_stagger" if stagger else "lifetime_restart"
+        raise ValueError(f"{name} is given without lifetime=, on which it depends")
+    if seconds is not None and stagger >= seconds:
+        raise ValueError(f"lifetime_stagger={lifetime_stagger!r} is out of range; give less than lifetime={lifetime!r}")
+    return WorkerOptions(
+        lifetime=None if seconds is None else Lifetime(seconds, stagger, restart),
+        death_timeout=duration("death_timeout", death_timeout),
+        preload=check_preload("preload", preload),
+        preload_argv=check_preload("preload_argv", preload_argv),
+    )
+
+
+def duration(name: str, value: Any) -> float | None:
+    """Seconds above 0; None, 0 and ``"0"`` mean none."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} is not a number of seconds")
+    seconds = parse_seconds(value, name)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{name}={value!r} is out of range; give a number of seconds above 0, or None")
+    return seconds or None
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} is neither True nor False")
+    return value
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least {least}")
+    if value < least:
+        raise ValueError(f"{name}={value} is out of range; give an int of at least {least}")
+    return value
+
+
+def processes_of(worker_class: Any, processes: bool | None) -> bool:
+    """Whether workers are processes: those of a ``Nanny`` are, those of the class ``Worker`` are threads.
+
+    Raises:
+        TypeError, ValueError: it is another class, or ``processes`` contradicts it.
+    """
+    if worker_class is None:
+        return processes is not False
+    name = worker_class.rpartition(".")[2] if isinstance(worker_class, str) else getattr(worker_class, "__name__", "")
+    ours = isinstance(worker_class, str) or str(getattr(worker_class, "__module__", "")).startswith("nbcluster.")
+    if name not in ("Worker", "Nanny") or not ours:
+        raise TypeError(
+            f"worker_class={worker_class!r} is neither nbcluster.Nanny (processes) nor nbcluster.Worker (threads); "
+            "what a class of your own would do, preload= and plugins can"
+        )
+    if processes is not None and processes is not (name == "Nanny"):
+        wanted = "processes" if processes else "threads"
+        raise ValueError(f"worker_class={worker_class!r} contradicts processes={processes!r}, which asks for {wanted}")
+    return name == "Nanny"

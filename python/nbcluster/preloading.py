@@ -1,0 +1,90 @@
+"""``preload=``: code that a worker or a scheduler runs before it takes part in its cluster.
+
+Each entry is the name of a module, the path of a ``.py`` file, or the source itself (a text of several lines). If it
+has functions ``dask_setup(service)`` and ``dask_teardown(service)``, they are called at the start and at the end; they
+may be coroutine functions. ``preload_argv`` follows the service as further text arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def check_preload(name: str, value: object) -> list[str]:
+    """Accept what ``preload`` and ``preload_argv`` may be: a text, or a list of them.
+
+    Raises:
+        TypeError: names the argument and its value.
+    """
+    if value is None:
+        return []
+    values = [value] if isinstance(value, (str, Path)) else value
+    if not isinstance(values, (list, tuple)) or not all(isinstance(one, (str, Path)) for one in values):
+        raise TypeError(f"{name}={value!r} is not a text or a list of texts")
+    return [str(one) for one in values]
+
+
+class Preloads:
+    """What one service has preloaded.
+
+    Args:
+        names: modules, files, or source.
+        argv: further arguments of each ``dask_setup``.
+    """
+
+    def __init__(self, names: Sequence[str], argv: Sequence[str] = ()) -> None:
+        self._names = list(names)
+        self._argv = list(argv)
+        self._modules: list[types.ModuleType] = []
+
+    async def start(self, service: Any) -> None:
+        """Import everything, and call each ``dask_setup``.
+
+        Raises:
+            Exception: what the code raises.
+        """
+        for name in self._names:
+            module = load(name)
+            self._modules.append(module)
+            setup = getattr(module, "dask_setup", None)
+            if setup is not None:
+                await _finished(setup(service, *self._argv))
+
+    async def stop(self, service: Any) -> None:
+        """Call each ``dask_teardown``, in the reverse order. Idempotent."""
+        modules, self._modules = self._modules, []
+        for module in reversed(modules):
+            teardown = getattr(module, "dask_teardown", None)
+            if teardown is not None:
+                await _finished(teardown(service))
+
+
+def load(name: str) -> types.ModuleType:
+    """A module by its name, its file, or its source."""
+    if "\n" in name:
+        module = types.ModuleType("nbcluster_preload")
+        exec(compile(name, "<preload>", "exec"), module.__dict__)
+        return module
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"preload={name!r}: there is no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def _finished(result: Any) -> None:
+    if inspect.isawaitable(result):
+        await result

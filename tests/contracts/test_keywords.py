@@ -1,0 +1,160 @@
+"""The keywords of LocalCluster that say how its scheduler and its workers live: each by what it does."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contracts.conftest import SMALL
+from tests.contracts.gates import inc
+from tests.support.eventually import eventually
+
+Keywords = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def own(api: Any, keywords: Keywords) -> Iterator[Any]:
+    """Makes clusters and closes them when the test is over."""
+    made: list[Any] = []
+
+    def make(**others: Any) -> Any:
+        made.append(api.LocalCluster(**keywords(**{"n_workers": 1, **others})))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.close()
+
+
+# --- positions ---
+
+
+def test_keywords_have_the_peers_positions(api: Any, keywords: Keywords) -> None:
+    rest = {name: value for name, value in keywords().items() if name not in SMALL}
+    with api.LocalCluster("ada", 1, 2, False, **rest) as cluster:
+        assert (cluster.name, len(cluster.workers)) == ("ada", 1)
+        assert [worker["nthreads"] for worker in cluster.scheduler_info["workers"].values()] == [2]
+
+
+# --- preload ---
+
+
+def test_preload_runs_a_file_before_the_worker_joins(own: Any, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    (tmp_path / "ada_preload.py").write_text(
+        "from pathlib import Path\n"
+        "async def dask_setup(worker):\n"
+        f"    Path({str(mark)!r}).write_text(str(worker.name))\n"
+        "def dask_teardown(worker):\n"
+        f"    Path({str(mark)!r}).write_text('gone')\n"
+    )
+    cluster = own(preload=str(tmp_path / "ada_preload.py"))
+    assert mark.read_text() == "0"
+    cluster.close()
+    assert mark.read_text() == "gone"
+
+
+def test_preload_imports_modules_and_the_scheduler_can_preload_too(
+    api: Any, own: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, schedulers = f"{api.__name__}_mine", f"{api.__name__}_schedulers"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in (mine, schedulers):
+        (tmp_path / f"{name}.py").write_text(
+            f"def dask_setup(service):\n    open({str(tmp_path / f'{name}.mark')!r}, 'w').close()\n"
+        )
+    own(preload=[mine], scheduler_kwargs={"dashboard": False, "preload": [schedulers]})
+    assert (tmp_path / f"{mine}.mark").exists()
+    assert (tmp_path / f"{schedulers}.mark").exists()
+
+
+@pytest.mark.differs("bad input")
+def test_a_preload_that_fails_says_so_at_once(own: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"no_such_module_at_all"):
+        own(preload="no_such_module_at_all")
+
+
+# --- lifetimes ---
+
+
+def test_a_worker_ends_when_its_lifetime_is_over(own: Any) -> None:
+    cluster = own(lifetime="100ms", lifetime_stagger="10ms")
+    eventually(lambda: not cluster.scheduler_info["workers"], "no worker any more")
+
+
+@pytest.mark.differs("lifetimes")
+def test_another_worker_takes_its_place_and_results_stay(api: Any, own: Any) -> None:
+    cluster = own(n_workers=2, lifetime="200ms", lifetime_restart=True)
+    with api.Client(cluster, set_as_default=False) as client:
+        future = client.submit(inc, 1)
+        assert future.result() == 2
+        eventually(lambda: cluster.get_logs()["Scheduler"].count("joined") >= 4, "two more workers")
+        assert client.gather(future) == 2
+        assert cluster.plan == {0, 1}
+
+
+# --- scheduler_kwargs ---
+
+
+def test_a_cluster_closes_after_it_was_idle(api: Any, own: Any) -> None:
+    cluster = own(scheduler_kwargs={"dashboard": False, "idle_timeout": "300ms"})
+    with api.Client(cluster, set_as_default=False) as client:
+        assert client.submit(inc, 1).result() == 2
+    eventually(lambda: str(getattr(cluster, "scheduler", cluster).status).endswith("closed"))
+
+
+@pytest.mark.differs("dashboard prefix")
+def test_http_prefix_is_the_dashboards(own: Any) -> None:
+    cluster = own(dashboard_address=":0", scheduler_kwargs={"http_prefix": "/foo"})
+    assert cluster.dashboard_link.endswith("/foo/status")
+
+
+@pytest.mark.differs("bad input")
+def test_an_unknown_option_of_the_scheduler_is_named(own: Any) -> None:
+    with pytest.raises(TypeError, match=r"scheduler_kwargs.*'idle_timeot'; did you mean 'idle_timeout'"):
+        own(scheduler_kwargs={"idle_timeot": 1})
+
+
+# --- classes ---
+
+
+def test_the_class_of_workers_decides_between_threads_and_processes(api: Any, own: Any) -> None:
+    assert api.Worker is not api.Nanny
+    assert own(processes=None, worker_class=api.Worker).scheduler_address.startswith("inproc://")
+
+
+@pytest.mark.differs("bad input")
+def test_a_class_that_contradicts_processes_is_refused(api: Any, own: Any) -> None:
+    with pytest.raises(ValueError, match="contradicts processes=True"):
+        own(processes=True, worker_class=api.Worker)
+    with pytest.raises(TypeError, match="worker_class="):
+        own(worker_class=type("Sub", (api.Worker,), {}))
+
+
+# --- the rest ---
+
+
+@pytest.mark.differs("worker dashboards")
+def test_the_workers_dashboard_is_served_where_it_is_asked_for(own: Any) -> None:
+    cluster = own(worker_dashboard_address="127.0.0.1:0")
+    assert cluster.dashboard_link == ""
+    [link] = [line.rsplit(maxsplit=1)[-1] for line in cluster.get_logs()["Cluster"].splitlines() if "http://" in line]
+    with urllib.request.urlopen(link.replace("/status", "/health"), timeout=30) as answer:
+        assert answer.read() == b"ok"
+
+
+@pytest.mark.differs("legacy keywords")
+@pytest.mark.parametrize("keyword", ["services", "worker_services"])
+def test_legacy_keywords_are_refused_with_what_to_do_instead(own: Any, keyword: str) -> None:
+    with pytest.raises(TypeError, match=f"{keyword}=.* has no meaning here"):
+        own(**{keyword: {("x", 0): object}})
+
+
+@pytest.mark.differs("bad input")
+def test_another_event_loop_is_refused(own: Any) -> None:
+    with pytest.raises(ValueError, match=r"loop=.*leave it out"):
+        own(loop=object())

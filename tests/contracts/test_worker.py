@@ -1,0 +1,143 @@
+"""``Worker``, ``Nanny`` and ``Scheduler``: joining a cluster that runs, and building one by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.contracts.gates import inc
+from tests.support.eventually import soon
+
+PATIENCE = 60
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def quiet(api: Any) -> dict[str, Any]:
+    """Keywords of a scheduler that listens on loopback only, and shows nothing."""
+    return {"dashboard_address": None} if api.__name__ == "nbcluster" else {"dashboard": False, "host": "127.0.0.1"}
+
+
+def _environment(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def _pid() -> int:
+    return os.getpid()
+
+
+def test_a_cluster_is_put_together_by_hand(api: Any) -> None:
+    async def main() -> None:
+        async with api.Scheduler(port=0, **quiet(api)) as scheduler:
+            assert scheduler.address.startswith("tcp://127.0.0.1:")
+            async with api.Worker(scheduler.address, nthreads=3, name="ada", resources={"GPU": 2}) as worker:
+                assert str(worker.status).endswith("running")
+                assert list(scheduler.workers) == [worker.address]
+                async with api.Client(scheduler.address, asynchronous=True) as client:
+                    assert await client.submit(inc, 0, workers=["ada"]) == 1
+                    assert await client.submit(inc, 1, resources={"GPU": 1}) == 2
+                    assert await client.submit(_pid) == os.getpid()
+            assert not scheduler.workers
+
+    run(main)
+
+
+def test_a_worker_ends_with_its_scheduler(api: Any) -> None:
+    async def main() -> None:
+        scheduler = await api.Scheduler(port=0, **quiet(api))
+        worker = await api.Worker(scheduler.address, nthreads=1, death_timeout="5s")
+        await scheduler.close()
+        await worker.finished()
+        await soon(lambda: str(worker.status).endswith("closed"))
+        await worker.close()
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_a_nanny_restarts_its_worker(api: Any) -> None:
+    async def main() -> None:
+        scheduler = api.Scheduler()
+        async with scheduler:
+            nanny = api.Nanny(scheduler.address, nthreads=1, name="eve", env={"ADA": "1"})
+            async with nanny, api.Client(scheduler.address, asynchronous=True) as client:
+                pid = await client.submit(_pid, pure=False)
+                assert pid == nanny.pid != os.getpid()
+                assert await client.submit(_environment, "ADA") == "1"
+                os.kill(pid, 9)
+                assert await client.submit(_pid, pure=False) != pid
+        assert nanny.status == "closed"
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_extra_workers_join_a_cluster_that_runs_and_scaling_leaves_them_alone(api: Any) -> None:
+    async def main() -> None:
+        keywords = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "asynchronous": True}
+        async with api.SubprocessCluster(security=True, **keywords) as cluster:
+            worker = api.Worker(cluster.scheduler_address, nthreads=1, name="extra", security=cluster.security)
+            async with worker, api.Client(cluster, asynchronous=True) as client:
+                assert await client.submit(_pid, workers=["extra"]) == os.getpid()
+                await cluster.scale(0)
+                assert await client.submit(inc, 1) == 2
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_a_name_that_is_taken_is_refused_and_so_is_who_cannot_share_live_objects(api: Any) -> None:
+    async def main() -> None:
+        async with api.Scheduler() as scheduler, api.Worker(scheduler.address, nthreads=1, name="ada"):
+            with pytest.raises(ValueError, match="name taken, 'ada'"):
+                await api.Worker(scheduler.address, name="ada")
+        keywords = {"n_workers": 0, "processes": False, "dashboard_address": None, "asynchronous": True}
+        async with api.LocalCluster(protocol="tcp", **keywords) as cluster:
+            with pytest.raises(RuntimeError, match="none can join from elsewhere"):
+                await api.Worker(cluster.scheduler_address)
+
+    run(main)
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize(
+    ("keywords", "error", "text"),
+    [
+        ({"nthreads": 0}, ValueError, "nthreads=0"),
+        ({"nthreds": 1}, TypeError, "did you mean 'nthreads'"),
+        ({"name": 1.5}, TypeError, "name=1.5"),
+        ({"resources": {"GPU": -1}}, ValueError, "GPU"),
+        ({"memory_limit": -1}, ValueError, "memory_limit=-1"),
+        ({"death_timeout": "soon"}, ValueError, "death_timeout"),
+        ({"preload": 5}, TypeError, "preload=5"),
+        ({"security": "x"}, TypeError, "security"),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_is_named(api: Any, keywords: Any, error: type[Exception], text: str) -> None:
+    async def main() -> None:
+        with pytest.raises(error, match=text):
+            api.Worker("tcp://127.0.0.1:1", **keywords)
+        with pytest.raises(error, match=text):
+            api.Nanny("tcp://127.0.0.1:1", **keywords)
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_a_scheduler_takes_what_scheduler_kwargs_takes(api: Any) -> None:
+    async def main() -> None:
+        with pytest.raises(TypeError, match="did you mean 'idle_timeout'"):
+            api.Scheduler(idle_timeot=1)
+        with pytest.raises(ValueError, match="protocol='inproc'"):
+            api.Scheduler(protocol="inproc")
+        scheduler = await api.Scheduler(idle_timeout="20ms")
+        await scheduler.finished()
+
+    run(main)
