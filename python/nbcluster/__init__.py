@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nbcluster.client.defaults import default_client
     from nbcluster.client.future import Future
     from nbcluster.client.waiting import wait
+    from nbcluster.cluster.adapting import Adaptive
     from nbcluster.cluster.local import LocalCluster
     from nbcluster.cluster.servers import Nanny, Scheduler, Worker
     from nbcluster.cluster.subprocess import SubprocessCluster
@@ -52,6 +53,7 @@ _HOMES = {
     "Actor": "nbcluster.client.actors",
     "ActorFuture": "nbcluster.client.actors",
     "BaseActorFuture": "nbcluster.client.actors",
+    "Adaptive": "nbcluster.cluster.adapting",
     "CancelledError": "nbcluster.errors",
     "Client": "nbcluster.client.client",
     "CondaInstall": "nbcluster.plugins.install",
@@ -100,6 +102,7 @@ __all__ = [
     "Actor",
     "ActorFuture",
     "BaseActorFuture",
+    "Adaptive",
     "CancelledError",
     "Client",
     "CondaInstall",

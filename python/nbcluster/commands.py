@@ -22,6 +22,12 @@ class Scale(Command, frozen=True):
     n: int
 
 
+class StopWorkers(Command, frozen=True):
+    """Have these workers no more; what they hold moves to others first. Answer: ``View``."""
+
+    names: list[WorkerName]
+
+
 class Adapt(Command, frozen=True):
     """Choose the number of workers by the work there is, within limits. Answer: ``View``.
 
@@ -99,7 +105,19 @@ class View(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     cluster: ClusterView
 
 
-AnyCommand = Scale | Adapt | StopAdapting | Restart | Close | SetOwner | GetView | GetLogs | GetTaskStream | Subscribe
+AnyCommand = (
+    Scale
+    | StopWorkers
+    | Adapt
+    | StopAdapting
+    | Restart
+    | Close
+    | SetOwner
+    | GetView
+    | GetLogs
+    | GetTaskStream
+    | Subscribe
+)
 AnyAnswer = View | Logs | TaskStream | None
 
 

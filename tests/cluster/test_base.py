@@ -233,7 +233,7 @@ def test_scale_becomes_a_number_of_workers(engine: FakeEngine, arguments: Any, n
 @pytest.mark.parametrize(
     ("arguments", "error", "named"),
     [
-        ({}, TypeError, "n="),
+        ({"n": None}, TypeError, "n=None"),
         ({"n": -1}, ValueError, "n=-1"),
         ({"n": 1.5}, TypeError, "n=1.5"),
         ({"n": True}, TypeError, "n=True"),
@@ -277,7 +277,10 @@ def test_adapt_becomes_limits_and_seconds(cluster: Cluster, engine: FakeEngine) 
         ({"interval": "now"}, "interval='now'"),
         ({"target_duration": float("inf")}, "target_duration="),
         ({"wait_count": 0}, "wait_count=0"),
-        ({"Adaptive": object}, "Adaptive"),
+        ({"Adaptive": object}, "subclass of nbcluster.Adaptive"),
+        ({"minimum_cores": -1}, "minimum_cores=-1"),
+        ({"maximum_memory": "x"}, "maximum_memory='x'"),
+        ({"intervall": 1}, "intervall"),
     ],
     ids=str,
 )

@@ -259,7 +259,8 @@ def test_results_survive_scaling_down(api: Any, own: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"), [({"n": -1}, ValueError), ({"n": "x"}, TypeError), ({"n": 1.5}, TypeError), ({}, TypeError)]
+    ("arguments", "error"),
+    [({"n": -1}, ValueError), ({"n": "x"}, TypeError), ({"n": 1.5}, TypeError), ({"n": None}, TypeError)],
 )
 @pytest.mark.differs("bad input")
 def test_scale_says_what_is_wrong(own: Any, arguments: dict[str, Any], error: type[Exception]) -> None:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import itertools
 import math
+import os
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Protocol, TypeVar
 
+from nbcluster.cluster.adapting import Adaptive as AdaptiveClass
 from nbcluster.cluster.logs import Logs, logs_by_source
 from nbcluster.comm.loop import LoopThread, background, before_exit
 from nbcluster.comm.security import Security
-from nbcluster.commands import Adapt, AnyAnswer, AnyCommand, GetLogs, GetView, Scale, View, check_whole
+from nbcluster.commands import (
+    AnyAnswer,
+    AnyCommand,
+    GetLogs,
+    GetView,
+    Scale,
+    StopAdapting,
+    StopWorkers,
+    View,
+    check_whole,
+)
 from nbcluster.commands import Logs as LogAnswer
 from nbcluster.engines.base import Engine
 from nbcluster.errors import ClusterClosedError, TimeoutError, WorkerStartTimeoutError
@@ -51,6 +65,8 @@ class Cluster:
         self.security = security
         """With what its connections are encrypted; None if they are not, or if somebody else keeps it."""
         self.asynchronous = asynchronous
+        self._adaptive: AdaptiveClass | None = None
+        self._chores: set[asyncio.Future[object]] = set()
         self._engine = engine
         self._loop_thread: LoopThread = background()
         self._started = False
@@ -78,12 +94,14 @@ class Cluster:
         return self._start().__await__()
 
     async def _close(self, timeout: float = 10.0) -> None:
+        self._adapts_no_more("the cluster was closed")
         self._closed = True
         _open.discard(self)
         await self._engine.close(timeout)
 
     async def _detach(self) -> None:
         """Let go: what a Jupyter server keeps goes on, everything else ends."""
+        self._adapts_no_more("the cluster was let go of")
         self._closed = True
         _open.discard(self)
         await self._engine.detach()
@@ -184,6 +202,26 @@ class Cluster:
         return {w.name for w in self._engine.view.workers if w.status != Status.RETIRING}
 
     @property
+    def worker_spec(self) -> dict[WorkerName, dict[str, Any]]:
+        """How each of the workers that there should be is made."""
+        return {w.name: self._spec_of(w.memory_limit) for w in self._engine.view.workers if w.name in self.plan}
+
+    def new_worker_spec(self) -> dict[WorkerName, dict[str, Any]]:
+        """Name and making of the worker that would come next."""
+        taken = {worker.name for worker in self._engine.view.workers}
+        name = next(number for number in itertools.count() if number not in taken)
+        limits = [worker.memory_limit for worker in self._engine.view.workers]
+        return {name: self._spec_of(limits[0] if limits else None)}
+
+    def _spec_of(self, memory_limit: int | None) -> dict[str, Any]:
+        from nbcluster.cluster import servers
+
+        view = self._engine.view
+        in_process = any(worker.pid == os.getpid() for worker in view.workers)
+        options = {"nthreads": view.threads_per_worker, "memory_limit": memory_limit}
+        return {"cls": servers.Worker if in_process else servers.Nanny, "options": options}
+
+    @property
     def requested(self) -> set[WorkerName]:
         """The names of the workers that were started."""
         return {worker.name for worker in self._engine.view.workers}
@@ -218,7 +256,7 @@ class Cluster:
     async def _call(self, command: AnyCommand) -> AnyAnswer:
         return await self._engine.call(command)
 
-    def scale(self, n: int | None = None, memory: int | str | None = None, cores: int | None = None) -> Any:
+    def scale(self, n: int | None = 0, memory: int | str | None = None, cores: int | None = None) -> Any:
         """Have this many workers, or as many as have this much memory or this many cores in all. Ends adapting.
 
         Args:
@@ -232,61 +270,120 @@ class Cluster:
         Example:
             >>> cluster.scale(3)
         """
-        numbers = [value for value in (n, memory, cores) if value is not None]
-        if not numbers:
-            raise TypeError("scale() needs n=, memory= or cores=; e.g. scale(3)")
-        wanted = 0
-        if n is not None:
-            check_whole("n", n, least=0)
-            wanted = n
+        wanted = 0 if n is None and (memory or cores) is not None else n
+        check_whole("n", wanted, least=0)
+        assert wanted is not None
         if cores is not None:
             check_whole("cores", cores, least=0)
             wanted = max(wanted, math.ceil(cores / self._engine.view.threads_per_worker))
         if memory is not None:
-            wanted = max(wanted, self._workers_with(memory))
+            wanted = max(wanted, math.ceil(self._workers_with("memory", memory)))
+        self._adapts_no_more("the cluster was scaled")
         return self._sync(self._call, Scale(n=wanted), then=lambda _: None)
 
-    def _workers_with(self, memory: int | str) -> int:
-        total = parse_bytes(memory, "memory") if isinstance(memory, str) else memory
-        check_whole("memory", total, least=0)
+    scale_up = scale
+
+    def scale_down(self, workers: Iterable[WorkerName]) -> Any:
+        """Have these workers no more; what they hold moves to others first. Ends adapting.
+
+        Args:
+            workers: names, as in ``cluster.workers``.
+
+        Raises:
+            ValueError: there is no such worker.
+        """
+        if isinstance(workers, str):
+            raise TypeError(f"workers={workers!r} is a text; give a list of names")
+        self._adapts_no_more("the cluster was scaled")
+        return self._sync(self._stop_workers, list(workers))
+
+    async def _stop_workers(self, names: list[WorkerName]) -> None:
+        await self._engine.call(StopAdapting())
+        await self._engine.call(StopWorkers(names=names))
+
+    def _adapts_no_more(self, reason: str) -> None:
+        if self._adaptive is not None:
+            self._adaptive.replaced(reason)
+            self._adaptive = None
+
+    def _workers_with(self, name: str, memory: int | str) -> float:
+        total = parse_bytes(memory, name) if isinstance(memory, str) else memory
+        check_whole(name, total, least=0)
         limits = [worker.memory_limit for worker in self._engine.view.workers if worker.memory_limit]
         if not limits:
-            raise ValueError("scale(memory=…) needs workers that have a memory limit; use scale(n)")
-        return math.ceil(total / limits[0])
+            raise ValueError(f"{name}={memory!r} needs workers that have a memory limit; give a number of workers")
+        return total / limits[0]
 
     def adapt(
         self,
-        Adaptive: object = None,  # noqa: N803 (the peer's name)
+        Adaptive: type[AdaptiveClass] = AdaptiveClass,  # noqa: N803 (the peer's name)
         minimum: int = 0,
         maximum: float | None = None,
-        *,
-        interval: float | str = 1.0,
-        target_duration: float | str = 5.0,
-        wait_count: int = 3,
-    ) -> Any:
+        minimum_cores: int | None = None,
+        maximum_cores: int | None = None,
+        minimum_memory: int | str | None = None,
+        maximum_memory: int | str | None = None,
+        **options: Any,
+    ) -> AdaptiveClass:
         """Choose the number of workers by the work there is. Replaces what an earlier ``adapt`` said.
 
         Args:
+            Adaptive: a subclass of ``Adaptive`` decides otherwise.
             minimum: never fewer workers.
-            maximum: never more; None: as many as the machine can hold.
-            interval: seconds between decisions.
-            target_duration: have so many workers that the known work takes about this long.
-            wait_count: shrink only after so many decisions in a row say so.
+            maximum: never more; infinite or None: as many as the machine can hold.
+            minimum_cores, maximum_cores: the same in threads, of all workers.
+            minimum_memory, maximum_memory: the same in bytes, or text like ``"8GiB"``.
+            options: of ``Adaptive``: ``interval``, ``target_duration``, ``wait_count``.
+
+        Returns:
+            An ``Adaptive``: what it decides is in its ``log``; ``stop()`` ends it. With an asynchronous cluster,
+            awaiting it waits until it has begun.
 
         Example:
             >>> cluster.adapt(minimum=1, maximum=4)
         """
-        if Adaptive is not None:
-            raise ValueError("adapt(Adaptive=…) is not available yet; leave it out")
-        limit = None if maximum is None or maximum == math.inf else maximum
-        command = Adapt(
-            minimum=minimum,
-            maximum=limit,  # type: ignore[arg-type]  # validated where it is carried out
-            interval=parse_seconds(interval, "interval"),
-            target_duration=parse_seconds(target_duration, "target_duration"),
-            wait_count=wait_count,
-        )
-        return self._sync(self._call, command, then=lambda _: None)
+        if not (isinstance(Adaptive, type) and issubclass(Adaptive, AdaptiveClass)):
+            raise TypeError(f"Adaptive={Adaptive!r} is not a subclass of nbcluster.Adaptive")
+        threads = self._engine.view.threads_per_worker
+        for name, value in (("minimum_cores", minimum_cores), ("maximum_cores", maximum_cores)):
+            if value is not None:
+                check_whole(name, value, least=0)
+        least, most = [], [] if maximum is None else [maximum]
+        if minimum_cores is not None:
+            least.append(math.ceil(minimum_cores / threads))
+        if minimum_memory is not None:
+            least.append(math.ceil(self._workers_with("minimum_memory", minimum_memory)))
+        if maximum_cores is not None:
+            most.append(maximum_cores // threads)
+        if maximum_memory is not None:
+            most.append(math.floor(self._workers_with("maximum_memory", maximum_memory)))
+        bounds: dict[str, Any] = {
+            "minimum": max([minimum, *least]) if least else minimum,
+            "maximum": min(most) if most else None,
+        }
+        made = Adaptive(self, **bounds, **options)
+        if self._closed:
+            raise ClusterClosedError(f"the cluster {self.name!r} is closed; make a new one")
+        self._adapts_no_more("another adapt() took its place")
+        self._adaptive = made
+        if self.asynchronous:
+            self.soon(made.start)
+        else:
+            self._loop_thread.sync(made.start)
+        return made
+
+    def soon(self, function: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Have something done on the cluster's event loop, from any thread."""
+
+        def begin() -> None:
+            task = asyncio.ensure_future(function())
+            self._chores.add(task)
+            task.add_done_callback(self._chores.discard)
+
+        if self.asynchronous:
+            begin()
+        elif self._loop_thread.running:
+            self._loop_thread.call_soon(begin)
 
     def get_logs(self, cluster: bool = True, scheduler: bool = True, workers: bool | list[str] = True) -> Any:
         """What the cluster's parts have written, in order; of workers also what tasks print.
@@ -377,6 +474,10 @@ class Cluster:
 
     def __hash__(self) -> int:
         return id(self)
+
+    def _repr_html_(self) -> str:
+        bundle = self._repr_mimebundle_()
+        return str(bundle.get("text/html", html.escape(repr(self))))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         renderer = type(self).renderer

@@ -52,6 +52,7 @@ from nbcluster.commands import (
     Scale,
     SetOwner,
     StopAdapting,
+    StopWorkers,
     TaskStream,
     View,
     within_limits,
@@ -308,6 +309,8 @@ class ClusterRuntime:
         if isinstance(command, Scale):
             await self.adaptive.stop()
             self.scale(command.n)
+        elif isinstance(command, StopWorkers):
+            self.stop_workers(command.names)
         elif isinstance(command, Adapt):
             self.adaptive.start(command)
         elif isinstance(command, StopAdapting):
@@ -378,6 +381,18 @@ class ClusterRuntime:
         """Have these workers no more; they go gently."""
         leaving = set(names)
         self._set_workers([name for name in self.requested if name not in leaving])
+
+    def stop_workers(self, names: list[WorkerName]) -> None:
+        """Have these workers no more.
+
+        Raises:
+            ValueError: there is no such worker.
+        """
+        unknown = [name for name in names if name not in self.requested]
+        if unknown:
+            known = ", ".join(map(repr, self.requested)) or "none"
+            raise ValueError(f"workers={names!r} names {unknown[0]!r}, which is not among this cluster's own: {known}")
+        self.dismiss(names)
 
     def worker_address(self, name: WorkerName) -> Address:
         """Where a worker is to listen for its peers: in the cluster's directory, unless others must reach it."""

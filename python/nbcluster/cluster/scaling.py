@@ -65,7 +65,7 @@ class Scaler:
 
     def decide(self, load: Load) -> Decision:
         """What to do after this look."""
-        wanted, reason = self._wanted(load)
+        wanted, reason = self.wanted(load)
         self._done_before = load.done
         n = min(max(wanted, self.options.minimum), self.maximum)
         if n != wanted:
@@ -85,7 +85,8 @@ class Scaler:
         self._fewer.clear()
         return Decision(n, reason)
 
-    def _wanted(self, load: Load) -> Decision:
+    def wanted(self, load: Load) -> Decision:
+        """What this look alone asks for, limits apart."""
         wanted = self._for_work(load)
         if load.memory and load.stored > MEMORY_SHARE * load.memory and 2 * load.workers > wanted.workers:
             share = f"{100 * load.stored / load.memory:.0f} %"
