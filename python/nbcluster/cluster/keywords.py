@@ -46,6 +46,8 @@ class SchedulerOptions(msgspec.Struct, frozen=True, kw_only=True):
     preload: list[str] = []
     preload_argv: list[str] = []
     dashboard: bool = True
+    plugins: bytes = b""
+    """Pickled names and plugins of the scheduler."""
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +58,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds within which the scheduler must answer a new worker."""
     preload: list[str] = []
     preload_argv: list[str] = []
+    plugins: bytes = b""
+    """Pickled names and plugins of workers."""
 
 
 def unknown(what: str, name: str, known: Collection[str]) -> TypeError:
@@ -86,6 +90,8 @@ def scheduler_options(given: Mapping[str, Any] | None) -> SchedulerOptions:
 def _scheduler_option(name: str, value: Any) -> Any:
     if name in ("preload", "preload_argv"):
         return check_preload(name, value)
+    if name == "plugins":
+        return pickled_plugins(value, "scheduler")
     if name == "idle_timeout":
         return duration(name, value)
     if name == "allowed_failures":
@@ -98,7 +104,13 @@ def _scheduler_option(name: str, value: Any) -> Any:
 
 
 def worker_options(
-    lifetime: Any, lifetime_stagger: Any, lifetime_restart: Any, death_timeout: Any, preload: Any, preload_argv: Any
+    lifetime: Any,
+    lifetime_stagger: Any,
+    lifetime_restart: Any,
+    death_timeout: Any,
+    preload: Any,
+    preload_argv: Any,
+    plugins: Any = None,
 ) -> WorkerOptions:
     """Accept the keywords of the same names; times are seconds, or texts like ``"1 hour"``.
 
@@ -118,7 +130,27 @@ def worker_options(
         death_timeout=duration("death_timeout", death_timeout),
         preload=check_preload("preload", preload),
         preload_argv=check_preload("preload_argv", preload_argv),
+        plugins=pickled_plugins(plugins, "worker"),
     )
+
+
+def pickled_plugins(plugins: Any, whose: str) -> bytes:
+    """Accept ``plugins``: a list of instances of ``WorkerPlugin``, or of ``SchedulerPlugin``.
+
+    Raises:
+        TypeError: it is something else; names the value and what is allowed.
+    """
+    if plugins is None:
+        return b""
+    from nbcluster.plugins.base import SchedulerPlugin, WorkerPlugin, plugin_name
+
+    wanted: type = SchedulerPlugin if whose == "scheduler" else WorkerPlugin
+    if not isinstance(plugins, (list, tuple)) or not all(isinstance(plugin, wanted) for plugin in plugins):
+        raise TypeError(f"plugins={plugins!r} is not a list of instances of nbcluster.{wanted.__name__}")
+    import cloudpickle  # type: ignore[import-untyped]
+
+    pickled: bytes = cloudpickle.dumps([(plugin_name(plugin), plugin) for plugin in plugins])
+    return pickled
 
 
 def duration(name: str, value: Any) -> float | None:

@@ -86,6 +86,7 @@ class ProcessCrew(Crew):
             resources=spec.resources,
             preload=spec.workers.preload,
             preload_argv=spec.workers.preload_argv,
+            plugins=spec.workers.plugins,
             connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
             tls=None if spec.tls is None else spec.tls.worker,
             memory_target=spec.memory.target if runtime.scratch.on_disk else None,

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import pickle
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -171,8 +172,9 @@ class ClusterRuntime:
         self.adaptive = Adaptive(self)
         stack.push_async_callback(self.adaptive.close)
         preloads = Preloads(spec.scheduler.preload, spec.scheduler.preload_argv)
-        stack.push_async_callback(preloads.stop, self.server)
-        await preloads.start(self.server)
+        stack.push_async_callback(preloads.stop, self.server.facade)
+        await preloads.start(self.server.facade)
+        await self._add_plugins(spec.scheduler.plugins)
         self.lifetimes = Lifetimes(spec.workers.lifetime, self._time_is_over)
         stack.callback(self.lifetimes.close)
         self.crew = self._make_crew()
@@ -181,6 +183,15 @@ class ClusterRuntime:
         self._set_workers(range(spec.n_workers))
         if spec.scheduler.idle_timeout is not None:
             self.tasks.start(self._close_when_idle(spec.scheduler.idle_timeout), "idle timeout")
+
+    async def _add_plugins(self, pickled: bytes) -> None:
+        if not pickled:
+            return
+        from nbcluster.protocol.running import RegisterSchedulerPlugin
+        from nbcluster.protocol.serialize import dump
+
+        for name, plugin in pickle.loads(pickled):
+            await self.server.plugins.register(RegisterSchedulerPlugin(0, name, dump(plugin)))
 
     def _make_crew(self) -> Crew:
         if not self.spec.in_process:

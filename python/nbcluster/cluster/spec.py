@@ -133,6 +133,7 @@ def make_spec(
     death_timeout: object = None,
     preload: object = None,
     preload_argv: object = None,
+    plugins: object = None,
     **others: object,
 ) -> ClusterSpec:
     """Check the keywords of ``LocalCluster`` and fill in the defaults.
@@ -186,7 +187,9 @@ def make_spec(
         token_file=None if security is None or security.token_file is None else os.path.abspath(security.token_file),
         blocked_handlers=check_handlers(blocked_handlers),
         scheduler=options,
-        workers=worker_options(lifetime, lifetime_stagger, lifetime_restart, death_timeout, preload, preload_argv),
+        workers=worker_options(
+            lifetime, lifetime_stagger, lifetime_restart, death_timeout, preload, preload_argv, plugins
+        ),
         worker_dashboard_address=_dashboard(worker_dashboard_address, "worker_dashboard_address"),
         sync_interval=_sync_interval(scheduler_sync_interval),
         log_level=_level(silence_logs),

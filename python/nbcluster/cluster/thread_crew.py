@@ -66,6 +66,7 @@ class ThreadCrew(Crew):
             resources=spec.resources,
             preload=spec.workers.preload,
             preload_argv=spec.workers.preload_argv,
+            plugins=spec.workers.plugins,
             connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
             tls=None if spec.tls is None else spec.tls.worker,
             local_directory=spec.local_directory or str(runtime.directory.path),

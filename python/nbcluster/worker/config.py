@@ -38,6 +38,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     preload: list[str] = []
     """Code to run before it joins."""
     preload_argv: list[str] = []
+    plugins: bytes = b""
+    """Pickled names and plugins, to be set up before it joins."""
     connect_timeout: float = CONNECT_TIMEOUT
     """Seconds within which the scheduler must answer."""
     metrics_interval: float = 1.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 import sys
 import time
 from collections.abc import Callable
@@ -238,6 +239,8 @@ class WorkerServer:
         preloads = Preloads(config.preload, config.preload_argv)
         leave.push_async_callback(preloads.stop, self.current)
         await preloads.start(self.current)
+        for name, plugin in pickle.loads(config.plugins) if config.plugins else ():
+            await self.plugins.add(plugin, "worker", name)
         connection.send(
             RegisterWorker(
                 config.name,
