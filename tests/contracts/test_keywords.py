@@ -158,3 +158,42 @@ def test_legacy_keywords_are_refused_with_what_to_do_instead(own: Any, keyword: 
 def test_another_event_loop_is_refused(own: Any) -> None:
     with pytest.raises(ValueError, match=r"loop=.*leave it out"):
         own(loop=object())
+
+
+# --- plugins ---
+
+
+def _greeting() -> str:
+    from nbcluster import get_worker
+
+    return str(get_worker().plugins["greeting"].text)
+
+
+@pytest.mark.differs("plugins of schedulers")
+def test_plugins_are_set_up_before_the_first_task(api: Any, own: Any, tmp_path: Path) -> None:
+    class Greeting(api.WorkerPlugin):  # type: ignore[misc]
+        name = "greeting"
+        text = ""
+
+        def setup(self, worker: Any) -> None:
+            self.text = f"hello from {worker.name}"
+
+    class Marks(api.SchedulerPlugin):  # type: ignore[misc]
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+        def start(self, scheduler: Any) -> None:
+            Path(self.path).touch()
+
+    cluster = own(plugins=[Greeting()], scheduler_kwargs={"plugins": [Marks(str(tmp_path / "mark"))]})
+    assert (tmp_path / "mark").exists()
+    with api.Client(cluster, set_as_default=False) as client:
+        assert client.submit(_greeting).result() == "hello from 0"
+
+
+@pytest.mark.differs("bad input")
+def test_what_is_no_plugin_is_refused(own: Any) -> None:
+    with pytest.raises(TypeError, match=r"plugins=.*nbcluster.WorkerPlugin"):
+        own(plugins=[object()])
+    with pytest.raises(TypeError, match=r"plugins=.*nbcluster.SchedulerPlugin"):
+        own(scheduler_kwargs={"plugins": [object()]})
