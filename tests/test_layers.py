@@ -74,6 +74,8 @@ SHELLS = {
 ENGINES = {"": "engine contract", "base": "engine contract", "registry": "engine contract", "control": "engine control"}
 COMPOSITION_ROOTS = {
     "": "the package itself: public names, imported when they are used",
+    "__main__": "the command line",
+    "cli": "the command line: workers from elsewhere",
     "cluster.local": "LocalCluster: an engine in this process, or a Jupyter server's",
     "cluster.process": "a cluster in a process of its own",
     "cluster.runtime": "scheduler, workers, logs and dashboard, put together",
