@@ -1,4 +1,4 @@
-"""``nbcluster worker ADDRESS``: extra workers for a cluster that runs, in processes that are restarted when they die."""
+"""``nbcluster worker ADDRESS``: extra workers for a running cluster, in processes that are restarted when they die."""
 
 from __future__ import annotations
 

@@ -58,3 +58,20 @@ def test_a_client_cannot_end_a_cluster_that_says_so_but_its_object_can(
             client.shutdown()
         assert cluster.status == "running"
     assert cluster.status == "closed"
+
+
+@pytest.mark.differs("blocked handlers")
+def test_functions_outside_of_tasks_are_refused_whichever_way_they_come(api: Any, closed: Any) -> None:
+    class Plugin(api.WorkerPlugin):  # type: ignore[misc]
+        pass
+
+    for ask in (
+        lambda: closed.run(int),
+        lambda: closed.run_on_scheduler(int),
+        lambda: closed.register_plugin(Plugin()),
+        lambda: closed.register_plugin(api.SchedulerPlugin()),
+        closed.restart,
+    ):
+        with pytest.raises(ValueError, match=REFUSED):
+            ask()
+    assert closed.submit(inc, 1).result() == 2
