@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"scheduler shell", "worker shell", "supervisor", "engine control"},
     {"client", "cluster"},
     {"widgets", "dashboard"},
-    {"jupyter"},
+    {"diagnostics", "jupyter"},
 ]
 ROOTS = "composition roots"
 
@@ -90,6 +90,7 @@ COMPOSITION_ROOTS = {
     "engines.showing": "how clusters show themselves: the port that widgets fill",
 }
 EXCEPTIONS = {
+    ("client.profiling", "dashboard.report"): "figures of profiles and task streams, for those who ask for them",
     ("client.connected", "cluster.local"): "Client() without an address is short for Client(LocalCluster())",
     ("cluster.base", "cluster.servers"): "cluster.worker_spec names the classes of workers",
     ("cluster.base", "client.client"): "cluster.get_client() gives a client",

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nbcluster.cluster.servers import Nanny, Scheduler, Worker
     from nbcluster.cluster.subprocess import SubprocessCluster
     from nbcluster.comm.security import Security
+    from nbcluster.diagnostics.report import performance_report
+    from nbcluster.diagnostics.task_stream import get_task_stream
     from nbcluster.errors import (
         CancelledError,
         FutureCancelledError,
@@ -86,6 +88,8 @@ _HOMES = {
     "WorkerPlugin": "nbcluster.plugins.base",
     "as_completed": "nbcluster.client.as_completed",
     "default_client": "nbcluster.client.defaults",
+    "get_task_stream": "nbcluster.diagnostics.task_stream",
+    "performance_report": "nbcluster.diagnostics.report",
     "futures_of": "nbcluster.client.as_completed",
     "get_client": "nbcluster.in_task",
     "get_worker": "nbcluster.in_task",
@@ -135,7 +139,9 @@ __all__ = [
     "default_client",
     "futures_of",
     "get_client",
+    "get_task_stream",
     "get_worker",
+    "performance_report",
     "progress",
     "rejoin",
     "secede",

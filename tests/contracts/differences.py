@@ -64,6 +64,7 @@ DIFFERENCES = {
     "retire threads": "retire_workers() of a cluster's own workers lowers the number that it keeps up.",
     "retiring workers finish": "A worker that retires ends the tasks that it has begun before it goes.",
     "run during a death": "run() answers for a worker that dies of the function too, and says how it died.",
+    "profile of the scheduler": "The scheduler is sampled only once somebody has asked for its profile.",
     "scale ends adapting": "scale() ends adapting; the two never fight.",
     "scaling keeps data": "scale() moves results and scattered data to the workers that stay before any worker goes.",
     "scatter without workers": "scatter() that times out because there is no worker says so.",

@@ -7,6 +7,7 @@ from nbcluster.client.future import Future
 from nbcluster.client.inspecting import InspectingClient
 from nbcluster.client.joblib_default import register_when_imported
 from nbcluster.client.plugins import PluginClient
+from nbcluster.client.profiling import ProfilingClient
 from nbcluster.client.publishing import PublishingClient
 from nbcluster.client.recreating import RecreatingClient
 from nbcluster.client.submitting import SubmittingClient
@@ -19,6 +20,7 @@ class Client(
     SubmittingClient,
     ComputingClient,
     InspectingClient,
+    ProfilingClient,
     PluginClient,
     RecreatingClient,
     PublishingClient,

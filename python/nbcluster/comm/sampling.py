@@ -47,7 +47,7 @@ class History:
             slots = self._slots
             if not slots or not 0 <= now - slots[-1].start < SLOT:
                 if len(slots) >= MOST_SLOTS:
-                    self._thin_out()
+                    slots = self._slots = _thinned_out(slots)
                 slots.append(Slot(now))
             slot = slots[-1]
             slot.stop = now
@@ -55,16 +55,6 @@ class History:
             if tree is None:
                 tree = slot.trees[group] = CallTree()
             tree.add(stack)
-
-    def _thin_out(self) -> None:
-        """Have two and two of the older half share their trees."""
-        slots = list(self._slots)
-        half = len(slots) // 2
-        for first, second in zip(slots[:half:2], slots[1:half:2], strict=False):
-            for group, tree in second.trees.items():
-                first.trees.setdefault(group, CallTree()).add_all(tree.record())
-            first.stop = second.stop
-        self._slots = deque([*slots[:half:2], *slots[half:]])
 
     def profile(self, group: str | None = None, start: float | None = None, stop: float | None = None) -> Profile:
         """One tree of what was sampled between two moments, of one group or of all."""
@@ -77,6 +67,17 @@ class History:
                     if group is None or name == group:
                         whole.add_all(tree.record())
         return whole.record()
+
+
+def _thinned_out(former: Iterable[Slot]) -> deque[Slot]:
+    """Two and two slots of the older half share their trees."""
+    slots = list(former)
+    half = len(slots) // 4 * 2
+    for first, second in zip(slots[:half:2], slots[1:half:2], strict=True):
+        for group, tree in second.trees.items():
+            first.trees.setdefault(group, CallTree()).add_all(tree.record())
+        first.stop = second.stop
+    return deque([*slots[:half:2], *slots[half:]])
 
 
 class AtWork(NamedTuple):

@@ -29,12 +29,13 @@ class Source:
     Args:
         utc_offset: seconds that the task stream's clock is ahead of UTC.
         hues: how many colours there are before they start over.
+        whole: the task stream has all that it was given, not only what is recent.
     """
 
-    def __init__(self, utc_offset: float = 0.0, hues: int = 8) -> None:
+    def __init__(self, utc_offset: float = 0.0, hues: int = 8, whole: bool = False) -> None:
         self.view: ClusterView | None = None
         self._hues = _Hues(hues)
-        self._stream = StreamWindow(utc_offset)
+        self._stream = StreamWindow(utc_offset, whole=whole)
         self._progress = PrefixProgress()
 
     @property

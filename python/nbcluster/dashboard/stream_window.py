@@ -72,12 +72,19 @@ class _Block:
 
 
 class StreamWindow:
-    """The rectangles, their rows, and what each asker has not seen of them."""
+    """The rectangles, their rows, and what each asker has not seen of them.
 
-    def __init__(self, utc_offset: float = 0.0, limit: int = LIMIT) -> None:
+    Args:
+        utc_offset: seconds that its clock is ahead of UTC.
+        limit: the most rectangles kept.
+        whole: keep what is long ago, too.
+    """
+
+    def __init__(self, utc_offset: float = 0.0, limit: int = LIMIT, whole: bool = False) -> None:
         self.last_record = 0
         self._utc_offset = utc_offset
         self._limit = limit
+        self._silence, self._longest = (float("inf"), float("inf")) if whole else (SILENCE, LONGEST)
         self._blocks: deque[_Block] = deque(maxlen=limit)
         self._count = 0
         """How many blocks there ever were: those kept are the last of them."""
@@ -97,7 +104,7 @@ class StreamWindow:
         open_blocks: dict[Row, _Block] = {}
         for record in records:
             self.last_record = max(self.last_record, record.number)
-            if record.start > self._latest + SILENCE and self._blocks:
+            if record.start > self._latest + self._silence and self._blocks:
                 self._blocks.clear()
                 self._version += 1
                 open_blocks.clear()
@@ -111,7 +118,7 @@ class StreamWindow:
                 open_blocks[row] = block = _block(record, even)
                 self._blocks.append(block)
                 self._count += 1
-        while self._blocks and self._blocks[0].stop < self._latest - LONGEST:
+        while self._blocks and self._blocks[0].stop < self._latest - self._longest:
             self._blocks.popleft()
         if any(block.row not in self._rows for block in open_blocks.values()):
             self._arrange()
@@ -122,7 +129,7 @@ class StreamWindow:
         replace = cursor is None or cursor[0] != self._version or missed > len(self._blocks)
         blocks = list(self._blocks)
         fresh = blocks if replace else blocks[len(blocks) - missed :]
-        start = max(min((block.start for block in blocks), default=0.0), self._latest - LONGEST)
+        start = max(min((block.start for block in blocks), default=0.0), self._latest - self._longest)
         caption = ""
         if blocks:
             runs = sum(block.count for block in blocks)

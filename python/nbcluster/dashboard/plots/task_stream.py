@@ -15,13 +15,18 @@ SHORTEST = 100.0
 
 
 class TaskStream(Plot):
-    """Rectangles in time that follow the work, until somebody pans or zooms; a reset follows again."""
+    """Rectangles in time that follow the work, until somebody pans or zooms; a reset follows again.
+
+    Args:
+        theme: its colours.
+        live: False in a file, where nobody is told of what happens in the browser.
+    """
 
     slug = "task-stream"
     title = "Task stream"
     empty = "No tasks yet. They will appear here as they run, a row for each worker thread."
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, live: bool = True) -> None:
         super().__init__(theme, x_axis_type="datetime", tools="xpan,xwheel_zoom,reset")
         self._cursor: tuple[int, int] | None = None
         self._span = (0.0, 1.0)
@@ -46,8 +51,9 @@ class TaskStream(Plot):
         add_tooltip(self.figure, runs, *rows)
         place_toolbar(self.figure)
         update_axes(self.figure.xaxis, formatter=_clock_ticks())
-        self.figure.on_event(RangesUpdate, self._moved)
-        self.figure.on_event(Reset, self._reset)
+        if live:
+            self.figure.on_event(RangesUpdate, self._moved)
+            self.figure.on_event(Reset, self._reset)
 
     def update(self, source: Source) -> None:
         """Add what is new, and follow it."""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import threading
+
+from nbcluster.comm.sampling import MOST_SLOTS, AtWork, History, Sampler
+from nbcluster.protocol.profiles import nested
+from tests.support.eventually import eventually
+
+STACK = [("f", "x.py", 1)]
+
+
+def test_a_history_is_asked_by_group_and_time() -> None:
+    history = History()
+    history.add("a", STACK, 100.0)
+    history.add("a", STACK, 100.5)
+    history.add("b", STACK, 110.0)
+    assert history.profile().counts[0] == 3
+    assert history.profile("a").counts[0] == 2
+    assert history.profile(start=105.0).counts[0] == 1
+    assert history.profile(stop=105.0).counts[0] == 2
+    assert history.profile("a", start=105.0).counts[0] == 0
+
+
+def test_a_long_history_is_kept_more_coarsely_and_whole() -> None:
+    history = History()
+    for second in range(10 * MOST_SLOTS):
+        history.add("a", STACK, 1000.0 + 2 * second)
+    assert len(history._slots) <= MOST_SLOTS
+    assert history.profile().counts[0] == 10 * MOST_SLOTS
+    assert history.profile(start=1000.0 + 2 * (10 * MOST_SLOTS - 3)).counts[0] == 3
+
+
+class Worker:
+    """A thread that waits in a function of its own."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.busy = False
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._begin, daemon=True)
+        self.thread.start()
+
+    def _begin(self) -> None:
+        self.wait_here()
+
+    def wait_here(self) -> None:
+        self.done.wait(30)
+
+    def at_work(self) -> list[AtWork]:
+        begins = Worker._begin.__code__
+        return [AtWork(self.history, "job", self.thread.ident or 0, begins)] if self.busy else []
+
+
+def test_a_sampler_looks_only_while_there_is_work() -> None:
+    worker = Worker()
+    sampler = Sampler(worker.at_work)
+    assert sampler.sample() == 0
+    worker.busy = True
+    sampler.wake()
+    eventually(lambda: worker.history.profile("job").counts[0] > 2, "samples")
+    worker.busy = False
+    eventually(lambda: sampler.parked, "the sampler to rest")
+    worker.done.set()
+    sampler.close()
+
+
+def test_stacks_begin_where_they_are_of_interest() -> None:
+    worker = Worker()
+    worker.busy = True
+    sampler = Sampler(worker.at_work)
+    eventually(lambda: sampler.sample() and worker.history.profile().counts[0], "a sample")
+    [child] = nested(worker.history.profile())["children"].values()
+    assert child["description"]["name"] == "wait_here"
+    worker.done.set()
