@@ -4,7 +4,7 @@ import pytest
 
 from nbcluster import LocalCluster
 from nbcluster.cluster.observers import Observers
-from nbcluster.commands import Adapt, AnyCommand, GetLogs, GetView, Scale, StopAdapting
+from nbcluster.commands import Adapt, AnyCommand, GetLogs, GetView, Scale, StopAdapting, Subscribe
 
 
 def test_whoever_watches_is_told_at_once_what_others_did_but_not_that_they_asked(
@@ -22,5 +22,5 @@ def test_whoever_watches_is_told_at_once_what_others_did_but_not_that_they_asked
         run = cluster._loop_thread.sync
         for command in (Adapt(minimum=1, maximum=2), StopAdapting(), Scale(n=1)):
             assert run(pokes_of, command) == 1
-        for question in (GetLogs(), GetView()):
+        for question in (GetLogs(), GetView(), Subscribe(interval=1.0)):
             assert run(pokes_of, question) == 0

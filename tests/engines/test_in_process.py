@@ -142,7 +142,7 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(caplog: pytest.LogCaptur
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             engine = make_engine(scheduler_port=port)
-            with pytest.raises(ClusterError, match=f"scheduler_port={port} on 127.0.0.1 is not to be had"):
+            with pytest.raises(ClusterError, match=f"scheduler_port={port} on '127.0.0.1' is not to be had"):
                 await engine.start()
             assert engine.status == Status.FAILED
             await engine.close()

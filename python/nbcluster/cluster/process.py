@@ -43,7 +43,7 @@ _IN_COMMON = (
     "nbcluster.protocol.exceptions",
     "nbcluster.protocol.serialize",
     "nbcluster.store.shared",
-    "nbcluster.supervisor.zygote",
+    *(["nbcluster.supervisor.zygote"] if launching.AVAILABLE else []),
     *([] if sys.platform == "win32" else ["uvloop"]),
 )
 """What the largest parts of a cluster and of a worker consist of."""

@@ -54,6 +54,7 @@ from nbcluster.commands import (
     SetOwner,
     StopAdapting,
     StopWorkers,
+    Subscribe,
     TaskStream,
     View,
     within_limits,
@@ -525,4 +526,5 @@ class ClusterRuntime:
         return reasonable if most is None else min(reasonable, most)
 
 
-_ASKING = (GetLogs, GetTaskStream, GetView)
+_ASKING = (GetLogs, GetTaskStream, GetView, Subscribe)
+"""Of these nobody else needs to be told."""
