@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import queue
 import threading
 import time
@@ -74,6 +75,15 @@ def test_a_handler_may_be_a_coroutine_function(client: Any, name: str) -> None:
     client.subscribe_topic(name, handler)
     assert log_until_heard(client, name, 1, heard)[1] == 1
     client.unsubscribe_topic(name)
+
+
+def log_from_task(package: Any, topic: str) -> None:
+    importlib.import_module(package).get_worker().log_event(topic, "from a task")
+
+
+def test_tasks_log_events(api: Any, client: Any, name: str) -> None:
+    client.submit(log_from_task, api.__name__, name).result()
+    assert eventually(lambda: [message for _, message in client.get_events(name)]) == ["from a task"]
 
 
 def test_clients_hear_each_other(api: Any, client: Any, cluster: Any, name: str) -> None:

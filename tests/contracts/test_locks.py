@@ -91,6 +91,18 @@ def test_a_lock_that_a_task_holds_is_taken_for_all(api: Any, client: Any, name: 
     assert try_lock(lock)
 
 
+@pytest.mark.differs("locks go with their client")
+def test_a_lock_in_a_coroutine_is_awaited(api: Any, client: Any, name: str) -> None:
+    async def inside(lock: Any, semaphore: Any, queue: Any) -> Any:
+        async with lock, semaphore:
+            await queue.put(1)
+            return await queue.get(timeout=10), await lock.locked()
+
+    future = client.submit(inside, api.Lock(name), api.Semaphore(1, f"{name} s"), api.Queue(name))
+    assert future.result() == (1, True)
+    assert not api.Lock(name).locked()
+
+
 def test_a_lock_is_pickled_by_its_name(api: Any, client: Any, name: str) -> None:
     copy = pickle.loads(pickle.dumps(api.Lock(name)))
     assert type(copy) is api.Lock

@@ -38,13 +38,13 @@ class CoordinatingClient(ConnectedClient):
         self, make: Make, then: Callable[[Any, Request], Any] | None = None, timeout: float | None = None
     ) -> Any:
         """The same for a coroutine, on whichever loop it runs."""
-        request = Request(self._session.coordination)
+        link = self._session.coordination
+        request = Request(link)
         try:
-            asking = request.ask(make, timeout)
-            if self.asynchronous:
-                answer = await asking
+            if asyncio.get_running_loop() is link.wants.loop:
+                answer = await request.ask(make, timeout)
             else:
-                answer = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, self._loop_thread.loop))
+                answer = await self._await_here(self._elsewhere(request.ask, make, timeout))
             return answer if then is None else then(answer, request)
         except BaseException:
             request.abandon()
@@ -56,8 +56,8 @@ class CoordinatingClient(ConnectedClient):
         """Pickle a value for others, and tell which futures are in it: hold them until the scheduler does."""
         payload, futures = dump_with_futures(value, what)
         for future in futures:
-            if not isinstance(future, Future):
-                raise TypeError(f"{what} holds {future!r}, which is no future of a client")
+            if not isinstance(future, Future):  # an actor: it is held by its key as well
+                continue
             if future.client is not self:
                 raise ValueError(f"{what} holds {future!r}, which belongs to another client ({future.client!r})")
             if future.status == CANCELLED:

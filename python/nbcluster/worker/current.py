@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.errors import ClosedClientError
+from nbcluster.protocol.coordination import LogEvent
+from nbcluster.protocol.serialize import dump
 from nbcluster.types import Address, Key, Status
 
 if TYPE_CHECKING:
@@ -69,6 +71,19 @@ class CurrentWorker:
     def data(self) -> Mapping[Key, Any]:
         """The results that it holds, by key, to be read only. Some may be on disk: reading one loads it."""
         return _Results(self._server)
+
+    def log_event(self, topic: str | Collection[str], msg: Any) -> None:
+        """Log something under a topic, or under several: see ``client.log_event``. It does not wait for the scheduler.
+
+        Args:
+            topic: its name, or a list of names.
+            msg: anything that can be pickled, and is small.
+        """
+        topics = [topic] if isinstance(topic, str) else list(topic)
+        for one in topics:
+            if not isinstance(one, str) or not one:
+                raise TypeError(f"topic={topic!r} is neither a non-empty string nor a list of such")
+        self._server.log_event(LogEvent(0, topics, dump(msg, "msg", in_band=True)))
 
     def actor(self, key: Key) -> Any:
         """The object behind an ``Actor``, if it lives here; else None. Only for the methods of other actors."""

@@ -28,6 +28,7 @@ from nbcluster.comm.tasks import TaskOwner
 from nbcluster.comm.transports import connect, listen
 from nbcluster.errors import CommError
 from nbcluster.preloading import Preloads
+from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.inspection import ForwardLogs, LogEntry, Look, Seen
 from nbcluster.protocol.messages import (
     DataItem,
@@ -386,6 +387,14 @@ class WorkerServer:
     def _send_output(self, outputs: list[TaskOutput]) -> None:
         if not self._connection.closed:
             self._connection.send(*outputs)
+
+    def log_event(self, event: LogEvent) -> None:
+        """Have the scheduler log what a task says. From any thread."""
+        self._finished.get_loop().call_soon_threadsafe(self._send_event, event)
+
+    def _send_event(self, event: LogEvent) -> None:
+        if not self._connection.closed:
+            self._connection.send(event)
 
     def _send_log(self, entry: LogEntry) -> None:
         if not self._connection.closed:
