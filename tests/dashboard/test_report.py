@@ -78,4 +78,4 @@ def test_a_profile_is_drawn_from_the_outermost_call() -> None:
     bars = list(zip(columns["function"], columns["y"], columns["left"], ends, strict=True))
     assert bars == [("main", 0, 0.0, 1.0), ("step", 1, 0.0, 0.6), ("load", 1, 0.6, 0.9)]
     assert columns["took"][1].replace(" ", " ").startswith("600")
-    assert columns["hue"] == [0, 0, 1]
+    assert columns["hue"] == [0, 1, 2]

@@ -61,3 +61,23 @@ def test_nothing_to_count_is_done() -> None:
 def test_what_is_no_future_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match="progress\\(\\) takes futures"):
         Tally(wrong, key_prefix)
+
+
+class FakeCollection:
+    """A collection of dask's: persisted, its graph consists of futures."""
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    def __dask_graph__(self) -> dict[str, Any]:
+        return {f"part-{number}": part for number, part in enumerate(self.parts)}
+
+
+def test_a_persisted_collection_is_its_futures() -> None:
+    futures = [FakeFuture("f-1", "finished"), FakeFuture("f-2")]
+    assert Tally(([FakeCollection(*futures)],), key_prefix).all.text() == "1 of 2"
+
+
+def test_a_collection_that_was_not_persisted_has_no_futures() -> None:
+    with pytest.raises(TypeError, match=r"persist\(\) it first"):
+        Tally((FakeCollection(("add", 1, 2)),), key_prefix)

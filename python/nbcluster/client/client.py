@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nbcluster.client.computing import ComputingClient
+from nbcluster.client.dumping import DumpingClient
 from nbcluster.client.future import Future
-from nbcluster.client.inspecting import InspectingClient
 from nbcluster.client.joblib_default import register_when_imported
 from nbcluster.client.plugins import PluginClient
 from nbcluster.client.profiling import ProfilingClient
@@ -19,7 +19,7 @@ from nbcluster.types import Key
 class Client(
     SubmittingClient,
     ComputingClient,
-    InspectingClient,
+    DumpingClient,
     ProfilingClient,
     PluginClient,
     RecreatingClient,

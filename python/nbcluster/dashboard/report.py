@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 
 from nbcluster.dashboard.plots.memory import Memory
-from nbcluster.dashboard.plots.profile import profile_figure
+from nbcluster.dashboard.plots.profile import LEAST_ROWS, profile_figure
 from nbcluster.dashboard.plots.task_stream import TaskStream
 from nbcluster.dashboard.source import Source
 from nbcluster.dashboard.text import format_bytes, format_duration, plural
@@ -90,7 +90,7 @@ def report_html(report: Report, mode: Mode | None = None) -> str:
         _figure(
             "Profile of the tasks",
             parts["profile"],
-            40 + 20 * depth["profile"],
+            40 + 24 * depth["profile"],
             not report.profile.counts[0],
             "No task ran for long enough to be sampled (every 10 ms).",
         ),
@@ -98,7 +98,7 @@ def report_html(report: Report, mode: Mode | None = None) -> str:
         _figure(
             "Profile of the scheduler",
             parts["scheduler"],
-            40 + 20 * depth["scheduler"],
+            40 + 24 * depth["scheduler"],
             not report.scheduler_profile.counts[0],
             "The scheduler was not sampled.",
         ),
@@ -116,7 +116,7 @@ def _depth(plot: figure) -> int:
     renderers = [one for one in plot.renderers if isinstance(one, GlyphRenderer)]
     source: Any = renderers[0].data_source if renderers else None
     rows: Any = () if source is None else source.data["y"]
-    return max(8, *(int(row) + 1 for row in rows), 0)
+    return max(LEAST_ROWS, *(int(row) + 1 for row in rows), 0)
 
 
 def _section(title: str, body: str) -> str:

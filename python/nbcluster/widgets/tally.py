@@ -117,13 +117,18 @@ def _settle(count: Count, future: Tracked | None) -> bool:
 
 
 def find_tracked(value: Any) -> Iterator[Tracked]:
-    """All futures in nested lists, tuples, sets, dictionaries and iterators.
+    """All futures in nested lists, tuples, sets, dictionaries, iterators and persisted collections of dask's.
 
     Raises:
         TypeError: something else is among them.
     """
     if hasattr(value, "key") and hasattr(value, "status"):
         yield value
+    elif hasattr(type(value), "__dask_graph__"):
+        parts = [part for part in dict(value.__dask_graph__() or {}).values() if hasattr(part, "status")]
+        if not parts:
+            raise TypeError(f"progress() takes futures, and {value!r} has none; persist() it first")
+        yield from parts
     elif isinstance(value, dict):
         for each in value.values():
             yield from find_tracked(each)

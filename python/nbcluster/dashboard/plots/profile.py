@@ -17,18 +17,19 @@ LEAST = 0.002
 SAMPLE = 0.01
 """Seconds that one sample stands for."""
 MOST_ROWS = 60
+LEAST_ROWS = 3
 _LETTER = 0.0075
 """Share of the width that a letter takes, about."""
 
 
 def profile_figure(profile: Profile, theme: Theme) -> figure:
-    """A figure of a profile. Colours tell files apart; hovering tells the rest."""
+    """A figure of a profile. Colours tell functions apart; hovering tells the rest."""
     columns, depth = profile_columns(profile, len(theme.hues))
     plot = new_figure(
         theme,
         name="profile",
         x_range=(0, 1),
-        y_range=(max(depth, 8) - 0.5, -0.5),
+        y_range=(max(depth, LEAST_ROWS) - 0.5, -0.5),
         tools="xpan,xwheel_zoom,reset",
     )
     source = ColumnDataSource({**columns, "colour": [theme.hues[hue] for hue in columns["hue"]]})
@@ -38,7 +39,7 @@ def profile_figure(profile: Profile, theme: Theme) -> figure:
         right="right",
         height=0.92,
         fill_color="colour",
-        fill_alpha=0.8,
+        fill_alpha=0.55,
         line_color=theme.panel,
         line_width=1,
         source=source,
@@ -70,7 +71,7 @@ def profile_columns(profile: Profile, hues: int) -> tuple[dict[str, list[Any]], 
     children: list[list[int]] = [[] for _ in profile.counts]
     for node in range(1, len(profile.counts)):
         children[profile.parents[node]].append(node)
-    files: dict[str, int] = {}
+    functions: dict[tuple[str, str], int] = {}
     deepest = 0
     stack = [(0, 0, 0.0)]
     while stack:
@@ -82,7 +83,7 @@ def profile_columns(profile: Profile, hues: int) -> tuple[dict[str, list[Any]], 
                 columns["y"].append(depth)
                 columns["left"].append(left)
                 columns["right"].append(left + width)
-                columns["hue"].append(files.setdefault(file, len(files)) % hues)
+                columns["hue"].append(functions.setdefault((file, name), len(functions)) % hues)
                 columns["text"].append(_fitting(name, width))
                 columns["function"].append(display(name))
                 columns["took"].append(format_duration(profile.counts[child] * SAMPLE))
