@@ -204,6 +204,20 @@ def test_a_plugin_of_the_scheduler_is_told_who_comes_and_goes(api: Any, keywords
         eventually(lambda: "worker left" in news(), "the worker was seen to leave")
 
 
+def test_a_plugin_of_the_scheduler_is_told_of_events(api: Any, client: Any) -> None:
+    async def start(self: Any, scheduler: Any) -> None:
+        self.events = scheduler.events_seen = []
+
+    def log_event(self: Any, topic: str, msg: Any) -> None:
+        self.events.append((topic, msg))
+
+    client.register_plugin(scheduler_plugin(api, start=start, log_event=log_event), name="listening")
+    client.log_event("weather", {"sun": 1})
+    seen = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.events_seen)
+    assert ("weather", {"sun": 1}) in [tuple(event) for event in seen]
+    client.unregister_scheduler_plugin("listening")
+
+
 def test_a_plugin_of_the_scheduler_says_which_workers_may_go(api: Any, keywords: Any) -> None:
     with api.Client(**keywords(n_workers=3)) as client:
         willing = sorted(addresses(client))[1]

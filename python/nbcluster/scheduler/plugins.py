@@ -14,6 +14,7 @@ from typing import Any
 
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.plugins.base import SchedulerPlugin
+from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.messages import SubmitGraph, SubmitTasks
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.running import RegisterSchedulerPlugin
@@ -160,9 +161,19 @@ class SchedulerPlugins:
         """Tell that everything is forgotten."""
         self._each(lambda plugin: plugin.restart(self._facade))
 
-    def event_logged(self, topic: str, msg: Any) -> None:
-        """Tell of an event."""
-        self._each(lambda plugin: plugin.log_event(topic, msg))
+    def logged(self, messages: list[Message]) -> None:
+        """Tell of the events among these messages of a client or a worker, if anybody wants to know."""
+        if all(type(plugin).log_event is SchedulerPlugin.log_event for plugin in self._plugins.values()):
+            return  # and nothing is unpickled
+        for message in messages:
+            if isinstance(message, LogEvent):
+                try:
+                    msg = load(message.value, "event")
+                except Exception as error:
+                    logger.error("An event cannot be unpickled for the scheduler's plugins: %s", error)
+                    continue
+                for topic in message.topics:
+                    self._each(lambda plugin, topic=topic, msg=msg: plugin.log_event(topic, msg))  # type: ignore[misc]
 
     def may_go(self, workers: list[SchedWorker]) -> list[SchedWorker]:
         """Which of these workers all plugins let go."""

@@ -464,6 +464,7 @@ class _ClientSession(_Session):
         if messages:
             if self.server.plugins:
                 self.server.plugins.submitted(self.id, messages)
+                self.server.plugins.logged(messages)
             self.server.handle(FromClient(self.id, messages))
 
     def lost(self, error: Exception | None) -> None:
@@ -506,6 +507,8 @@ class _WorkerSession(_Session):
             self.server.register(self, first)
             messages = messages[1:]
         if messages and self.name is not None:
+            if self.server.plugins:
+                self.server.plugins.logged(messages)
             self.server.handle(FromWorker(self.name, messages))
 
     def lost(self, error: Exception | None) -> None:
