@@ -42,6 +42,7 @@ VOCABULARY = {
     "preloading",
     "process_memory",
     "snapshot",
+    "task_output",
     "types",
     "units",
     "versions",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbcluster.client.coordination.queue import Queue
     from nbcluster.client.coordination.variable import Variable
     from nbcluster.client.defaults import default_client
+    from nbcluster.client.forgetting import fire_and_forget
     from nbcluster.client.future import Future
     from nbcluster.client.waiting import wait
     from nbcluster.cluster.adapting import Adaptive
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from nbcluster.plugins.base import NannyPlugin, SchedulerPlugin, WorkerPlugin
     from nbcluster.plugins.files import UploadDirectory, UploadFile
     from nbcluster.plugins.install import CondaInstall, Environ, InstallPlugin, PipInstall
+    from nbcluster.task_output import print
     from nbcluster.types import Status
     from nbcluster.widgets.progress import progress
 
@@ -90,10 +92,12 @@ _HOMES = {
     "default_client": "nbcluster.client.defaults",
     "get_task_stream": "nbcluster.diagnostics.task_stream",
     "performance_report": "nbcluster.diagnostics.report",
+    "fire_and_forget": "nbcluster.client.forgetting",
     "futures_of": "nbcluster.client.as_completed",
     "get_client": "nbcluster.in_task",
     "get_worker": "nbcluster.in_task",
     "progress": "nbcluster.widgets.progress",
+    "print": "nbcluster.task_output",
     "rejoin": "nbcluster.in_task",
     "secede": "nbcluster.in_task",
     "wait": "nbcluster.client.waiting",
@@ -137,11 +141,13 @@ __all__ = [
     "WorkerPlugin",
     "as_completed",
     "default_client",
+    "fire_and_forget",
     "futures_of",
     "get_client",
     "get_task_stream",
     "get_worker",
     "performance_report",
+    "print",
     "progress",
     "rejoin",
     "secede",

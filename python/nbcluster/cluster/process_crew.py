@@ -84,6 +84,7 @@ class ProcessCrew(Crew):
             nthreads=spec.threads_per_worker,
             memory_limit=self.worker_limit(name),
             resources=spec.resources,
+            level=spec.level,
             preload=spec.workers.preload,
             preload_argv=spec.workers.preload_argv,
             plugins=spec.workers.plugins,

@@ -26,6 +26,7 @@ from nbcluster.cluster.keywords import (
     unknown,
     worker_options,
 )
+from nbcluster.cluster.nesting import next_level
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
 from nbcluster.comm.security import security_of_cluster
 from nbcluster.engines.registry import EngineSpec
@@ -66,6 +67,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     dashboard_prefix: str = ""
     resources: dict[str, float] = {}
     local_directory: str | None = None
+    level: int = 1
+    """How deep it is nested: 1, unless it is started in a task of another cluster."""
     tls: TlsIdentities | None = None
     """With what connections are encrypted."""
     token_file: str | None = None
@@ -194,6 +197,7 @@ def make_spec(
         sync_interval=_sync_interval(scheduler_sync_interval),
         log_level=_level(silence_logs),
         environment={**os.environ, **_environment(env)},
+        level=next_level(),
     )
 
 

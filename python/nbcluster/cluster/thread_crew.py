@@ -64,6 +64,7 @@ class ThreadCrew(Crew):
             nthreads=spec.threads_per_worker,
             memory_limit=self._memory_limit,
             resources=spec.resources,
+            level=spec.level,
             preload=spec.workers.preload,
             preload_argv=spec.workers.preload_argv,
             plugins=spec.workers.plugins,

@@ -242,6 +242,12 @@ class CancelKeys(Message, frozen=True):
     force: bool = False
 
 
+class FinishKeys(Message, frozen=True):
+    """Have these computed to their end, whoever lets them go: fire and forget."""
+
+    keys: list[Key]
+
+
 class RetryKeys(Message, frozen=True):
     """Run erred tasks again."""
 
@@ -542,6 +548,7 @@ ClientMessage = (
     | ReleaseKeys
     | CancelKeys
     | RetryKeys
+    | FinishKeys
     | Scatter
     | Locate
     | ReportMissing

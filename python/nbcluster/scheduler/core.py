@@ -67,6 +67,7 @@ class SchedulerCore:
             m.ReleaseKeys: requests.release,
             m.CancelKeys: requests.cancel,
             m.RetryKeys: requests.retry,
+            m.FinishKeys: requests.finish,
             m.Scatter: requests.scatter,
             m.Locate: requests.locate,
             m.ReportMissing: requests.report_missing,
@@ -179,6 +180,8 @@ class SchedulerCore:
         self._reports.retire(event.names)
 
     def _forget(self, event: Forget) -> None:
+        for task in list(self.state.keeper.wants):
+            self._machine.unwant(task, self.state.keeper)
         for client in self.state.clients.values():
             keys = [task.key for task in client.wants]
             for task in list(client.wants):

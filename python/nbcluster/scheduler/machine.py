@@ -46,6 +46,8 @@ class Machine:
         self._outbox = outbox
         self._placement = placement
         self._loose: list[SchedTask] = []
+        self._kept: list[SchedTask] = []
+        """What was to be computed to its end, and has been."""
 
     def _move(self, task: SchedTask, state: State) -> None:
         counts = task.prefix.counts
@@ -157,6 +159,9 @@ class Machine:
 
     def announce(self, task: SchedTask, client: SchedClient) -> None:
         """Tell a client that a result is there; a small one goes along while its budget lasts."""
+        if client is self._state.keeper:
+            self._kept.append(task)
+            return
         payload = task.payload
         if payload is not None:
             nbytes = payload.sent_nbytes
@@ -239,6 +244,9 @@ class Machine:
             task.waiting_on = None
             self._stop_waiting(task)
             for client in task.who_wants:
+                if client is self._state.keeper:
+                    self._kept.append(task)
+                    continue
                 self._outbox.to_client(client, KeyErred(task.key, failure, blamed, client.let_go))
             stack.extend(t for t in task.dependents or () if t.state in (WAITING, QUEUED))
             self._loose.append(task)
@@ -268,6 +276,8 @@ class Machine:
 
     def settle(self) -> None:
         """Release, and where no lineage needs them forget, all tasks that nobody needs any more."""
+        while self._kept:
+            self.unwant(self._kept.pop(), self._state.keeper)
         loose = self._loose
         plain = []
         while loose:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from nbcluster.protocol.messages import (
     CancelKeys,
+    FinishKeys,
     KeyErred,
     Locate,
     Located,
@@ -163,6 +164,14 @@ class Requests:
             task = self._state.tasks.get(key)
             if task is not None and task.state == ERRED:
                 self._machine.revive(task)
+
+    def finish(self, client: SchedClient, message: FinishKeys) -> None:
+        """Have tasks computed to their end even if nobody wants them any more."""
+        keeper = self._state.keeper
+        for key in message.keys:
+            task = self._state.tasks.get(key)
+            if task is not None and task.state not in (MEMORY, ERRED):
+                self._want(keeper, task)
 
     # --- data ---
 

@@ -304,6 +304,8 @@ class SchedulerState:
         self.workers: dict[WorkerName, SchedWorker] = {}
         self.by_address: dict[Address, SchedWorker] = {}
         self.clients: dict[str, SchedClient] = {}
+        self.keeper = SchedClient("fire-and-forget")
+        """Wants what is to be computed to its end, whoever lets it go; until then. It is nobody's client."""
         self.prefixes: dict[str, SchedPrefix] = {}
         self.done_before = 0
         """How many tasks were done of the prefixes that have been dropped."""

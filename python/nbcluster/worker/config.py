@@ -40,6 +40,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     preload_argv: list[str] = []
     plugins: bytes = b""
     """Pickled names and plugins, to be set up before it joins."""
+    level: int = 1
+    """How deep its cluster is nested: 1, unless it was started in a task of another."""
     connect_timeout: float = CONNECT_TIMEOUT
     """Seconds within which the scheduler must answer."""
     metrics_interval: float = 1.0

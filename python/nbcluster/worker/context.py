@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ from nbcluster.types import Key
 if TYPE_CHECKING:
     from nbcluster.worker.current import CurrentWorker
     from nbcluster.worker.seats import Seat
+
+
+LEVEL_VARIABLE = "NBCLUSTER_LEVEL"
+"""Tells the processes that a worker starts how deep its cluster is nested within others."""
 
 
 class _Context(threading.local):
@@ -77,6 +82,7 @@ def beside_tasks(worker: CurrentWorker) -> Iterator[None]:
 
 def own_process(worker: CurrentWorker) -> None:
     """This process is that worker's alone: whatever runs in it, runs on it."""
+    os.environ[LEVEL_VARIABLE] = str(worker.level)
     _own[:] = [worker]
 
 

@@ -27,6 +27,7 @@ class CurrentWorker:
         scheduler_address: where its scheduler is.
         local_directory: a folder for files, inside the cluster's own; empty if it has none.
         memory_limit: bytes that it may use, or None.
+        level: how deep its cluster is nested: 1, unless it was started in a task of another.
         resources: what it offers to tasks that ask for ``resources=``.
 
     Example:
@@ -48,6 +49,7 @@ class CurrentWorker:
         self.local_directory = config.local_directory
         self.memory_limit = config.memory_limit
         self.resources = dict(config.resources)
+        self.level = config.level
         self._server = server
         self._token = token
         self._lock = threading.Lock()
