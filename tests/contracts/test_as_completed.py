@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.gates import Gate, Mishap, at_gate, fail_with, inc
+from tests.support.eventually import eventually
 
 
 def test_every_future_comes_once(api: Any, client: Any) -> None:
@@ -148,3 +149,19 @@ def test_it_keeps_the_futures_that_nobody_else_holds(api: Any, client: Any, gate
 def test_what_is_no_future_is_refused(api: Any, client: Any) -> None:
     with pytest.raises(TypeError):
         api.as_completed([1, 2])
+
+
+def test_with_results_errors_can_come_along(api: Any, client: Any) -> None:
+    futures = [client.submit(fail_with, "boom"), client.submit(inc, 1)]
+    pairs = dict(api.as_completed(futures, with_results=True, raise_errors=False))
+    assert pairs[futures[1]] == 2
+    assert "boom" in str(pairs[futures[0]])
+
+
+def test_what_is_ready_is_said(api: Any, client: Any) -> None:
+    futures = client.map(inc, range(2), pure=False)
+    api.wait(futures)
+    completed = api.as_completed(futures)
+    eventually(completed.has_ready, "the futures to be ready")
+    assert not completed.is_empty()
+    assert len(completed.next_batch() + completed.next_batch(block=False)) == 2
