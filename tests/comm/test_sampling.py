@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 from nbcluster.comm.sampling import MOST_SLOTS, AtWork, History, Sampler
 from nbcluster.protocol.profiles import nested
@@ -72,3 +74,33 @@ def test_stacks_begin_where_they_are_of_interest() -> None:
     [child] = nested(worker.history.profile())["children"].values()
     assert child["description"]["name"] == "wait_here"
     worker.done.set()
+
+
+class Big:
+    """What a task works on."""
+
+
+def test_what_a_thread_worked_on_is_gone_with_it_however_often_it_was_looked_at() -> None:
+    ready, done = threading.Event(), threading.Event()
+    seen: list[weakref.ref[Big]] = []
+
+    def work() -> None:
+        big = Big()
+        seen.append(weakref.ref(big))
+        ready.set()
+        done.wait(30)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    gc.collect()
+    gc.disable()
+    try:
+        sampler = Sampler(lambda: [AtWork(History(), "a", thread.ident or 0)])
+        for _ in range(3):
+            assert sampler.sample() == 1
+        done.set()
+        thread.join()
+        assert seen[0]() is None
+    finally:
+        gc.enable()

@@ -137,12 +137,19 @@ class Sampler:
         if not working:
             return 0
         now = time.time()
-        frames = sys._current_frames()
+        frames = frames_of_others()
         for at in working:
             stack = stack_of(frames.get(at.thread), at.begins)
             if stack:
                 at.history.add(at.group, [_described(frame) for frame in stack], now)
         return len(working)
+
+
+def frames_of_others() -> dict[int, FrameType]:
+    """Where all threads are but this one: its own frame would hold itself, and so all others and what is in them."""
+    frames = sys._current_frames()
+    del frames[threading.get_ident()]
+    return frames
 
 
 def stack_of(frame: FrameType | None, begins: CodeType | None) -> list[FrameType]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from nbcluster import versions
-from nbcluster.comm.sampling import AtWork, History, Sampler, stack_of
+from nbcluster.comm.sampling import AtWork, History, Sampler, frames_of_others, stack_of
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol.profiles import Profile
 from nbcluster.types import Key, key_prefix
@@ -65,7 +64,7 @@ class Inspector:
 
     def _runs(self, look: i.LookAtRuns) -> i.Runs:
         wanted = None if look.keys is None else frozenset(look.keys)
-        frames, now = sys._current_frames(), time.monotonic()
+        frames, now = frames_of_others(), time.monotonic()
         runs, running = self._core.state.runs, set()
         seen: list[i.RunSight] = []
         for at in self._executor.at_work():
