@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         Reschedule,
         TimeoutError,
     )
-    from nbcluster.in_task import get_client, get_worker, rejoin, secede, worker_client
+    from nbcluster.in_task import get_client, get_worker, rejoin, secede, warn, worker_client
     from nbcluster.plugins.base import NannyPlugin, SchedulerPlugin, WorkerPlugin
     from nbcluster.plugins.files import UploadDirectory, UploadFile
     from nbcluster.plugins.install import CondaInstall, Environ, InstallPlugin, PipInstall
@@ -101,6 +101,7 @@ _HOMES = {
     "rejoin": "nbcluster.in_task",
     "secede": "nbcluster.in_task",
     "wait": "nbcluster.client.waiting",
+    "warn": "nbcluster.in_task",
     "worker_client": "nbcluster.in_task",
 }
 
@@ -152,6 +153,7 @@ __all__ = [
     "rejoin",
     "secede",
     "wait",
+    "warn",
     "worker_client",
 ]
 

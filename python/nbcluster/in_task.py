@@ -6,6 +6,9 @@ the worker. Nothing of the client is imported before.
 
 from __future__ import annotations
 
+import sys
+import types
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -107,6 +110,36 @@ def get_worker() -> CurrentWorker:
     if worker is None:
         raise ValueError("No worker found: get_worker() works inside of tasks")
     return worker
+
+
+def warn(
+    message: str | Warning, category: type[Warning] = UserWarning, stacklevel: int = 1, source: Any = None
+) -> None:
+    """Warn, from a task: the warning is shown where the task was submitted, each time. Elsewhere: ``warnings.warn``.
+
+    Args:
+        message: what to say, or a warning.
+        category: of which kind it is, if ``message`` is text.
+        stacklevel: whose line is named: 1 is the caller's, 2 its caller's.
+        source: passed on to ``warnings.warn``.
+
+    Raises:
+        TypeError: ``category`` is no kind of warning.
+
+    Example:
+        >>> client.submit(warn, "close to the limit").result()
+    """
+    if not (isinstance(category, type) and issubclass(category, Warning)):
+        raise TypeError(f"category={category!r} is not a subclass of Warning")
+    if context.current_key() is None:
+        warnings.warn(message, category, stacklevel + 1, source)
+        return
+    frame: types.FrameType | None = sys._getframe(1)
+    for _ in range(stacklevel - 1):
+        frame = frame.f_back if frame is not None else None
+    where = ("<unknown>", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+    kind = type(message) if isinstance(message, Warning) else category
+    sys.stderr.write(warnings.formatwarning(message, kind, *where))
 
 
 def secede() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.gates import Gate
+from tests.support.eventually import eventually
 
 
 def inc(x: int) -> int:
@@ -193,3 +194,23 @@ def test_what_a_task_waits_for_may_be_cancelled(api: Any, client: Any, gate: Gat
         return "not cancelled"
 
     assert client.submit(outer).result() == "cancelled"
+
+
+def test_a_task_warns(api: Any, client: Any) -> None:
+    def careful() -> str:
+        api.warn("close to the limit", RuntimeWarning)
+        return "done"
+
+    assert client.submit(careful).result() == "done"
+
+
+@pytest.mark.differs("the worker's client")
+def test_what_a_task_warns_of_is_shown_where_it_was_submitted(
+    api: Any, client: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client.submit(api.warn, "close to the limit", RuntimeWarning, pure=False).result()
+    eventually(lambda: "RuntimeWarning: close to the limit" in capfd.readouterr().err, "the warning")
+    with pytest.warns(UserWarning, match="outside"):
+        api.warn("outside of tasks")
+    with pytest.raises(TypeError, match="is not a subclass of Warning"):
+        api.warn("x", category=int)
