@@ -291,7 +291,7 @@ def test_a_result_that_was_dropped_while_it_was_moved_does_not_come_back(tmp_pat
 
 def test_what_cannot_be_shared_is_sent_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(serving: SharedServing, address: str) -> None:
-        def full(_: memoryview) -> int:
+        def full(_: memoryview, look: object = None) -> int:
             raise OSError(errno.EMFILE, "no descriptor left")
 
         monkeypatch.setattr(segments, "sealed", full)
