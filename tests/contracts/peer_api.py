@@ -5,6 +5,7 @@ Of its servers (``Worker``, ``Nanny``, ``Scheduler``) only how they are made cou
 
 from __future__ import annotations
 
+import enum
 import functools
 import importlib
 import inspect
@@ -22,17 +23,24 @@ DUNDERS = ("__await__", "__aenter__", "__enter__", "__aiter__", "__iter__", "_re
 def peer_api() -> dict[str, tuple[str, ...]]:
     """Keywords by name: ``"wait"``, ``"Client"`` (how it is made), ``"Client.submit"``."""
     peer = importlib.import_module("distributed")
+    public = {name: getattr(peer, name) for name in sorted(peer.__all__)}
+    whole = {name: thing for name, thing in public.items() if inspect.isclass(thing) and _is_whole(name, thing)}
     found: dict[str, tuple[str, ...]] = {}
-    for name in sorted(peer.__all__):
-        thing = getattr(peer, name)
+    for name, thing in public.items():
         if inspect.ismodule(thing):
             continue
-        found[name] = keywords_of(thing)
-        if inspect.isclass(thing) and name not in MADE_ONLY and not issubclass(thing, BaseException):
+        found[name] = () if inspect.isclass(thing) and issubclass(thing, enum.Enum) else keywords_of(thing)
+        if name in whole:
+            bases = [base for base in whole.values() if base is not thing and issubclass(thing, base)]
             for member in dir(thing):
-                if not member.startswith("_") or member in DUNDERS:
+                if (not member.startswith("_") or member in DUNDERS) and not any(hasattr(b, member) for b in bases):
                     found[f"{name}.{member}"] = keywords_of(inspect.getattr_static(thing, member))
     return found
+
+
+def _is_whole(name: str, thing: type) -> bool:
+    """Whether its members count as well."""
+    return name not in MADE_ONLY and not issubclass(thing, (BaseException, enum.Enum))
 
 
 def keywords_of(thing: Any) -> tuple[str, ...]:

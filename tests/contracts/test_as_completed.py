@@ -165,3 +165,17 @@ def test_what_is_ready_is_said(api: Any, client: Any) -> None:
     eventually(completed.has_ready, "the futures to be ready")
     assert not completed.is_empty()
     assert len(completed.next_batch() + completed.next_batch(block=False)) == 2
+
+
+def test_an_error_comes_instead_of_a_result_if_it_is_not_to_be_raised(api: Any, client: Any) -> None:
+    bad, good = client.submit(fail_with, "boom"), client.submit(inc, 1)
+    pairs = dict(api.as_completed([bad, good], loop=None, with_results=True, raise_errors=False))
+    assert pairs[good] == 2
+    assert "boom" in repr(pairs[bad])
+
+
+def test_next_is_a_method_too(api: Any, client: Any) -> None:
+    completed = api.as_completed([client.submit(inc, 1)])
+    assert completed.next().result() == 2
+    with pytest.raises(StopIteration):
+        completed.next()

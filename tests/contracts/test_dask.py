@@ -269,3 +269,88 @@ def test_who_names_another_scheduler_gets_it(client: Any) -> None:
     assert dask.delayed(there)(0).compute(scheduler="sync") == threading.current_thread().name
     with dask.config.set(scheduler="sync"):
         assert dask.delayed(there)(0).compute() == threading.current_thread().name
+
+
+# --- options ---
+
+
+def first_worker(client: Any) -> str:
+    return str(next(iter(client.scheduler_info()["workers"])))
+
+
+def holders(client: Any, futures: list[Any]) -> set[str]:
+    """The workers that hold these results; what is small may be held by nobody but the scheduler."""
+    return {address for where in client.who_has(futures).values() for address in where}
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_get_is_told_which_workers_to_use(api: Any, client: Any, others: bool) -> None:
+    worker = first_worker(client)
+    graph = {("n", n): (inc, n) for n in range(6)}
+    futures = client.get(graph, list(graph), sync=False, workers=[worker], allow_other_workers=others)
+    api.wait(futures)
+    assert others or holders(client, futures) == {worker}
+
+
+def test_compute_and_persist_are_told_which_workers_to_use(api: Any, client: Any) -> None:
+    worker = first_worker(client)
+    future = client.compute(array().sum(), workers=[worker], allow_other_workers=False)
+    kept = client.persist(array() + 7, workers=[worker], allow_other_workers=False)
+    api.wait([future, kept])
+    assert holders(client, [future]) == {worker}
+    assert holders(client, client.futures_of(kept)) == {worker}
+
+
+def test_workers_that_are_not_there_are_a_preference_only_if_one_says_so(client: Any) -> None:
+    nobody = ["tcp://127.0.0.1:1"]
+    waiting = client.compute(dask.delayed(inc)(100), workers=nobody)
+    assert client.compute(dask.delayed(inc)(200), workers=nobody, allow_other_workers=True).result() == 201
+    kept = client.persist(dask.delayed(inc)(300), workers=nobody, allow_other_workers=True)
+    assert kept.compute(scheduler=client.get) == 301
+    assert waiting.status == "pending"
+    client.cancel(waiting)
+
+
+def test_compute_and_persist_try_again_as_often_as_they_are_told(client: Any, tmp_path: Any) -> None:
+    def fails_at_first(number: int) -> int:
+        if not (tmp_path / str(number)).exists():
+            (tmp_path / str(number)).touch()
+            raise Mishap("at first")
+        return number
+
+    assert client.compute(dask.delayed(fails_at_first)(1), retries=1).result() == 1
+    assert client.persist(dask.delayed(fails_at_first)(2), retries=1).compute(scheduler=client.get) == 2
+
+
+def test_what_is_persisted_waits_for_resources(client: Any) -> None:
+    kept = client.persist(dask.delayed(inc)(400), resources={"FPGA": 1}, priority=5, fifo_timeout="1s")
+    [future] = client.futures_of(kept)
+    possible = client.persist(dask.delayed(inc)(500), resources={"GPU": 1})
+    assert possible.compute(scheduler=client.get) == 501
+    assert future.status == "pending"
+
+
+def test_collections_in_lists_are_left_alone_without_traverse(client: Any) -> None:
+    total = array().sum()
+    [inner] = client.compute([[total]], traverse=False)
+    assert inner == [total] or inner[0] is total
+    assert client.gather(client.compute([[total]])) == [[10296.0]]
+
+
+def test_the_order_between_two_calls_can_be_given_up(client: Any) -> None:
+    assert client.compute(delayed_sum() + 1000, fifo_timeout="0 s").result() == 1010
+    assert client.get({"x": (inc, 1000)}, "x", fifo_timeout="1 s", priority=2) == 1001
+
+
+def test_a_graph_may_be_persisted_as_it_is(client: Any) -> None:
+    kept = client.persist((array() + 1).sum(), optimize_graph=False)
+    assert kept.compute(scheduler=client.get) == 10440.0
+
+
+def test_a_collection_starts_from_the_parts_that_are_there(client: Any) -> None:
+    total = dask.delayed(sum)([1, 2, 3])
+    assert client.futures_of(client.normalize_collection(total)) == []
+    kept = client.persist(total)
+    [future] = client.futures_of(kept)
+    [same_one] = client.futures_of(client.normalize_collection(total))
+    assert same_one.key == future.key

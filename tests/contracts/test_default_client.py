@@ -86,3 +86,14 @@ def test_a_function_that_needs_a_client_finds_it(api: Any, client: Any, second: 
         [future] = api.futures_of([api.default_client().submit(abs, -1)])
     assert future.client is second
     assert future.result() == 1
+
+
+def test_a_client_that_is_named_is_the_one(api: Any, client: Any, second: Any) -> None:
+    assert api.default_client(client) is client
+    assert api.default_client(c=second) is second
+
+
+def test_a_with_block_can_be_looked_past(api: Any, client: Any) -> None:
+    with client.as_current():
+        assert api.Client.current(allow_global=False) is client
+    assert isinstance(outside(lambda: api.Client.current(allow_global=False)), ValueError)

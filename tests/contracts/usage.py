@@ -7,6 +7,7 @@ with the keywords that it gives. What nbcluster does inside does not count, nor 
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import json
 import os
@@ -99,6 +100,9 @@ def _watch_module(names: set[str]) -> None:
                 _note(name, test)
             return super().__getattribute__(name)
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            return importlib.import_module, (nbcluster.__name__,)
+
     nbcluster.__class__ = Watched
 
 
@@ -108,6 +112,14 @@ def _watch_class(owner: str, cls: Any, names: set[str]) -> None:
         if name.startswith("_") and inspect.isfunction(inspect.getattr_static(cls, name, None)):
             setattr(cls, name, _noting(f"{owner}.{name}", getattr(cls, name)))
     original_init, original_get = cls.__init__, cls.__getattribute__
+
+    def init_subclass(sub: Any, /, **keywords: Any) -> None:
+        super(cls, sub).__init_subclass__(**keywords)
+        test = _from_a_test()
+        for name in names & set(vars(sub)) if test is not None else ():
+            _note(f"{owner}.{name}", test or "")
+            for keyword in inspect.signature(vars(sub)[name]).parameters if callable(vars(sub)[name]) else ():
+                used[f"{owner}.{name}"][keyword].add(test or "")
 
     @functools.wraps(original_init)
     def init(self: Any, *args: Any, **keywords: Any) -> None:
@@ -126,5 +138,6 @@ def _watch_class(owner: str, cls: Any, names: set[str]) -> None:
         _note(f"{owner}.{name}", test)
         return _noting(f"{owner}.{name}", value) if inspect.ismethod(value) else value
 
+    cls.__init_subclass__ = classmethod(init_subclass)
     cls.__init__ = init
     cls.__getattribute__ = get

@@ -140,6 +140,9 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
             return self._shaped(future)
         return future
 
+    next = __next__
+    """``next(batches)``, by the name that it has in loops of one's own."""
+
     def _take(self) -> Future | None:
         try:
             return self._ready.popleft()

@@ -13,7 +13,10 @@ from typing import Any
 from nbcluster.client import submission
 from nbcluster.client.data import DataClient
 from nbcluster.client.future import Future
+from nbcluster.client.gathering import find_futures, with_parts
+from nbcluster.client.graph_keys import key_text
 from nbcluster.client.graph_submission import GraphSubmission
+from nbcluster.client.states import CANCELLED
 from nbcluster.protocol.messages import TaskOptions
 from nbcluster.units import parse_seconds
 
@@ -46,6 +49,8 @@ class ComputingClient(DataClient):
             allow_other_workers: ``workers`` is a preference, not a condition.
             resources: what each task occupies on its worker.
             sync: False returns futures.
+            asynchronous: True returns something to be awaited, on any event loop.
+            direct: accepted for compatibility: large results always come straight from the workers.
             retries: how often to run each task again if it raises.
             priority: higher runs first; among equals, tasks run in the order that dask finds best for memory.
             fifo_timeout: accepted for compatibility: graphs of equal priority always run first in, first out.
@@ -70,7 +75,7 @@ class ComputingClient(DataClient):
         flat = list(_flatten(keys))
         futures = dict(zip(flat, self._submit_graph(dsk, flat, options), strict=True))
         packed = _in_structure_of(keys, futures)
-        return self.gather(packed) if sync else packed
+        return self.gather(packed, direct=direct, asynchronous=asynchronous) if sync else packed
 
     def compute(
         self,
@@ -172,6 +177,31 @@ class ComputingClient(DataClient):
 
         items = _by_type(items, persist)
         return items[0] if single else items
+
+    def normalize_collection(self, collection: Any) -> Any:
+        """An equal collection that starts from the parts that this client has futures for.
+
+        ``compute`` and ``persist`` do so by themselves: it is for whoever wants to look at the graph.
+
+        Example:
+            >>> import dask
+            >>> total = dask.delayed(sum)([1, 2])
+            >>> kept = client.persist(total)
+            >>> client.futures_of(client.normalize_collection(total)) == client.futures_of(kept)
+            True
+        """
+        graph = dict(collection.__dask_graph__() or {})
+        states = {key: self._session.wants.state(key_text(key)) for key in graph}
+        known = {key: state for key, state in states.items() if state is not None and state.status != CANCELLED}
+        if not known:
+            return collection
+        futures = dict(zip(known, self._futures(known.values()), strict=True))
+        rebuild, extra = collection.__dask_postpersist__()
+        return rebuild({**graph, **futures}, *extra)
+
+    def futures_of(self, futures: Any) -> list[Future]:
+        """All futures in nested containers, and behind persisted collections, each once."""
+        return find_futures(with_parts(futures))
 
     # --- graphs ---
 

@@ -72,13 +72,13 @@ def as_current(client: Client) -> Iterator[Client]:
         _context.reset(mark)
 
 
-def default_client(client: Client | None = None) -> Client:
+def default_client(c: Client | None = None) -> Client:
     """The client to use: the one given, else the current one.
 
     Raises:
         ValueError: there is none.
     """
-    client = client or current()
+    client = c or current()
     if client is None:
         raise ValueError("No clients found. Start a client first: client = Client()  (or pass the one to use)")
     return client
