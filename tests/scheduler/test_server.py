@@ -275,6 +275,34 @@ async def test_what_a_client_wanted_is_released_when_its_link_ends(stage: Stage)
     assert stage.server.core.state.tasks == {}
 
 
+@staged
+async def test_a_worker_is_not_woken_to_forget_a_result_but_told_ahead_of_what_comes_next(stage: Stage) -> None:
+    client, worker = await stage.client(), await stage.worker(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PATIENCE", DEADLINE)
+        for number in range(1, 4):
+            key = f"f-{number}"
+            client.say(submission(key))
+            [run] = (await worker.hear(m.Compute, number)).tasks
+            worker.say(m.TasksDone([m.TaskDone(key, run.run_id, 1, "int", 0, 0.0, 0.0, Payload(b"1"))]))
+            await client.hear(m.KeysDone, number)
+            client.say(m.ReleaseKeys([key] if number > 1 else []))  # the first keeps the function known
+            await soon(lambda: len(stage.server.core.state.tasks) == 1)
+    said = [type(message) for message in worker.messages if type(message) in (m.FreeKeys, m.Compute)]
+    assert said == [m.Compute, m.Compute, m.FreeKeys, m.Compute]
+
+
+@staged
+async def test_it_is_told_soon_all_the_same(stage: Stage) -> None:
+    client, worker = await stage.client(), await stage.worker(0)
+    client.say(submission("f-1"))
+    [run] = (await worker.hear(m.Compute)).tasks
+    worker.say(m.TasksDone([m.TaskDone("f-1", run.run_id, 1, "int", 0, 0.0, 0.0, Payload(b"1"))]))
+    await client.hear(m.KeysDone)
+    client.say(m.ReleaseKeys(["f-1"]))
+    assert await worker.hear(m.FreeKeys) == m.FreeKeys(["f-1"])
+
+
 # --- workers that leave ---
 
 

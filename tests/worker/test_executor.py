@@ -523,6 +523,21 @@ def test_a_thread_tells_of_a_small_result_itself_before_the_loop_is_woken() -> N
     with_bench(test, tell=teller)
 
 
+def test_the_loop_is_not_woken_for_what_a_thread_has_told() -> None:
+    teller = Teller()
+
+    async def test(bench: Bench) -> None:
+        executor = bench.executor
+        executor._loop = None  # type: ignore[assignment]
+        bench.submit(operator.neg, 1)
+        await soon(lambda: teller.told == [1])
+        bench.submit(operator.neg, 2)  # the first has been told, and not collected: this one is for the loop
+        executor._loop = asyncio.get_running_loop()
+        assert [success.told for success in [*await bench.count(2)] if isinstance(success, Finished)] == [True, False]
+
+    with_bench(test, tell=teller)
+
+
 def test_the_loop_tells_what_a_thread_may_not() -> None:
     teller = Teller()
 

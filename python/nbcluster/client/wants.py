@@ -229,7 +229,7 @@ class Wants:
         if released:
             messages.append(ReleaseKeys(released))
         if messages and not self._connection.closed:
-            self._connection.send(*messages)
+            self._connection.send_now(*messages)
 
     def _let_go_of_dead(self, most: int) -> None:
         """The same for many at a time, in one message. On the loop."""

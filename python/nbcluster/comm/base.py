@@ -58,6 +58,13 @@ class Connection(ABC):
             CommClosedError: the link is closed.
         """
 
+    def send_now(self, *messages: Message) -> None:
+        """The same for who has gathered all that there is to say: they need not wait for the end of the turn.
+
+        Not to be called by a ``Receiver`` while it is being told something.
+        """
+        self.send(*messages)
+
     def allow_threads(self) -> bool:
         """Prepare for ``send_at_once``. On the loop. Returns False if only the loop can send on this link."""
         return False

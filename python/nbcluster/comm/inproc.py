@@ -1,6 +1,7 @@
 """``inproc://``: both ends in one process, on one event loop or on two. Messages are handed over as they are.
 
-    send() ── list ── end of the loop's turn ──▶ call_soon(_threadsafe) of the other loop ── receiver.received()
+    send() ── list ── end of the loop's turn ──▶ call_soon_threadsafe of the other loop ──▶ receiver.received()
+                                            └──▶ if it is the same loop, at once ────────┘
 
 Nothing is encoded and nothing is copied; a whole batch costs one wake-up of the other loop.
 """
@@ -55,6 +56,8 @@ class InprocConnection(Connection):
         self._out: list[Message] = []
         self._flush_due = False
         self._sent = self._taken = 0
+        self._coming = 0
+        """Batches that are on their way through this loop: none may overtake them."""
         self._closed = self._deaf = self._over = False
         self._error: Exception | None = None
         self._gone = asyncio.Event()
@@ -85,13 +88,34 @@ class InprocConnection(Connection):
         self._sent += len(messages)
         if not self._flush_due:
             self._flush_due = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._end_turn)
+
+    def send_now(self, *messages: Message) -> None:
+        """Send messages after those that are queued, at once."""
+        if self._closed:
+            raise CommClosedError(f"the link to {self.peer_address} is closed")
+        self._out += messages
+        self._sent += len(messages)
+        self._deliver()
+
+    def _end_turn(self) -> None:
+        self._flush_due = False
+        self._deliver()
+
+    def _deliver(self) -> None:
+        peer = self._peer
+        if peer._loop is not self._loop or peer._coming:
+            self._flush()
+        elif self._out:  # nobody is in the midst of anything: it need not wait for one turn more
+            out, self._out = self._out, []
+            peer._take(out)
 
     def _flush(self) -> None:
-        self._flush_due = False
         if self._out:
             out, self._out = self._out, []
-            self._call_peer(self._peer._take, out)
+            if self._peer._loop is self._loop:
+                self._peer._coming += 1
+            self._call_peer(self._peer._take_later, out)
 
     def _call_peer(self, function: Callable[..., None], *args: Any) -> None:
         """Run a method of the other end on its loop, after all that was asked of it before."""
@@ -144,6 +168,10 @@ class InprocConnection(Connection):
         self._asked = []
         if self._over and self._receiver is not None:
             self._receiver.lost(self._error)
+
+    def _take_later(self, messages: list[Message]) -> None:
+        self._coming = max(0, self._coming - 1)
+        self._take(messages)
 
     def _take(self, messages: list[Message]) -> None:
         """The other end sends these."""

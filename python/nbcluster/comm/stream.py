@@ -92,7 +92,14 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         self._encoder.add(messages)
         if not self._flush_due:
             self._flush_due = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._end_turn)
+
+    def send_now(self, *messages: Message) -> None:
+        """Send messages after those that are queued, at once."""
+        if self._closed:
+            raise CommClosedError(f"the link to {self.peer_address} is closed")
+        self._encoder.add(messages)
+        self._flush()
 
     def allow_threads(self) -> bool:
         """Prepare for :meth:`send_at_once`. Returns False on a link that is encrypted."""
@@ -107,8 +114,11 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         buffers = encoder.take()
         return len(buffers) == 1 and self._outlet.write_at_once(buffers[0], first)
 
-    def _flush(self) -> None:
+    def _end_turn(self) -> None:
         self._flush_due = False
+        self._flush()
+
+    def _flush(self) -> None:
         buffers = self._encoder.take()
         if buffers and not self._gone.is_set():
             self._outlet.write(buffers)

@@ -31,6 +31,8 @@ class ToWorker(NamedTuple):
 
     name: WorkerName
     messages: list[Message]
+    can_wait: bool = False
+    """It is not worth waking the worker for, and may be sent ahead of whatever else there is to say soon."""
 
 
 class ToClient(NamedTuple):
@@ -62,11 +64,13 @@ _Batch = tuple[type[Message], list[Any]]
 class Outbox:
     """Batches in the making, by recipient."""
 
-    __slots__ = ("_clients", "_looks", "_retired", "_workers")
+    __slots__ = ("_clients", "_looks", "_patient", "_retired", "_workers")
 
     def __init__(self) -> None:
         self._workers: dict[SchedWorker, list[_Batch]] = {}
         self._clients: dict[SchedClient, list[_Batch]] = {}
+        self._patient: set[SchedWorker] = set()
+        """Those of whom nothing is asked so far but to forget what they hold."""
         self._retired: list[WorkerName] = []
         self._looks: list[LookLocally] = []
 
@@ -83,12 +87,15 @@ class Outbox:
         _append(self._workers, worker, ForgetFunctions, function)
 
     def free(self, worker: SchedWorker, key: Key) -> None:
-        """Have a worker forget a key."""
+        """Have a worker forget a key, and not run it."""
+        self._patient.discard(worker)
         _append(self._workers, worker, FreeKeys, key)
 
     def free_all(self, worker: SchedWorker, keys: list[Key]) -> None:
-        """Have a worker forget keys."""
+        """Have a worker forget what it holds."""
         batches = self._workers.setdefault(worker, [])
+        if not batches:
+            self._patient.add(worker)
         if batches and batches[-1][0] is FreeKeys:
             batches[-1][1].extend(keys)
         else:
@@ -129,14 +136,17 @@ class Outbox:
     def forget_worker(self, worker: SchedWorker) -> None:
         """Drop what was meant for a worker that is gone."""
         self._workers.pop(worker, None)
+        self._patient.discard(worker)
 
     def flush(self) -> list[Command]:
         """What has to be sent, merged; the outbox is empty afterwards."""
         commands: list[Command] = []
         if self._workers:
             for worker, batches in self._workers.items():
-                commands.append(ToWorker(worker.name, [_message(batch) for batch in batches]))
+                can_wait = len(batches) == 1 and worker in self._patient
+                commands.append(ToWorker(worker.name, [_message(batch) for batch in batches], can_wait))
             self._workers = {}
+            self._patient.clear()
         if self._clients:
             for client, batches in self._clients.items():
                 if not client.id:  # nobody: it only wants what is kept for others

@@ -82,6 +82,12 @@ SPARES_INTERVAL = 2.0
 TICK = 1.0
 """Seconds between two looks for what has expired, while somebody waits for it."""
 
+PATIENCE = 0.02
+"""Seconds for which what can wait does so: no idle worker is woken for each key that a client lets go of."""
+
+MOST_WAITING = 100
+"""Messages for one worker of which the last is not kept waiting."""
+
 INCOMING: Mapping[Role, Any] = {
     Role.CLIENT: ClientMessage,
     Role.CONTROL: Call,
@@ -211,7 +217,7 @@ class SchedulerServer:
             if type(command) is ToWorker:
                 worker = self._workers.get(command.name)
                 if worker is not None:
-                    worker.send(command.messages)
+                    worker.tell(command.messages, command.can_wait)
             elif type(command) is ToClient:
                 client = self._clients.get(command.id)
                 if client is not None:
@@ -495,6 +501,26 @@ class _WorkerSession(_Session):
         self._link_lost = False
         self._exit: WorkerLeft | None = None
         self._grace: asyncio.TimerHandle | None = None
+        self._waiting: list[Message] = []
+        """What the worker need not be woken for."""
+        self._saying: asyncio.TimerHandle | None = None
+
+    def tell(self, messages: list[Message], can_wait: bool = False) -> None:
+        """Send what the core says, in order. A little that ``can_wait`` does so for what else there is to say."""
+        if self._waiting:
+            messages = [*self._waiting, *messages]
+        if can_wait and len(messages) < MOST_WAITING:
+            self._waiting = messages
+            if self._saying is None:
+                self._saying = asyncio.get_running_loop().call_later(PATIENCE, self._say)
+        else:
+            self._waiting = []
+            self.send(messages)
+
+    def _say(self) -> None:
+        self._saying = None
+        if self._waiting:
+            self.tell([])
 
     def received(self, messages: list[Any]) -> None:
         """The first message is the registration; the rest is the core's."""
@@ -536,6 +562,8 @@ class _WorkerSession(_Session):
 
     def leave(self, event: WorkerLeft) -> None:
         """Report the worker as gone, once."""
+        if self._saying is not None:
+            self._saying.cancel()
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None

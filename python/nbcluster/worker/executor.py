@@ -5,7 +5,8 @@
 Rules
 1. One lock guards the queue and the list of threads that have nothing to do. Nobody waits while holding it.
 2. The loop is woken once for all outcomes that gather before it looks: per batch, not per task. A small result that is
-   alone, with no more to run, does not even wait for that: the thread itself tells the scheduler.
+   alone, with no more to run, wakes it not at all: the thread itself tells the scheduler, and the loop hears of it
+   when it next has to do with results, by ``collect``.
 3. A thread survives whatever its task raises. Threads are daemons: one that hangs keeps nobody from leaving.
 4. What a task costs beyond its own call is paid here, in the thread, so that the loop stays quick.
 5. A thread runs tasks as long as it has a seat (``seats.py``). One whose task has given it up ends with the task.
@@ -216,7 +217,7 @@ class Executor:
         return not any(thread.is_alive() for thread in self._threads)
 
     def collect(self) -> None:
-        """Deliver what has ended. Nobody needs to call it, unless they want to know now."""
+        """Deliver what has ended. Whoever is about to look at results calls it, for what was told wakes nobody."""
         if self._outcomes:
             self._collect()
 
@@ -261,12 +262,13 @@ class Executor:
             del entry, task, inputs, outcome  # an idle thread keeps nothing alive
 
     def _report(self, outcome: Outcome, seat: Seat) -> bool:
-        """Have an outcome delivered, and tell it if it is alone. False if nobody wants to know any more."""
+        """Tell an outcome, if it is alone, or have it delivered. False if nobody wants to know any more."""
         if self._wake_pending:
             self._outcomes.append(outcome)
             return True
-        if seat.seceded or not self._told(outcome):
-            self._outcomes.append(outcome)
+        if not seat.seceded and self._told(outcome):
+            return True
+        self._outcomes.append(outcome)
         return self._wake()
 
     def _told(self, outcome: Outcome) -> bool:

@@ -501,6 +501,7 @@ class WorkerServer:
 
     async def _measure(self) -> None:
         while not self._connection.closed:
+            self._executor.collect()
             metrics = self._metrics.changed()
             if metrics is not None:
                 self._connection.send(metrics)
