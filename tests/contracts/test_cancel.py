@@ -124,3 +124,14 @@ def test_another_client_keeps_what_it_wants(api: Any, client: Any, cluster: Any,
         mine.cancel()
         gate.open()
         assert theirs.result(timeout=20) == 5
+
+
+def test_force_cancels_for_other_clients_as_well(api: Any, client: Any, cluster: Any, gate: Gate) -> None:
+    with api.Client(cluster, set_as_default=False) as other:
+        mine = client.submit(at_gate, gate, "both")
+        theirs = other.submit(at_gate, gate, "both")
+        assert theirs.key == mine.key
+        assert other.submit(inc, 1).result(timeout=20) == 2, "so the scheduler has heard of theirs"
+        client.cancel(mine, force=True)
+        with pytest.raises(api.CancelledError):
+            theirs.result(timeout=30)

@@ -234,3 +234,15 @@ def test_a_client_is_no_asynchronous_one_by_default(client: Any) -> None:
     assert client.asynchronous is False
     assert client.loop is not None
     assert client.status == "running"
+
+
+def test_threads_are_told_of_some_workers_only(client: Any) -> None:
+    address = next(iter(client.scheduler_info()["workers"]))
+    assert client.nthreads(workers=[address]) == {address: 1}
+    assert client.ncores(workers=[address]) == {address: 1}
+
+
+def test_closing_may_be_given_a_time(api: Any, cluster: Any) -> None:
+    other = api.Client(cluster, set_as_default=False)
+    other.close(timeout=10)
+    assert other.status == "closed"

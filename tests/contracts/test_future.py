@@ -158,3 +158,17 @@ def test_futures_of_finds_them_in_containers(api: Any, client: Any) -> None:
 def test_a_future_of_a_future_in_a_task(client: Any) -> None:
     inner = client.submit(inc, 1)
     assert client.submit(identity, client.submit(identity, inner)).result() == 2
+
+
+def test_a_traceback_is_waited_for(client: Any) -> None:
+    future = client.submit(fail_with, "boom", pure=False)
+    assert future.traceback(timeout=30) is not None
+    assert client.submit(inc, 1).traceback(timeout="30 s") is None
+
+
+def test_a_future_that_is_cancelled_knows_the_reason(api: Any, client: Any, gate: Gate) -> None:
+    future = client.submit(at_gate, gate, 1)
+    future.cancel(reason="enough", msg="The best one is found.")
+    with pytest.raises(api.CancelledError) as caught:
+        future.result(timeout=30)
+    assert "enough" in str(caught.value)

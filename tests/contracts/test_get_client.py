@@ -214,3 +214,20 @@ def test_what_a_task_warns_of_is_shown_where_it_was_submitted(
         api.warn("outside of tasks")
     with pytest.raises(TypeError, match="is not a subclass of Warning"):
         api.warn("x", category=int)
+
+
+@pytest.mark.parametrize("separate_thread", [True, False])
+def test_a_worker_client_may_keep_the_threads_seat(api: Any, client: Any, separate_thread: bool) -> None:
+    def through_a_client(x: int) -> Any:
+        with api.worker_client(timeout="10 s", separate_thread=separate_thread) as inner:
+            return inner.submit(inc, x)
+
+    assert client.gather(client.submit(through_a_client, 41).result()) == 42
+
+
+def test_a_client_is_found_by_its_clusters_address(api: Any, client: Any, cluster: Any) -> None:
+    def which(address: str) -> Any:
+        inner = api.get_client(address=address, timeout=10, resolve_address=False)
+        return inner.submit(inc, 1).key
+
+    assert client.submit(which, cluster.scheduler_address).result() == client.submit(inc, 1).key

@@ -59,7 +59,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _from_a_test() -> str | None:
     """The test that runs, if it is its own code that asks."""
     frame = sys._getframe(2)
-    if not frame.f_code.co_filename.startswith(HERE) or frame.f_code.co_filename == __file__:
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        frame = frame.f_back
+    if not frame.f_code.co_filename.startswith(HERE):
         return None
     test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]
     return test.partition("[")[0] or None
@@ -74,9 +76,29 @@ def _note(name: str, test: str, function: Any = None, args: Any = (), keywords: 
     except (TypeError, ValueError):
         given = dict(keywords)
     for key, value in given.items():
-        keys = value if key in ("kwargs", "worker_kwargs") and isinstance(value, dict) else [key]
+        keys = value if key in ("kwargs", "worker_kwargs", "options") and isinstance(value, dict) else [key]
         for one in keys:
             used[name][one].add(test)
+        if name == "Client.register_plugin" or key == "plugins":
+            for plugin in value if isinstance(value, (list, tuple)) else [value]:
+                _note_hooks(plugin, test)
+
+
+def _note_hooks(plugin: Any, test: str) -> None:
+    """A plugin that a test hands in shows the hooks that it has."""
+    for kind in ("SchedulerPlugin", "WorkerPlugin", "NannyPlugin"):
+        if isinstance(plugin, getattr(nbcluster, kind)):
+            for name in peer_api():
+                owner, _, hook = name.partition(".")
+                own = next((vars(c)[hook] for c in type(plugin).__mro__ if hook in vars(c) and _is_a_tests(c)), None)
+                if owner == kind and own is not None:
+                    used[name][""].add(test)
+                    for keyword in inspect.signature(own).parameters if callable(own) else ():
+                        used[name][keyword].add(test)
+
+
+def _is_a_tests(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "tests"
 
 
 def _noting(name: str, function: Any) -> Any:
@@ -111,15 +133,10 @@ def _watch_class(owner: str, cls: Any, names: set[str]) -> None:
     for name in names:
         if name.startswith("_") and inspect.isfunction(inspect.getattr_static(cls, name, None)):
             setattr(cls, name, _noting(f"{owner}.{name}", getattr(cls, name)))
-    original_init, original_get = cls.__init__, cls.__getattribute__
-
-    def init_subclass(sub: Any, /, **keywords: Any) -> None:
-        super(cls, sub).__init_subclass__(**keywords)
-        test = _from_a_test()
-        for name in names & set(vars(sub)) if test is not None else ():
-            _note(f"{owner}.{name}", test or "")
-            for keyword in inspect.signature(vars(sub)[name]).parameters if callable(vars(sub)[name]) else ():
-                used[f"{owner}.{name}"][keyword].add(test or "")
+    for name in names:
+        if isinstance(inspect.getattr_static(cls, name, None), classmethod):
+            setattr(cls, name, staticmethod(_noting(f"{owner}.{name}", getattr(cls, name))))
+    original_init = cls.__init__
 
     @functools.wraps(original_init)
     def init(self: Any, *args: Any, **keywords: Any) -> None:
@@ -129,7 +146,7 @@ def _watch_class(owner: str, cls: Any, names: set[str]) -> None:
         original_init(self, *args, **keywords)
 
     def get(self: Any, name: str) -> Any:
-        value = original_get(self, name)
+        value = super(cls, self).__getattribute__(name)
         if name not in names or name.startswith("_"):
             return value
         test = _from_a_test()
@@ -138,6 +155,5 @@ def _watch_class(owner: str, cls: Any, names: set[str]) -> None:
         _note(f"{owner}.{name}", test)
         return _noting(f"{owner}.{name}", value) if inspect.ismethod(value) else value
 
-    cls.__init_subclass__ = classmethod(init_subclass)
     cls.__init__ = init
     cls.__getattribute__ = get
