@@ -134,8 +134,8 @@ def test_when_the_server_is_stopped_nothing_of_ours_is_left(doomed: tuple[Lab, M
 def test_a_killed_kernel_leaves_its_cluster_and_none_of_its_results(lab: Lab) -> None:
     with LabNotebook(lab) as notebook:
         notebook.run(f"{CLIENT}keep = client.map(bytes, [10**6 + i for i in range(20)])\nclient.gather(keep)")
+        eventually(lambda: clusters(lab)[0]["tasks"]["memory"] == 20, "views come once a second", timeout=10)
         [before] = clusters(lab)
-        assert before["tasks"]["memory"] == 20
         pid = int(notebook.run("import os; print(os.getpid())"))
         notebook.disconnect()
         os.kill(pid, signal.SIGKILL)
