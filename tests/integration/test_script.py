@@ -276,7 +276,7 @@ def test_a_wrong_argument_is_one_clear_error(script: Script) -> None:
         ("Client(n_workers=-1)", "ValueError: n_workers=-1 is out of range; give an int of at least 0, or None"),
         ("LocalCluster(memory_limit='abc')", "memory_limit='abc' is not a number of bytes"),
         ("LocalCluster(typo=1)", "TypeError: a cluster got an unexpected keyword argument 'typo'"),
-        (f"SubprocessCluster(n_workers=1, scheduler_port={taken})", f"scheduler_port={taken} on 127.0.0.1 is not to"),
+        (f"SubprocessCluster(n_workers=1, scheduler_port={taken})", f"scheduler_port={taken} on '127.0.0.1' is not to"),
         ("Client('tcp://127.0.0.1:1', timeout=0.5)", "tcp://127.0.0.1:1"),
     ]:
         exit_code, out, err = script.run(f"from nbcluster import Client, LocalCluster, SubprocessCluster\n{wrong}")

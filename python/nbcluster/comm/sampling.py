@@ -104,7 +104,7 @@ class Sampler:
         self.parked = True
         self._at_work = at_work
         self._awake = threading.Event()
-        self._closed = False
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
@@ -116,17 +116,18 @@ class Sampler:
         self._awake.set()
 
     def close(self) -> None:
-        """Sample no more; what was sampled stays. Idempotent."""
-        self._closed = True
+        """Sample no more, and leave no thread; what was sampled stays. Idempotent."""
+        self._closed.set()
         self._awake.set()
+        if self._thread is not None:
+            self._thread.join(REST)
 
     def _run(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             self._awake.wait()
             self._awake.clear()
             last = time.monotonic()
-            while not self._closed and time.monotonic() - last < REST:
-                time.sleep(INTERVAL)
+            while not self._closed.wait(INTERVAL) and time.monotonic() - last < REST:
                 if self.sample():
                     last = time.monotonic()
             self.parked = True
