@@ -624,7 +624,6 @@ ToWorker = (
     | Look
     | ForwardLogs
     | Stopping
-    | Stopping
     | RunCall
 )
 """What the scheduler may send to a worker."""
