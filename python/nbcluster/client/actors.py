@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
-_find_here: Callable[[Key, Address], Any] = lambda key, address: None  # noqa: E731
+
+def _find_nowhere(key: Key, address: Address) -> Any:
+    """Outside of workers there is no actor to call directly."""
+    return None
+
+
+_find_here: Callable[[Key, Address], Any] = _find_nowhere
 
 
 def set_finder(find: Callable[[Key, Address], Any]) -> None:
