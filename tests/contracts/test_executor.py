@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.gates import Gate, Mishap, Tally, add, at_gate, fail_with, inc, tallied
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -59,16 +60,21 @@ def test_wait_and_as_completed_of_the_standard_library_work(executor: Any) -> No
 
 
 def test_a_cancelled_future_is_cancelled_on_the_cluster(executor: Any, gate: Gate, client: Any) -> None:
-    running = [executor.submit(at_gate, gate, number) for number in range(2)]
-    gate.wait_for_visitors(2)
-    waiting = executor.submit(at_gate, gate, "never")
+    running = client.submit(at_gate, gate, 0)
+    waiting = executor.submit(at_gate, gate, running)
+    eventually(lambda: client.run_on_scheduler(_count_tasks) == 2, "both tasks are known")
     assert waiting.cancel()
     assert waiting.cancelled()
     with pytest.raises(concurrent.futures.CancelledError):
         waiting.result(timeout=30)
+    eventually(lambda: client.run_on_scheduler(_count_tasks) == 1, "one of them is forgotten")
     gate.open()
-    assert [future.result(timeout=30) for future in running] == [0, 1]
-    assert gate.visitors.count == 2
+    assert running.result(timeout=30) == 0
+    assert gate.visitors.count == 1
+
+
+def _count_tasks(dask_scheduler: Any) -> int:
+    return len(dask_scheduler.tasks)
 
 
 def test_options_go_to_every_call(client: Any) -> None:
