@@ -53,7 +53,7 @@ def measure() -> tuple[Usage, bool]:
         run = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-p", "tests.contracts.usage", f"--usage={file.name}"),
-                *("tests/contracts", "-k", "not distributed] and not distributed- and not processes"),
+                *("tests/contracts", "-k", "not distributed] and not distributed- and not nbcluster-processes"),
             ],
             cwd=ROOT,
             check=False,
