@@ -24,9 +24,6 @@ from tests.contracts.peer_api import peer_api
 
 HERE = str(Path(__file__).parent)
 
-LOOKS_AT_ITS_CALLER = {"performance_report"}
-"""A class that would find us there, instead of the test; of it, only the name is noted."""
-
 Used = dict[str, dict[str, set[str]]]
 """Tests by keyword by name; the keyword ``""`` is the name itself."""
 
@@ -47,7 +44,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         thing = getattr(nbcluster, owner)
         if not inspect.isclass(thing):
             setattr(nbcluster, owner, _noting(owner, thing))
-        elif not issubclass(thing, BaseException) and owner not in LOOKS_AT_ITS_CALLER:
+        elif not issubclass(thing, BaseException):
             _watch_class(owner, thing, names)
     _watch_module(set(members))
 
@@ -60,11 +57,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _from_a_test() -> str | None:
-    """The test that runs, if it is its own code that asks."""
+    """The test that runs, if it is its own code that asks: also in a task, whose code has forgotten its file."""
     frame = sys._getframe(2)
     while frame.f_code.co_filename == __file__ and frame.f_back is not None:
         frame = frame.f_back
-    if not frame.f_code.co_filename.startswith(HERE):
+    if not (frame.f_globals.get("__file__") or "").startswith(HERE):
         return None
     test = os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]
     return test.partition("[")[0] or None
@@ -105,14 +102,32 @@ def _is_a_tests(cls: type) -> bool:
 
 
 def _noting(name: str, function: Any) -> Any:
+    looks_at_its_caller = "stacklevel" in inspect.signature(function).parameters
+
     @functools.wraps(function)
     def noting(*args: Any, **keywords: Any) -> Any:
         test = _from_a_test()
         if test is not None:
             _note(name, test, function, args, keywords)
+        if looks_at_its_caller:
+            keywords["stacklevel"] = keywords.get("stacklevel", 1) + 1
         return function(*args, **keywords)
 
     return noting
+
+
+class _NotingLookup:
+    """A method that a statement calls: it is noted when it is looked up, and finds the test as its caller."""
+
+    def __init__(self, name: str, function: Any) -> None:
+        self._name = name
+        self._function = function
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        test = _from_a_test() if instance is not None else None
+        if test is not None:
+            _note(self._name, test)
+        return self._function.__get__(instance, owner)
 
 
 def _watch_module(names: set[str]) -> None:
@@ -135,7 +150,7 @@ def _watch_class(owner: str, cls: Any, names: set[str]) -> None:
     """Note what is asked of its objects, and with which keywords they are made."""
     for name in names:
         if name.startswith("_") and inspect.isfunction(inspect.getattr_static(cls, name, None)):
-            setattr(cls, name, _noting(f"{owner}.{name}", getattr(cls, name)))
+            setattr(cls, name, _NotingLookup(f"{owner}.{name}", inspect.getattr_static(cls, name)))
     for name in names:
         if isinstance(inspect.getattr_static(cls, name, None), classmethod):
             setattr(cls, name, staticmethod(_noting(f"{owner}.{name}", getattr(cls, name))))
