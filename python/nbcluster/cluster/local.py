@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbcluster.cluster.base import Cluster, check_loop
+from nbcluster.cluster.base import Cluster
+from nbcluster.cluster.lifecycle import check_loop
 from nbcluster.cluster.spec import DEFAULT_DASHBOARD, ClusterSpec, given, make_spec
 from nbcluster.comm.security import Security, security_of_cluster
 from nbcluster.engines.attached import attach_to_server

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from nbcluster.cluster.base import Cluster, check_loop
+from nbcluster.cluster.base import Cluster
+from nbcluster.cluster.lifecycle import check_loop
 from nbcluster.cluster.spec import DEFAULT_DASHBOARD, given, make_spec, with_worker_kwargs
 from nbcluster.comm.security import Security, security_of_cluster
 from nbcluster.engines.native import ProcessEngine
