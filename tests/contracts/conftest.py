@@ -99,6 +99,20 @@ def client(api: Any, cluster: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
+def own(api: Any, keywords: Callable[..., dict[str, Any]]) -> Iterator[Callable[..., Any]]:
+    """Makes clusters of one worker, unless the test says otherwise, and closes them when it is over."""
+    made: list[Any] = []
+
+    def make(**others: Any) -> Any:
+        made.append(api.LocalCluster(**keywords(**{"n_workers": 1, **others})))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.close()
+
+
+@pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Gate]:
     """Something that tasks wait for; it opens at the latest when the test is over."""
     gate = Gate(tmp_path / "gate")

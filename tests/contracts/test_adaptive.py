@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,20 +11,6 @@ from tests.contracts.gates import Gate, at_gate, inc
 from tests.support.eventually import eventually
 
 Keywords = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def own(api: Any, keywords: Keywords) -> Iterator[Any]:
-    """Makes clusters and closes them when the test is over."""
-    made: list[Any] = []
-
-    def make(**others: Any) -> Any:
-        made.append(api.LocalCluster(**keywords(**{"n_workers": 1, **others})))
-        return made[-1]
-
-    yield make
-    for cluster in made:
-        cluster.close()
 
 
 def _here(cluster: Any) -> int:

@@ -10,21 +10,6 @@ import pytest
 from tests.contracts.gates import Gate, at_gate, inc
 from tests.support.eventually import eventually
 
-
-@pytest.fixture
-def own(api: Any, keywords: Any) -> Any:
-    """Makes clusters and closes them when the test is over."""
-    made: list[Any] = []
-
-    def make(**others: Any) -> Any:
-        made.append(api.LocalCluster(**keywords(**others)))
-        return made[-1]
-
-    yield make
-    for cluster in made:
-        cluster.close()
-
-
 # --- making ---
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,6 @@ from tests.contracts.gates import inc
 from tests.support.eventually import eventually
 
 Keywords = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def own(api: Any, keywords: Keywords) -> Iterator[Any]:
-    """Makes clusters and closes them when the test is over."""
-    made: list[Any] = []
-
-    def make(**others: Any) -> Any:
-        made.append(api.LocalCluster(**keywords(**{"n_workers": 1, **others})))
-        return made[-1]
-
-    yield make
-    for cluster in made:
-        cluster.close()
 
 
 # --- positions ---
