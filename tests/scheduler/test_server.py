@@ -17,7 +17,7 @@ from nbcluster.protocol import messages as m
 from nbcluster.protocol.operating import ClusterOperation
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
-from nbcluster.scheduler import server as module
+from nbcluster.scheduler import sessions as module
 from nbcluster.scheduler.invariants import check
 from nbcluster.scheduler.server import SchedulerServer
 from nbcluster.types import Role, RunId, WorkerName

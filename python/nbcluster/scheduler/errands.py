@@ -1,0 +1,124 @@
+"""What clients ask of a scheduler that is not its core's: commands, operations on workers, functions of users.
+
+Each is carried out in a task of its own, and answered when it is done; the core goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from nbcluster.comm.tasks import TaskOwner
+from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
+from nbcluster.errors import TimeoutError
+from nbcluster.protocol.calling import raised, returned
+from nbcluster.protocol.messages import Answered, Call, CallFailed
+from nbcluster.protocol.operating import ClusterOperation, OperationDone, RestartCluster, RestartWorkers, Retire
+from nbcluster.protocol.records import Message
+from nbcluster.protocol.running import CallOutcome, FunctionRan, RegisterSchedulerPlugin, RunOnScheduler
+from nbcluster.scheduler.facade import SchedulerFacade
+from nbcluster.scheduler.plugins import SchedulerPlugins
+from nbcluster.scheduler.side_calls import SchedulerCalls
+from nbcluster.types import WorkerName
+
+logger = logging.getLogger("nbcluster.scheduler")
+
+FOR_SHELL = frozenset({Call, RunOnScheduler, RegisterSchedulerPlugin, Retire, RestartWorkers, RestartCluster})
+"""Messages of clients that are not the core's."""
+
+_ForUserCode = RunOnScheduler | RegisterSchedulerPlugin
+Errand = Call | _ForUserCode | ClusterOperation
+
+
+class Ports(Protocol):
+    """What the scheduler needs of the cluster around it."""
+
+    async def call(self, command: AnyCommand) -> AnyAnswer:
+        """Carry out a command."""
+
+    def subscribe(self, push: Callable[[AnyAnswer], None], interval: float) -> Callable[[], None]:
+        """Push views after changes; returns the way to stop it."""
+
+    async def operate(self, operation: ClusterOperation) -> dict[str, str]:
+        """Do something to workers."""
+
+    def supervised(self, name: WorkerName) -> bool:
+        """True if ``worker_exited`` will be called for this worker."""
+
+    def joined(self, name: WorkerName) -> None:
+        """A worker has registered."""
+
+    def retired(self, name: WorkerName) -> None:
+        """This worker may be stopped: nothing will be lost."""
+
+
+class Asker(Protocol):
+    """Who is answered."""
+
+    def send(self, messages: list[Message]) -> None:
+        """Send, unless the link has just ended."""
+
+    def subscribe(self, ports: Ports, interval: float) -> None:
+        """Replace what this session has subscribed to."""
+
+
+class Errands:
+    """Carries them out, each in a task of its own."""
+
+    def __init__(self, ports: Ports, facade: SchedulerFacade, plugins: SchedulerPlugins) -> None:
+        self._ports = ports
+        self._facade = facade
+        self._plugins = plugins
+        self._side_calls = SchedulerCalls(facade)
+        self._owner = TaskOwner("what clients ask")
+
+    def serve(self, asker: Asker, message: Errand) -> None:
+        """Carry one out, and answer."""
+        if isinstance(message, Call):
+            serve = self._call(asker, message)
+        elif isinstance(message, (RunOnScheduler, RegisterSchedulerPlugin)):
+            serve = self._run(asker, message)
+        else:
+            serve = self._operate(asker, message)
+        self._owner.start(serve, type(message).__name__)
+
+    async def _call(self, asker: Asker, call: Call) -> None:
+        try:
+            if isinstance(call.command, Subscribe):
+                asker.subscribe(self._ports, call.command.interval)
+            answer = await self._ports.call(call.command)
+        except Exception as error:
+            asker.send([CallFailed(call.id, type(error).__name__, str(error))])
+            if not isinstance(error, (ValueError, TypeError, RuntimeError)):
+                logger.exception("Command %s failed", type(call.command).__name__)
+        else:
+            asker.send([Answered(call.id, answer)])
+
+    async def _operate(self, asker: Asker, operation: ClusterOperation) -> None:
+        try:
+            answer = await self._ports.operate(operation)
+        except Exception as error:
+            asker.send([CallFailed(operation.request, type(error).__name__, str(error))])
+            if not isinstance(error, (ValueError, TimeoutError, RuntimeError)):
+                logger.exception("%s failed", operation)
+        else:
+            asker.send([OperationDone(operation.request, answer)])
+
+    async def _run(self, asker: Asker, message: _ForUserCode) -> None:
+        outcome: CallOutcome
+        if isinstance(message, RunOnScheduler):
+            outcome = await self._side_calls.make(message)
+        else:
+            try:
+                await self._plugins.register(message)
+            except Exception as error:
+                outcome = raised(error)
+            else:
+                outcome = returned(None)
+        asker.send([FunctionRan(message.request, {self._facade.address: outcome})])
+
+    async def close(self) -> None:
+        """Cancel what is under way. Idempotent."""
+        await self._side_calls.close()
+        await self._owner.close()
