@@ -48,7 +48,7 @@ VOCABULARY = {
     "versions",
 }
 SHELLS = {
-    "scheduler": {"facade", "inspecting", "plugins", "server", "side_calls"},
+    "scheduler": {"errands", "facade", "inspecting", "plugins", "server", "sessions", "side_calls"},
     "worker": {
         "actors",
         "context",
