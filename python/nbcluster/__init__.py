@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nbcluster.cluster.subprocess import SubprocessCluster
     from nbcluster.comm.security import Security
     from nbcluster.diagnostics.report import performance_report
+    from nbcluster.diagnostics.task_metadata import get_task_metadata
     from nbcluster.diagnostics.task_stream import get_task_stream
     from nbcluster.errors import (
         CancelledError,
@@ -90,6 +91,7 @@ _HOMES = {
     "WorkerPlugin": "nbcluster.plugins.base",
     "as_completed": "nbcluster.client.as_completed",
     "default_client": "nbcluster.client.defaults",
+    "get_task_metadata": "nbcluster.diagnostics.task_metadata",
     "get_task_stream": "nbcluster.diagnostics.task_stream",
     "performance_report": "nbcluster.diagnostics.report",
     "fire_and_forget": "nbcluster.client.forgetting",
@@ -145,6 +147,7 @@ __all__ = [
     "fire_and_forget",
     "futures_of",
     "get_client",
+    "get_task_metadata",
     "get_task_stream",
     "get_worker",
     "performance_report",

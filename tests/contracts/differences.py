@@ -61,6 +61,10 @@ DIFFERENCES = {
         "each worker's process, before those of workers."
     ),
     "output of tasks": "What a task prints reaches the terminal or cell that submitted it, and the logs.",
+    "progress": "The bars of progress() are plain HTML or, in a terminal, a line on stderr that counts tasks.",
+    "metadata of tasks": (
+        "The metadata of get_task_metadata() is what the stream of tasks says of each task's latest run."
+    ),
     "pickled futures": "A future that is unpickled belongs to the current client, without bind_client().",
     "restart threads": "restart() and restart_workers() start workers afresh that are threads, too.",
     "retire threads": "retire_workers() of a cluster's own workers lowers the number that it keeps up.",

@@ -97,6 +97,7 @@ NOT_HERE: dict[str, str] = {
     "as_completed.condition": "Inside: it is how the peer works.",
     "config": "The peer's configuration files; settings are keywords here, and traitlets of the Jupyter server.",
     "connect": "The peer's own wire protocol.",
+    "local_client": "An older spelling that the peer itself has left behind.",
     "rpc": "The peer's own wire protocol.",
     "span": "The peer's own grouping of tasks; the dashboard groups them by function.",
     "sync": "Inside: it is how the peer works.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -36,8 +37,24 @@ def test_what_fails_meanwhile_keeps_nobody(api: Any, client: Any) -> None:
     assert client.submit(abs, -1, pure=False).result() == 1
 
 
-def test_a_task_prints(api: Any, client: Any) -> None:
-    client.submit(api.print, "from a task", sep="", end="\n").result()
+def test_a_task_prints_as_python_does(api: Any, client: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    def speak() -> None:
+        api.print("one", "two", sep="-", end="!\n")
+        api.print("aside", file=sys.stderr, flush=True)
+
+    out = err = ""
+
+    def printed() -> bool:
+        nonlocal out, err
+        more = capfd.readouterr()
+        out, err = out + more.out, err + more.err
+        return "one-two!\n" in out and "aside\n" in err
+
+    client.submit(speak, pure=False).result()
+    eventually(printed, "what the task prints")
+
+
+def test_a_task_prints_to_nothing_else(api: Any, client: Any) -> None:
     with pytest.raises(TypeError, match="file"):
         client.submit(lambda: api.print("x", file=5)).result()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 import pytest
@@ -214,6 +215,36 @@ def test_what_a_task_warns_of_is_shown_where_it_was_submitted(
         api.warn("outside of tasks")
     with pytest.raises(TypeError, match="is not a subclass of Warning"):
         api.warn("x", category=int)
+
+
+def warn_of_the_caller(api: Any, text: str) -> None:
+    api.warn(text, stacklevel=2)
+
+
+def test_a_warning_may_name_the_callers_line(api: Any, client: Any) -> None:
+    with pytest.warns(UserWarning, match="of the caller") as warnings:
+        warn_of_the_caller(api, "of the caller")
+    own = inspect.getsourcelines(warn_of_the_caller)[1] + 1
+    assert [w.lineno for w in warnings if w.filename == __file__ and w.lineno != own]
+
+
+def test_a_warning_may_be_about_an_object(api: Any, client: Any) -> None:
+    thing = object()
+    with pytest.warns(UserWarning, match="of a thing") as warnings:
+        api.warn("of a thing", source=thing)
+    assert any(warning.source is thing for warning in warnings)
+
+
+def warn_from_a_task(api: Any) -> None:
+    warn_of_the_caller(api, "deep in a task")
+
+
+@pytest.mark.differs("the worker's client")
+def test_so_may_a_warning_from_a_task(api: Any, client: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    client.submit(warn_from_a_task, api, pure=False).result()
+    line = inspect.getsourcelines(warn_from_a_task)[1] + 1
+    text = f"{__file__}:{line}: UserWarning: deep in a task"
+    eventually(lambda: text in capfd.readouterr().err, "the warning")
 
 
 @pytest.mark.parametrize("separate_thread", [True, False])

@@ -150,7 +150,8 @@ def _watch_class(owner: str, cls: Any, names: set[str]) -> None:
     """Note what is asked of its objects, and with which keywords they are made."""
     for name in names:
         if name.startswith("_") and inspect.isfunction(inspect.getattr_static(cls, name, None)):
-            setattr(cls, name, _NotingLookup(f"{owner}.{name}", inspect.getattr_static(cls, name)))
+            for one in (cls, *(other for other in cls.__subclasses__() if name in vars(other))):
+                setattr(one, name, _NotingLookup(f"{owner}.{name}", inspect.getattr_static(one, name)))
     for name in names:
         if isinstance(inspect.getattr_static(cls, name, None), classmethod):
             setattr(cls, name, staticmethod(_noting(f"{owner}.{name}", getattr(cls, name))))

@@ -6,23 +6,43 @@ import asyncio
 import importlib
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from nbcluster.client.client import Client
 from nbcluster.client.defaults import default_client
-from nbcluster.snapshot import ClusterView
+from nbcluster.snapshot import ClusterView, WorkerView
+from nbcluster.types import WorkerName
 from nbcluster.units import parse_seconds
 
 Samples = list[tuple[float, int]]
 
-_MEASURES: dict[str, Callable[[ClusterView], int]] = {
-    "process": lambda view: sum(worker.memory for worker in view.workers),
-    "managed": lambda view: sum(worker.stored + worker.spilled for worker in view.workers) + view.shared,
-    "managed_in_memory": lambda view: sum(worker.stored for worker in view.workers) + view.shared,
-    "managed_spilled": lambda view: sum(worker.spilled for worker in view.workers),
-    "unmanaged": lambda view: sum(max(0, worker.memory - worker.stored) for worker in view.workers),
+OLD = 30.0
+"""Seconds after which memory that is not results counts as kept for long."""
+
+
+class _Memory:
+    """A cluster's memory at one moment."""
+
+    def __init__(self, view: ClusterView, unmanaged_old: int) -> None:
+        self.process = sum(worker.memory for worker in view.workers)
+        self.managed = sum(worker.stored for worker in view.workers) + view.shared
+        self.spilled = sum(worker.spilled for worker in view.workers)
+        self.unmanaged = sum(_unmanaged(worker) for worker in view.workers)
+        self.unmanaged_old = unmanaged_old
+
+
+_MEASURES: dict[str, Callable[[_Memory], int]] = {
+    "process": lambda memory: memory.process,
+    "managed": lambda memory: memory.managed,
+    "spilled": lambda memory: memory.spilled,
+    "managed_total": lambda memory: memory.managed + memory.spilled,
+    "unmanaged": lambda memory: memory.unmanaged,
+    "unmanaged_old": lambda memory: memory.unmanaged_old,
+    "unmanaged_recent": lambda memory: memory.unmanaged - memory.unmanaged_old,
+    "optimistic": lambda memory: memory.managed + memory.unmanaged_old,
 }
 
 
@@ -56,9 +76,15 @@ class MemorySampler:
         Args:
             label: what to call the samples; by default a name of its own.
             client: whose cluster; None: the current client's.
-            measure: ``"process"`` (what the processes take), ``"managed"`` (results, with those on disk),
-                ``"managed_in_memory"``, ``"managed_spilled"`` or ``"unmanaged"`` (what is not results).
+            measure: ``"process"`` (what the processes take), ``"managed"`` (results in memory), ``"spilled"`` (results
+                on disk), ``"managed_total"`` (both), ``"unmanaged"`` (what the processes take and is not results),
+                ``"unmanaged_old"`` (the least of it that was seen in the last 30 s of the block),
+                ``"unmanaged_recent"`` (the rest of it), or ``"optimistic"`` (``managed`` and ``unmanaged_old``: what
+                is left if all that is recent goes soon).
             interval: seconds between samples.
+
+        Raises:
+            ValueError: ``measure`` is none of these, or ``interval`` is not positive.
         """
         if measure not in _MEASURES:
             raise ValueError(f"measure={measure!r} is not allowed; give one of {', '.join(_MEASURES)}")
@@ -113,9 +139,10 @@ class MemorySampler:
 class _Follower:
     """Samples on the client's event loop."""
 
-    def __init__(self, client: Client, measure: Callable[[ClusterView], int], interval: float) -> None:
+    def __init__(self, client: Client, measure: Callable[[_Memory], int], interval: float) -> None:
         self.client = client
         self._measure = measure
+        self._lately = _Lately()
         self._interval = interval
         self._samples: Samples = []
         self._task: asyncio.Task[None] | None = None
@@ -138,4 +165,27 @@ class _Follower:
             await self._look()
 
     async def _look(self) -> None:
-        self._samples.append((time.time(), self._measure(await self.client._view())))
+        view = await self.client._view()
+        memory = _Memory(view, self._lately.least(view, time.monotonic()))
+        self._samples.append((time.time(), self._measure(memory)))
+
+
+class _Lately:
+    """What workers took beyond results, in the last 30 s."""
+
+    def __init__(self) -> None:
+        self._seen: dict[WorkerName, deque[tuple[float, int]]] = {}
+
+    def least(self, view: ClusterView, now: float) -> int:
+        """Look once more; returns the least of each worker, added up."""
+        self._seen = {worker.name: self._seen.get(worker.name, deque()) for worker in view.workers}
+        for worker in view.workers:
+            seen = self._seen[worker.name]
+            seen.append((now, _unmanaged(worker)))
+            while seen[0][0] < now - OLD:
+                seen.popleft()
+        return sum(min(nbytes for _, nbytes in seen) for seen in self._seen.values())
+
+
+def _unmanaged(worker: WorkerView) -> int:
+    return max(0, worker.memory - worker.stored)
