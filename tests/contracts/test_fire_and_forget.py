@@ -46,11 +46,11 @@ def test_a_task_prints_as_python_does(api: Any, client: Any, capfd: pytest.Captu
 
     def printed() -> bool:
         nonlocal out, err
+        client.submit(speak, pure=False).result()  # again: the peer prints here as well, and mixes up the two
         more = capfd.readouterr()
         out, err = out + more.out, err + more.err
         return "one-two!\n" in out and "aside\n" in err
 
-    client.submit(speak, pure=False).result()
     eventually(printed, "what the task prints")
 
 
