@@ -255,15 +255,6 @@ def test_a_plugin_of_the_scheduler_that_fails_harms_nobody(api: Any, client: Any
     client.unregister_scheduler_plugin("failing")
 
 
-@pytest.mark.differs("no nannies")
-def test_environment_variables_are_set_in_fresh_processes(api: Any, keywords: Any) -> None:
-    with api.Client(**keywords(processes=True, n_workers=1)) as client:
-        [before] = client.run(os.getpid).values()
-        client.register_plugin(api.Environ({"NBCLUSTER_TEST_ENVIRON": 5}))
-        assert client.submit(os.getenv, "NBCLUSTER_TEST_ENVIRON").result() == "5"
-        assert client.submit(os.getpid).result() != before
-
-
 @pytest.mark.differs("installing plugins")
 def test_software_is_installed_once_for_all_workers(api: Any, client: Any, tmp_path: Any) -> None:
     log = tmp_path / "log"
@@ -274,11 +265,3 @@ def test_software_is_installed_once_for_all_workers(api: Any, client: Any, tmp_p
 
     client.register_plugin(api.InstallPlugin(install))
     assert log.read_text() == "installed "
-
-
-@pytest.mark.differs("installing plugins")
-def test_what_pip_says_when_it_fails_is_raised(api: Any, client: Any) -> None:
-    with pytest.raises(RuntimeError, match="pip install failed with"):
-        client.register_plugin(api.PipInstall(["/no/such/package"], ["--no-index", "--no-deps"]))
-    with pytest.raises(TypeError, match="packages='numpy' is not a list of names"):
-        api.PipInstall("numpy")

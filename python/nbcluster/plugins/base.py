@@ -84,20 +84,34 @@ class SchedulerPlugin:
         """Run when it is registered."""
 
     def before_close(self) -> Hook:
-        """Run when the scheduler is about to close, while its workers and clients are still there."""
+        """Run when the scheduler is about to close. Its clients are still there; a cluster's own workers are not."""
 
     def close(self) -> Hook:
         """Run when the scheduler closes."""
 
-    def update_graph(self, scheduler: Any, *, client: str, keys: set[str], tasks: list[str], **kwargs: Any) -> None:
+    def update_graph(
+        self,
+        scheduler: Any,
+        *,
+        client: str,
+        keys: set[str],
+        tasks: list[str],
+        annotations: dict[str, dict[str, Any]],
+        priority: dict[str, tuple[int | float, ...]],
+        stimulus_id: str,
+        **kwargs: Any,
+    ) -> None:
         """Run before tasks that a client has submitted are taken.
 
         Args:
             scheduler: a view of the scheduler.
-            client: the client's id.
+            client: which client, as in ``scheduler.clients``.
             keys: what the client wants.
             tasks: all keys that were submitted, in the order in which to run them.
-            kwargs: ``annotations`` and ``priority`` by key, ``dependencies`` by key, ``stimulus_id``.
+            annotations: what else was said of them, by key: ``{"retries": {key: 2}, "resources": {…}, …}``.
+            priority: by key; the smaller runs first.
+            stimulus_id: another text each time.
+            kwargs: ``dependencies``: what each needs, by key.
         """
 
     def restart(self, scheduler: Any) -> None:

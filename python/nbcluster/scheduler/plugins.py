@@ -15,17 +15,22 @@ from typing import Any
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.plugins.base import SchedulerPlugin
 from nbcluster.protocol.coordination import LogEvent
-from nbcluster.protocol.messages import SubmitGraph, SubmitTasks
+from nbcluster.protocol.messages import SubmitGraph, SubmitTasks, TaskOptions
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.running import RegisterSchedulerPlugin
 from nbcluster.protocol.serialize import load
 from nbcluster.scheduler.facade import SchedulerFacade, WorkerState, shown_state
 from nbcluster.scheduler.state import SchedulerState, SchedWorker, Transition
+from nbcluster.types import Key
 
 logger = logging.getLogger("nbcluster.scheduler")
 
 PATIENCE = 5.0
 """Seconds that a plugin has for each of the hooks that the scheduler's end waits for."""
+
+
+_DEFAULTS = TaskOptions()
+_ANNOTATIONS = ("priority", "workers", "retries", "allow_other_workers", "resources")
 
 
 class _TellingStory(deque[Transition]):
@@ -49,6 +54,7 @@ class SchedulerPlugins:
         self._plugins: dict[str, SchedulerPlugin] = {}
         self._told: list[SchedulerPlugin] = []
         self._owner: TaskOwner | None = None
+        self._graphs = 0
         self.fresh: list[Transition] = []
         """Transitions that plugins have not been told of."""
 
@@ -102,25 +108,26 @@ class SchedulerPlugins:
     def submitted(self, client: str, messages: list[Message]) -> None:
         """Tell of tasks that a client submits."""
         for message in messages:
+            options: dict[Key, TaskOptions]
             if isinstance(message, SubmitTasks):
-                keys = list(message.keys)
-                wanted = set(keys)
-                needs = {keys[index]: set(names) for index, names in message.dependencies.items()}
+                options = dict.fromkeys(message.keys, message.options)
+                wanted = set(options)
+                needs = {message.keys[index]: set(names) for index, names in message.dependencies.items()}
             elif isinstance(message, SubmitGraph):
-                keys = [task.key for task in message.tasks]
+                options = {task.key: task.options or message.options for task in message.tasks}
                 wanted = {task.key for task in message.tasks if task.wanted}
                 needs = {task.key: set(task.dependencies) for task in message.tasks if task.dependencies}
             else:
                 continue
-            options = message.options
+            self._graphs += 1
             details = {
-                "annotations": {"retries": dict.fromkeys(keys, options.retries)} if options.retries else {},
-                "priority": dict.fromkeys(keys, (-options.priority,)),
+                "annotations": _annotations(options),
+                "priority": {key: (-own.priority, self._graphs, n) for n, (key, own) in enumerate(options.items())},
                 "dependencies": needs,
-                "stimulus_id": f"update-graph-{self._state.orders}",
+                "stimulus_id": f"update-graph-{self._graphs}",
             }
             self._each(
-                lambda plugin, wanted=wanted, keys=keys, details=details: plugin.update_graph(  # type: ignore[misc]
+                lambda plugin, wanted=wanted, keys=list(options), details=details: plugin.update_graph(  # type: ignore[misc]
                     self._facade, client=client, keys=wanted, tasks=keys, **details
                 )
             )
@@ -208,3 +215,15 @@ class SchedulerPlugins:
 
 async def _awaited(waits: Any) -> None:
     await waits
+
+
+def _annotations(options: dict[Key, TaskOptions]) -> dict[str, dict[Key, Any]]:
+    """What is not as it is by default: values by key by option."""
+    found: dict[str, dict[Key, Any]] = {}
+    for key, own in options.items():
+        if own is not _DEFAULTS:
+            for name in _ANNOTATIONS:
+                value = getattr(own, name)
+                if value != getattr(_DEFAULTS, name):
+                    found.setdefault(name, {})[key] = value
+    return found
