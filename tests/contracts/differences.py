@@ -54,6 +54,7 @@ DIFFERENCES = {
     "logs in order": "get_logs() is chronological.",
     "nannies": "A Nanny's worker is a process that never imports the user's main module; each name is there once.",
     "nested clusters": "A task may start a cluster whose tasks start clusters, at most ten deep.",
+    "profiles end": "profile(stop=...) leaves out all that was sampled later.",
     "no dashboard": "dashboard_address=None opens no socket, and the link is empty.",
     "no workers": "With n_workers=0 each worker that is added later has one thread, not all CPUs.",
     "no nannies": (

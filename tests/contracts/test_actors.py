@@ -53,6 +53,15 @@ def test_an_actor_stands_for_an_object_on_a_worker(api: Any, counter: Any) -> No
     assert "increment" in dir(counter)
 
 
+def test_each_call_of_submit_and_map_makes_another_actor(api: Any, client: Any) -> None:
+    made = [client.submit(Counter, 1, actors=True), client.submit(Counter, 1, actors=True)]
+    made += client.map(Counter, [5, 5], actor=True)
+    counters = client.gather(made)
+    assert [type(counter) for counter in counters] == [api.Actor] * 4
+    assert len({counter.key for counter in counters}) == 4
+    assert [counter.increment().result() for counter in counters] == [2, 2, 6, 6]
+
+
 def test_a_call_returns_a_future_and_the_state_stays(api: Any, counter: Any) -> None:
     future = counter.increment()
     assert isinstance(future, api.BaseActorFuture)

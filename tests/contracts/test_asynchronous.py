@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.contracts.gates import Gate, Mishap, add, at_gate, fail_with, inc
+from tests.contracts.gates import Gate, Mishap, Tally, add, at_gate, fail_first, fail_with, inc
 
 DEADLINE = 30.0
 
@@ -86,6 +87,32 @@ def test_wait_is_a_coroutine(api: Any, run: Run, gate: Gate) -> None:
         assert slow in first.not_done
         with pytest.raises(api.TimeoutError):
             await api.wait([slow], timeout=0.05)
+        gate.open()
+
+    run(test)
+
+
+@pytest.mark.differs("asynchronous calls")
+def test_get_is_a_coroutine(run: Run) -> None:
+    async def test(client: Any) -> None:
+        graph = {"x": 1, "y": (inc, "x")}
+        assert await client.get(graph, ["x", "y"]) == [1, 2]
+        assert await client.get(graph, "y", asynchronous=True) == 2
+
+    run(test)
+
+
+def test_what_was_retried_or_cancelled_is_so_at_once(run: Run, tmp_path: Path, gate: Gate) -> None:
+    async def test(client: Any) -> None:
+        future = client.submit(fail_first, Tally(tmp_path / "tally"), times=1)
+        with pytest.raises(Mishap):
+            await future
+        await client.retry([future], asynchronous=True)
+        assert future.status == "pending"
+        assert await future == 1
+        held = client.submit(at_gate, gate)
+        await client.cancel([held], asynchronous=True)
+        assert held.cancelled()
         gate.open()
 
     run(test)

@@ -330,6 +330,16 @@ def test_what_is_persisted_waits_for_resources(client: Any) -> None:
     assert future.status == "pending"
 
 
+@pytest.mark.parametrize("direct", [True, False, None])
+def test_get_waits_for_resources_whichever_way_results_come(client: Any, direct: bool | None) -> None:
+    graph = {"scarce": (inc, 1), "after": (inc, "scarce")}
+    assert client.get(graph, ["scarce", "after"], resources={"GPU": 1}, direct=direct) == [2, 3]
+    never = client.get({"too much": (inc, 1)}, "too much", resources={"GPU": 5}, sync=False, direct=direct)
+    assert never.status == "pending"
+    with pytest.raises(TimeoutError):
+        never.result(timeout=0.05)
+
+
 def test_collections_in_lists_are_left_alone_without_traverse(client: Any) -> None:
     total = array().sum()
     [inner] = client.compute([[total]], traverse=False)

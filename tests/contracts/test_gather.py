@@ -73,6 +73,13 @@ def test_gather_with_large_results(client: Any) -> None:
     assert client.gather(futures)[3][:1] == b"\x03"
 
 
+@pytest.mark.parametrize("direct", [True, False, None])
+def test_results_are_the_same_by_whichever_way_they_come(client: Any, direct: bool | None) -> None:
+    futures = client.map(_large, range(2)) + client.map(inc, range(2))
+    gathered = client.gather(futures, direct=direct)
+    assert [gathered[0][:1], gathered[1][:1], *gathered[2:]] == [b"\x00", b"\x01", 1, 2]
+
+
 def _large(number: int) -> bytes:
     return bytes([number]) * 300_000
 

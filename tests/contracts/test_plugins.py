@@ -6,11 +6,12 @@ import asyncio
 import os
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.contracts.gates import Mishap, fail_with, inc
+from tests.contracts.gates import Mishap, Tally, fail_with, inc
 from tests.support.eventually import eventually
 
 
@@ -106,6 +107,34 @@ def test_a_worker_that_joins_later_has_it_before_its_first_task(api: Any, keywor
         client.cluster.scale(3)
         client.wait_for_workers(3)
         assert list(client.run(is_marked).values()) == [True] * 3
+
+
+def test_a_worker_that_joins_later_goes_on_without_a_plugin_that_fails_there(
+    api: Any, keywords: Any, tmp_path: Path
+) -> None:
+    setups = Tally(tmp_path / "setups")
+
+    class Picky(api.WorkerPlugin):  # type: ignore[misc]
+        name = "picky"
+
+        def setup(self, worker: Any) -> None:
+            if setups.add():
+                raise Mishap("only on the first")
+
+    with api.Client(**keywords(processes=True, n_workers=1)) as client:
+        first = addresses(client)
+        client.register_plugin(Picky())
+        client.register_plugin(worker_plugin(api, setup=mark))
+        client.cluster.scale(2)
+        client.wait_for_workers(2)
+        assert list(client.run(is_marked).values()) == [True, True]
+        [later] = addresses(client) - first
+        assert client.submit(inc, 1, workers=[later]).result() == 2
+
+        def log() -> str:
+            return str(client.get_worker_logs(workers=[later]))
+
+        eventually(lambda: "picky" in log() and "only on the first" in log(), "the log tells what failed, and why")
 
 
 def test_a_plugin_is_told_of_transitions(api: Any, client: Any) -> None:

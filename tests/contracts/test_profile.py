@@ -54,6 +54,21 @@ def test_a_profile_is_of_a_stretch_of_time(api: Any, client: Any, gate: Gate) ->
     assert client.profile(start=time.time() + 1000)["count"] == 0
 
 
+def test_a_profile_can_have_an_end(api: Any, client: Any, gate: Gate) -> None:
+    before = time.time()
+    client.submit(busy, gate, 0.2, pure=False).result()
+    eventually(lambda: client.profile(key="busy", start=before, stop=time.time() + 1000)["count"], "samples")
+
+
+@pytest.mark.differs("profiles end")
+def test_what_was_sampled_later_is_not_in_a_profile(api: Any, client: Any, gate: Gate) -> None:
+    before = time.time()
+    client.submit(busy, gate, 0.2, pure=False).result()
+    eventually(lambda: client.profile(key="busy", start=before)["count"], "samples")
+    assert client.profile(stop=before - 500)["count"] == 0
+    assert client.profile(start=before - 1000, stop="500 s")["count"] == 0
+
+
 def test_a_profile_can_be_plotted(api: Any, client: Any, gate: Gate, tmp_path: Path) -> None:
     client.submit(busy, gate, 0.2, pure=False).result()
     path = tmp_path / "profile.html"

@@ -66,6 +66,15 @@ def test_rebalancing_loses_nothing(client: Any) -> None:
     assert client.gather(futures) == list(range(1001, 1021))
 
 
+def test_only_the_workers_that_are_named_take_part_in_rebalancing(api: Any, keywords: Any) -> None:
+    with api.Client(**keywords(n_workers=3)) as client:
+        first, second, other = client.scheduler_info()["workers"]
+        data = client.scatter([bytes([n]) * 10_000 for n in range(10)], workers=[first])
+        client.rebalance(workers=[first, second])
+        assert client.has_what([other]) == {other: []}
+        assert client.gather(data) == [bytes([n]) * 10_000 for n in range(10)]
+
+
 def test_the_active_memory_manager_starts_and_stops(client: Any) -> None:
     assert client.amm.running() is True
     client.amm.stop()

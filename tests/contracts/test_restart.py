@@ -31,6 +31,25 @@ def test_restart_forgets_all_and_brings_new_workers(api: Any, keywords: Any) -> 
         assert client.submit(inc, 1).result() == 2
 
 
+def test_restart_need_not_wait_for_the_new_workers(api: Any, keywords: Any) -> None:
+    with api.Client(**keywords(processes=True, n_workers=1)) as client:
+        before = set(client.run(os.getpid).values())
+        future = client.submit(inc, 1)
+        future.result()
+        client.restart(timeout=60, wait_for_workers=False)
+        assert future.status == "cancelled"
+        client.wait_for_workers(1, timeout=60)
+        assert not before & set(client.run(os.getpid).values())
+
+
+def test_a_worker_that_is_not_back_in_time_is_an_error_or_told(api: Any, keywords: Any) -> None:
+    with api.Client(**keywords(processes=True)) as client:
+        first, second = addresses(client)
+        assert client.restart_workers([first], timeout="1 us", raise_for_error=False) == {first: "timed out"}
+        with pytest.raises(api.TimeoutError):
+            client.restart_workers([second], timeout="1 us", raise_for_error=True)
+
+
 def test_some_workers_are_restarted_and_the_others_go_on(api: Any, keywords: Any) -> None:
     with api.Client(**keywords(processes=True)) as client:
         before = client.run(os.getpid)

@@ -75,6 +75,14 @@ def test_large_data_arrives_whole(client: Any) -> None:
     assert future.result() == data
 
 
+@pytest.mark.parametrize("direct", [True, False, None])
+def test_data_is_the_same_by_whichever_way_it_goes(client: Any, direct: bool | None) -> None:
+    data = [f"small {direct}", f"large {direct}".encode() * 50_000]
+    futures = client.scatter(data, direct=direct)
+    assert client.gather(futures) == data
+    assert client.submit(len, futures[1]).result() == len(data[1])
+
+
 def test_a_task_of_scattered_data_is_computed_once(client: Any, tmp_path: Path) -> None:
     tally = Tally(tmp_path / "tally")
     [data] = client.scatter([10])

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import bokeh.resources
 import pytest
 
 from tests.contracts.gates import fail_with, inc
@@ -52,6 +53,33 @@ def test_what_runs_in_a_block_can_be_plotted(api: Any, client: Any, tmp_path: Pa
         client.submit(inc, 2, pure=False).result()
     assert type(stream.figure).__name__ == "figure"
     assert "<html" in path.read_text()
+
+
+def test_the_stream_ends_when_it_is_told(api: Any, client: Any) -> None:
+    client.get_task_stream()
+    first = client.submit(inc, 1, pure=False)
+    first.result()
+    between = time.time()
+    second = client.submit(inc, 2, pure=False)
+    second.result()
+    keys = {run["key"] for run in client.get_task_stream(stop=between)}
+    assert first.key in keys
+    assert second.key not in keys
+    keys = {run["key"] for run in client.get_task_stream(start=between)}
+    assert first.key not in keys
+    assert second.key in keys
+
+
+def test_the_stream_is_written_to_a_file_that_says_where_its_scripts_are(api: Any, client: Any, tmp_path: Path) -> None:
+    client.get_task_stream()
+    client.submit(inc, 1, pure=False).result()
+    whole, lean = tmp_path / "whole.html", tmp_path / "lean.html"
+    for path, resources in ((whole, bokeh.resources.INLINE), (lean, bokeh.resources.CDN)):
+        runs, figure = client.get_task_stream(plot="save", filename=str(path), bokeh_resources=resources)
+        assert runs
+        assert type(figure).__name__ == "figure"
+    assert "https://cdn.bokeh.org" in lean.read_text()
+    assert lean.stat().st_size * 10 < whole.stat().st_size
 
 
 @pytest.mark.differs("bad input")

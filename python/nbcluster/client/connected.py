@@ -368,8 +368,8 @@ async def awaited(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | 
 
 
 async def nothing() -> None:
-    """What an asynchronous client returns where there is nothing to wait for."""
-    return None
+    """What an asynchronous client returns where nothing is to be waited for but what the loop was told before."""
+    await asyncio.sleep(0)
 
 
 def _close_all() -> None:

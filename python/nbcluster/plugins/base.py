@@ -33,7 +33,10 @@ class WorkerPlugin:
     """Start all workers afresh once it is registered."""
 
     def setup(self, worker: Any) -> Hook:
-        """Run when it is registered, and when a worker joins later. What it raises is raised by ``register_plugin``."""
+        """Run when it is registered, and when a worker joins later.
+
+        What it raises is raised by ``register_plugin``. A later worker logs it, and goes on without the plugin.
+        """
 
     def teardown(self, worker: Any) -> Hook:
         """Run when it is unregistered or replaced, and when the worker closes in good order."""

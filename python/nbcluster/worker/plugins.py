@@ -69,10 +69,18 @@ class WorkerPlugins:
         self._choose()
 
     async def add(self, plugin: WorkerPlugin | NannyPlugin, kind: str, name: str) -> None:
-        """Set one up; a former one of its name is torn down first."""
+        """Set one up; a former one of its name is torn down first.
+
+        Raises:
+            Exception: what its ``setup`` raises; it is logged here too: if the worker is new, nobody waits for it.
+        """
         if (kind, name) in self._plugins:
             await self.remove(kind, name)
-        await self._call(plugin.setup, kind)
+        try:
+            await self._call(plugin.setup, kind)
+        except Exception:
+            logger.exception("The plugin %r could not be set up here", name)
+            raise
         self._plugins[kind, name] = plugin
         self._choose()
 
