@@ -20,6 +20,7 @@ from nbcluster.scheduler.events import (
 )
 from nbcluster.scheduler.outbox import Command, Retired, ToClient, ToWorker
 from nbcluster.scheduler.state import Settings
+from tests.support.scheduler_bench import Bench
 
 
 def core_with(*names: str) -> SchedulerCore:
@@ -53,6 +54,18 @@ def datum(key: str) -> m.DataItem:
 def said(commands: list[Command], kind: type[Any]) -> list[Any]:
     to_all = [c for c in commands if isinstance(c, (ToWorker, ToClient))]
     return [message for command in to_all for message in command.messages if isinstance(message, kind)]
+
+
+def test_a_key_that_comes_twice_in_one_submission_is_one_task() -> None:
+    """Of a function that was unknown before, and at once where the large data is that it needs."""
+    bench = Bench()
+    bench.join("w")
+    bench.submit("large")
+    bench.finish("w", "large", nbytes=10**6, inline=False)
+    bench.submit("twice", "twice", needs={"twice": ["large"]}, function=b"g")
+    assert [run.key for run in bench.computes("w")] == ["large", "twice"]
+    bench.finish("w", "twice")
+    assert bench.done() == ["large", "twice"]
 
 
 def test_a_key_that_is_released_and_submitted_anew_at_once_gets_its_new_meaning() -> None:

@@ -55,7 +55,7 @@ class Requests:
         tasks, machine = self._state.tasks, self._machine
         keys = message.keys
         sparse = bool(message.dependencies or message.frames)
-        new = []
+        new, known = [], []
         for index, key in enumerate(keys):
             task = tasks.get(key)
             if task is not None and not task.needed and self._is_another(task, index, message):
@@ -77,11 +77,13 @@ class Requests:
                 self._want(client, task)
             else:
                 self._want(client, task)
-                self._catch_up(client, task)
-        if new:
+                known.append(task)
+        if new:  # before any is started, as a key that comes twice may be
             self._count_function(message.function, message.definition, len(new))
-            for task in new:
-                machine.start(task)
+        for task in known:
+            self._catch_up(client, task)
+        for task in new:
+            machine.start(task)
 
     def _is_another(self, task: SchedTask, index: int, message: SubmitTasks) -> bool:
         """True unless the result is there already that this submission would compute."""
