@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 _BYTES = {
     "": 1,
@@ -59,11 +60,10 @@ def parse_seconds(value: object, name: str) -> float:
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
     if isinstance(value, str):
-        match = _QUANTITY.fullmatch(value)
-        unit = _SECONDS.get(match[2].lower()) if match else None
-        if match is None or unit is None:
+        known = _seconds_in(value)
+        if known is None:
             raise ValueError(f"{name}={value!r} is not a time; give seconds, or text like '500 ms' or '2 min'")
-        return float(match[1]) * unit
+        return known
     seconds = getattr(value, "total_seconds", None)
     if callable(seconds):
         value = seconds()
@@ -72,3 +72,10 @@ def parse_seconds(value: object, name: str) -> float:
     if math.isnan(value) or value < 0:
         raise ValueError(f"{name}={value!r} is out of range; give a number of seconds that is not negative")
     return float(value)
+
+
+@lru_cache(maxsize=16)
+def _seconds_in(text: str) -> float | None:
+    match = _QUANTITY.fullmatch(text)
+    unit = _SECONDS.get(match[2].lower()) if match else None
+    return None if match is None or unit is None else float(match[1]) * unit

@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nbcluster.client.submission import Batch, content_token, function_name, options, unique_token
-from nbcluster.protocol.messages import TaskOptions
+from nbcluster.client.submission import (
+    MAP_BATCH,
+    Batch,
+    content_token,
+    function_name,
+    joined,
+    options,
+    unique_token,
+)
+from nbcluster.protocol.messages import SubmitTasks, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import TaskRef, load_call, load_function
 
@@ -187,3 +195,44 @@ def test_what_cannot_be_pickled_leaves_the_batch_as_it_was() -> None:
     with pytest.raises(TypeError, match=r"args\[0\]"):
         batch.add(((x for x in [1]),), {})
     assert len(batch.message().keys) == 1
+
+
+# --- several submissions in one message ---
+
+
+def _submissions(*arguments: int, function: Any = double, **task_options: Any) -> list[SubmitTasks]:
+    messages = []
+    for argument in arguments:
+        batch = Batch(function, options(**task_options), True)
+        batch.add((argument,), {})
+        messages.append(batch.message())
+    return messages
+
+
+def test_submissions_that_differ_in_keys_and_arguments_alone_are_joined() -> None:
+    messages = _submissions(1, 2, 3)
+    [one] = joined(messages)
+    batch = Batch(double, options(), True)
+    for argument in (1, 2, 3):
+        batch.add((argument,), {})
+    assert one == batch.message()
+
+
+def test_neighbours_alone_are_joined_so_that_the_order_stays() -> None:
+    messages = [*_submissions(1, 2), *_submissions(3, function=abs), *_submissions(4), *_submissions(5, priority=1)]
+    assert [len(message.keys) for message in joined(messages)] == [2, 1, 1, 1]
+    assert [key for message in joined(messages) for key in message.keys] == [m.keys[0] for m in messages]
+
+
+def test_a_joined_message_is_not_larger_than_those_of_map() -> None:
+    messages = _submissions(*range(2 * MAP_BATCH + 1))
+    assert [len(message.keys) for message in joined(messages)] == [MAP_BATCH, MAP_BATCH, 1]
+
+
+def test_what_has_dependencies_or_frames_is_left_alone() -> None:
+    messages = []
+    for argument in (TaskRef("a"), TaskRef("b"), np.ones(100_000), 1):
+        batch = Batch(double, options(), True)
+        batch.add((argument,), {})
+        messages.append(batch.message())
+    assert joined(messages) == messages

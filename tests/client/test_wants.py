@@ -8,7 +8,7 @@ import threading
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
-from tests.support.client_stage import Stage, let_go_in, staged
+from tests.support.client_stage import RESULT, Stage, let_go_in, staged
 from tests.support.eventually import soon
 
 
@@ -20,6 +20,17 @@ async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
     assert stage.link.sent == []
     assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
     assert state.status == PENDING
+
+
+@staged
+async def test_what_a_loop_submits_leaves_as_if_it_had_been_mapped(stage: Stage) -> None:
+    single = [m.SubmitTasks(b"f", RESULT, [key], [key.encode()]) for key in "abcd"]
+    for message in single[:3]:
+        stage.wants.post(message)
+    stage.wants.post(m.WantKeys(["x"]))
+    stage.wants.post(single[3])
+    together = m.SubmitTasks(b"f", RESULT, ["a", "b", "c"], [b"a", b"b", b"c"])
+    assert await stage.sent(3) == [together, m.WantKeys(["x"]), single[3]]
 
 
 @staged

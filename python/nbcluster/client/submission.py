@@ -18,6 +18,9 @@ from nbcluster.types import Address, FunctionId, Key, WorkerName
 MAP_BATCH = 1000
 """Tasks per message: the first run while the next are still being pickled."""
 
+_DEFAULTS = TaskOptions()
+"""What most tasks have: one object, so that it is seen at a glance that two are the same."""
+
 _unique = itertools.count()
 _process = uuid.uuid4().hex[:16]
 
@@ -63,6 +66,8 @@ def options(
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
+    if workers is resources is retries is None and allow_other_workers is actor is False and type(priority) is int:
+        return TaskOptions(priority=priority) if priority else _DEFAULTS
     names = _worker_names(workers)
     if not isinstance(allow_other_workers, bool):
         raise TypeError(f"allow_other_workers={allow_other_workers!r} is neither True nor False")
@@ -184,3 +189,35 @@ class Batch:
         )
         self._clear()
         return message
+
+
+def joined(messages: Sequence[SubmitTasks]) -> list[SubmitTasks]:
+    """The same submissions in fewer messages: whoever calls ``submit`` in a loop has as many as ``map`` would make.
+
+    Neighbours become one if they differ in nothing but keys and arguments.
+    """
+    result: list[SubmitTasks] = []
+    start, size = 0, 0
+    for index, message in enumerate(messages):
+        if size and (size + len(message.keys) > MAP_BATCH or not _alike(messages[start], message)):
+            result.append(_one(messages[start:index]))
+            start, size = index, 0
+        size += len(message.keys)
+    result.append(_one(messages[start:]))
+    return result
+
+
+def _alike(one: SubmitTasks, other: SubmitTasks) -> bool:
+    sparse = one.dependencies or one.frames or other.dependencies or other.frames
+    return one.function == other.function and one.options == other.options and not sparse
+
+
+def _one(messages: Sequence[SubmitTasks]) -> SubmitTasks:
+    first = messages[0]
+    if len(messages) == 1:
+        return first
+    keys, arguments = [], []
+    for message in messages:
+        keys += message.keys
+        arguments += message.arguments
+    return SubmitTasks(first.function, first.definition, keys, arguments, first.options)

@@ -20,13 +20,14 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from nbcluster.client.states import CANCELLED, ERROR, PENDING, FutureState
+from nbcluster.client.submission import joined
 from nbcluster.comm.base import Connection
 from nbcluster.errors import ClosedClientError
-from nbcluster.protocol.messages import CancelKeys, ReleaseKeys, RetryKeys
+from nbcluster.protocol.messages import CancelKeys, ReleaseKeys, RetryKeys, SubmitTasks
 from nbcluster.protocol.records import Message
 from nbcluster.types import Key
 
@@ -41,15 +42,6 @@ _QUIET = 2
 
 _RELEASES_BUSY = 200
 """And between two looks while something else does; besides as many as are new, so that there are never more."""
-
-
-class _Release:
-    """Marks a key in the outgoing queue; adjacent ones become one message."""
-
-    __slots__ = ("key",)
-
-    def __init__(self, key: Key) -> None:
-        self.key = key
 
 
 class Wants:
@@ -69,7 +61,7 @@ class Wants:
         """How many looks ago something was said or heard."""
         self._look_again: asyncio.TimerHandle | None = None
         self._look_after = _LOOK_SOON
-        self._outgoing: deque[Message | _Release] = deque()
+        self._outgoing: deque[Message] = deque()
         self._let_go = 0
         """How many keys were released or cancelled so far; an interrupt may leave it too small, never too large."""
         self._wake_pending = False
@@ -170,7 +162,7 @@ class Wants:
             )
 
     def _release(self, key: Key) -> None:
-        self._outgoing.append(_Release(key))
+        self._outgoing.append(ReleaseKeys([key]))
         self._let_go += 1
 
     def _wake(self) -> None:
@@ -212,22 +204,7 @@ class Wants:
     def _flush(self, releases: int) -> None:
         self._made = 0
         self._bury(releases)
-        outgoing, messages = self._outgoing, []
-        released: list[Key] = []
-        while outgoing:
-            item = outgoing.popleft()
-            if type(item) is _Release:
-                released.append(item.key)
-                continue
-            if type(item) is ReleaseKeys:
-                released += item.keys
-                continue
-            if released:
-                messages.append(ReleaseKeys(released))
-                released = []
-            messages.append(item)  # type: ignore[arg-type]
-        if released:
-            messages.append(ReleaseKeys(released))
+        messages = _taken(self._outgoing)
         if messages and not self._connection.closed:
             self._connection.send_now(*messages)
 
@@ -277,6 +254,19 @@ class Wants:
         if self._look_again is not None:
             self._look_again.cancel()
         return states
+
+
+def _taken(outgoing: deque[Message]) -> list[Message]:
+    """What waits by now, taken out, in order; neighbours that can be said in one message are one."""
+    messages: list[Message] = []
+    for kind, group in groupby([outgoing.popleft() for _ in range(len(outgoing))], type):
+        if kind is SubmitTasks:
+            messages += joined(list(group))  # type: ignore[arg-type]
+        elif kind is ReleaseKeys:
+            messages.append(ReleaseKeys([key for release in group for key in release.keys]))  # type: ignore[attr-defined]
+        else:
+            messages += group
+    return messages
 
 
 class _Ref(weakref.ref[FutureState]):

@@ -353,9 +353,11 @@ def dump_with_futures(value: Any, what: str) -> tuple[Payload, list[Any]]:
 
 def _with_frames_for_bytes(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     """Have large ``bytes`` among the arguments travel as frames: pickle itself would copy them."""
-    if any(type(value) in _BYTES and len(value) >= FRAME_MIN for value in args):
-        args = tuple(map(_framed, args))
-    if any(type(value) in _BYTES and len(value) >= FRAME_MIN for value in kwargs.values()):
+    for value in args:
+        if type(value) in _BYTES and len(value) >= FRAME_MIN:
+            args = tuple(map(_framed, args))
+            break
+    if kwargs:
         kwargs = {name: _framed(value) for name, value in kwargs.items()}
     return args, kwargs
 
