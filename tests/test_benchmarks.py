@@ -11,7 +11,7 @@ import pytest
 
 from tests.benchmarks import footprint, record
 from tests.benchmarks.figures import Bar, Figure, Kind, Report, change, missed, report
-from tests.benchmarks.measures import MEASURES, data, latency, life, throughput, upkeep, way
+from tests.benchmarks.measures import MEASURES, data, latency, life, remote, throughput, upkeep, way
 from tests.benchmarks.plot import lines, plot
 from tests.benchmarks.record import Run
 from tests.benchmarks.systems import ClusterSystem, System
@@ -120,6 +120,7 @@ TINY: dict[str, Measure] = {
     "to_worker": lambda s: data.to_worker(s, mib=1, rounds=1),
     "broadcast": lambda s: data.broadcast(s, mib=1, rounds=1),
     "chain": lambda s: data.chain(s, mib=1, links=3, rounds=1),
+    "remote": lambda s: remote.remote(s, mib=1, rounds=2, pause=0),
     "idle": lambda s: upkeep.idle(s, window=0.1),
     "pending": lambda s: upkeep.pending(s, tasks=2000, few=10),
     "way": lambda s: way.way(s, tasks=20, trips=5),

@@ -54,6 +54,7 @@ SHELLS = {
         "context",
         "coroutines",
         "current",
+        "deliveries",
         "executor",
         "functions",
         "idle_sharing",

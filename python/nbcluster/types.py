@@ -43,6 +43,8 @@ class Role(StrEnum):
     """A worker or a client that fetches data from a worker."""
     STORE = "store"
     """A process that shares memory with the others of its cluster."""
+    SENDER = "sender"
+    """A client that hands large data to a worker."""
 
 
 class Status(StrEnum):

@@ -24,3 +24,8 @@ def read(array: Array, *_: Any) -> int:
 def step(array: Array) -> Array:
     """One link of a chain: a new array of the same size."""
     return array + 1
+
+
+def last(array: Array) -> int:
+    """Touch next to nothing of it."""
+    return int(array[-1])

@@ -84,6 +84,7 @@ class Blob:
     """As much of a shared buffer as is looked at here."""
 
     lost = False
+    elsewhere = False
 
     def __init__(self, buffer: memoryview) -> None:
         self.nbytes = buffer.nbytes

@@ -113,6 +113,7 @@ class Somewhere:
 
     nbytes = 4
     lost = False
+    elsewhere = False
 
     def __init__(self, gone: bool) -> None:
         self.gone = gone

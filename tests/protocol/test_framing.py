@@ -380,6 +380,7 @@ class Shelf:
     """Shared memory as far as links go: blobs by name."""
 
     lost = False
+    elsewhere = False
 
     def __init__(self) -> None:
         self.adopted: list[tuple[int, int]] = []

@@ -238,6 +238,7 @@ class Blob:
     """A buffer in shared memory."""
 
     nbytes = 10_000_000
+    elsewhere = False
 
     def __init__(self, lost: bool = False) -> None:
         self.lost = lost

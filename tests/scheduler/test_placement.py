@@ -26,6 +26,10 @@ class FakeShared:
     def lost(self) -> bool:
         return False
 
+    @property
+    def elsewhere(self) -> bool:
+        return False
+
     def open(self) -> memoryview:
         raise AssertionError("the scheduler does not look into data")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.delivery import FindReceivers, Receivers
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.scheduler import figures
@@ -194,3 +195,13 @@ def test_any_number_of_names_may_be_in_use() -> None:
         ask(core, submit(f"name{number}-1"))
     assert len(core.state.prefixes) == 100
     assert figures.task_counts(core.state, core.placement).no_worker == 100
+
+
+def test_those_workers_take_large_data_that_share_memory_the_least_busy_one_first() -> None:
+    core = core_with("shares-none")
+    for name in ("busy", "idle", "retiring"):
+        core.handle(WorkerJoined(m.RegisterWorker(name, f"fake://{name}", 1, 1, shares=True)), 0.0)
+    report(core, "busy", m.WorkerMetrics(0, 0, 0.0, 1))
+    core.handle(RetireWorkers(["retiring"]), 0.0)
+    [command] = ask(core, FindReceivers(7))
+    assert command == ToClient("c", [Receivers(7, ["fake://idle", "fake://busy"])])

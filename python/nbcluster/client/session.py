@@ -14,6 +14,7 @@ from typing import Any
 
 from nbcluster import errors
 from nbcluster.client.coordination.link import CoordinationLink
+from nbcluster.client.delivering import Deliveries
 from nbcluster.client.log_records import reemit
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
 from nbcluster.client.wants import Wants
@@ -24,6 +25,7 @@ from nbcluster.comm.peers import PeerPool
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
 from nbcluster.errors import ClosedClientError
 from nbcluster.protocol.calls import Calls
+from nbcluster.protocol.delivery import Receivers
 from nbcluster.protocol.inspection import AnyQuestion, Hurry, Inspect, Inspected, LogEntry
 from nbcluster.protocol.messages import (
     Answered,
@@ -77,6 +79,8 @@ class Session:
         """The latest view that the cluster pushed."""
         self.shared: SharedStore | None = None
         """The memory that this process shares with the cluster, if it is on the cluster's host."""
+        self._deliveries: Deliveries | None = None
+        """What is too large to go through the scheduler, if that shares memory with workers but not with us."""
         self._tidying = False
         self._peers = peers
         self._welcome: asyncio.Future[Welcome] = self.wants.loop.create_future()
@@ -88,6 +92,7 @@ class Session:
             KeysPending: self._keys_pending,
             KeysCancelled: self._keys_cancelled,
             TaskOutput: self._task_output,
+            Receivers: lambda message: self._calls.answer(message.request, message),
             Located: lambda message: self._calls.answer(message.request, message.items),
             TaskDescribed: lambda message: self._calls.answer(message.request, message),
             Answered: self._calls.answered,
@@ -121,8 +126,9 @@ class Session:
         return welcome
 
     def _share_memory(self, where: Path) -> None:
-        if not where.exists():
-            return  # it is on another host
+        if not where.exists():  # it is on another host
+            self._deliveries = Deliveries(self.wants.loop, self._question, self._token, lambda: self._peers.ssl)
+            return
         self.connection.same_host = True  # whichever way we came
         link = link_within(str(where), direct=self.connection.in_process) or DescriptorLink(where, self._token)
         self.shared = self._peers.shared = SharedStore(link, refill=True)
@@ -130,8 +136,10 @@ class Session:
 
     @property
     def share(self) -> Callable[[memoryview, bool], Frame] | None:
-        """Puts bytes where the cluster's processes see them; None if this one shares no memory with them."""
-        return self.shared.share if self.shared is not None and self.connection.same_host else None
+        """Puts bytes where the cluster's workers see them; None if they have to be sent through the scheduler."""
+        if self.shared is not None and self.connection.same_host:
+            return self.shared.share
+        return self._deliveries.share if self._deliveries is not None and self._deliveries.usable else None
 
     # --- asking ---
 
@@ -372,6 +380,8 @@ class Session:
         self._leave_shared()
 
     def _leave_shared(self) -> None:
+        if self._deliveries is not None:
+            self._deliveries.close()
         if self.shared is not None:
             self.shared.close()
 

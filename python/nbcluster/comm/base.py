@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from nbcluster.protocol.buffers import Allocate
 from nbcluster.protocol.payload import SharedMemory
 from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role
@@ -45,6 +46,9 @@ class Connection(ABC):
 
     def share(self, memory: SharedMemory) -> None:  # noqa: B027
         """From now on the other end may name what is in this memory; if it is on the ``same_host``, so do we."""
+
+    def read_into(self, allocate: Allocate) -> None:  # noqa: B027
+        """From now on have large buffers read to memory that this makes; called on the loop as each one begins."""
 
     @abstractmethod
     def start(self, receiver: Receiver) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from nbcluster.comm.base import Connection, Receiver
 from nbcluster.comm.outlet import Outlet
 from nbcluster.errors import CommClosedError, ProtocolError
+from nbcluster.protocol.buffers import Allocate
 from nbcluster.protocol.framing import DEFAULT_LIMITS, GOODBYE, Decoder, Encoder, Limits
 from nbcluster.protocol.payload import SharedMemory
 from nbcluster.protocol.records import Message
@@ -82,6 +83,10 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         """Take names of what is in this memory, and if the other end does so too, send no more than these."""
         self._encoder.shares = self.same_host
         self._decoder.shared = memory
+
+    def read_into(self, allocate: Allocate) -> None:
+        """Have large buffers read to memory that this makes."""
+        self._decoder.allocate = allocate
 
     # --- sending ---------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+from collections.abc import Callable
+from typing import Protocol
 
 from nbcluster.protocol.payload import Buffer
 
@@ -15,6 +17,45 @@ _HUGE = 4 * 1024 * 1024
 
 _PIECE = 1024 * 1024
 """Bytes copied at a time, so that other threads are not held up."""
+
+
+class Target(Protocol):
+    """Memory that a link reads one buffer to."""
+
+    view: memoryview
+    """All of it."""
+
+    def room(self, filled: int) -> memoryview:
+        """Where to go on after so many bytes; as much of it as is ready to be written to, but at least something."""
+
+
+Allocate = Callable[[int], Target]
+
+
+class Plain:
+    """Memory of this process alone.
+
+    Args:
+        view: all of it.
+    """
+
+    __slots__ = ("view",)
+
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+
+    def room(self, filled: int) -> memoryview:
+        """All that is left of it."""
+        return self.view[filled:]
+
+
+def allocated(size: int) -> Target:
+    """What links read to, unless they are told otherwise.
+
+    Raises:
+        OSError, MemoryError: there is not that much.
+    """
+    return Plain(allocate(size))
 
 
 def allocate(size: int) -> memoryview:

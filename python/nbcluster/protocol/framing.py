@@ -30,7 +30,7 @@ from typing import Any
 import msgspec
 
 from nbcluster.errors import CommError, ProtocolError, SerializationError
-from nbcluster.protocol.buffers import allocate
+from nbcluster.protocol.buffers import Allocate, Target, allocated
 from nbcluster.protocol.payload import Buffer, Frame, SharedMemory
 
 _PREFIX = struct.Struct("<II")
@@ -139,7 +139,7 @@ class Encoder:
         if type(item) is not Frame:
             raise SerializationError(f"a {type(item).__qualname__} is nothing that a message can hold")
         if item.shared is not None:
-            if self.shares:
+            if self.shares or item.shared.elsewhere:
                 return [item.shared.name(), item.shared.nbytes]
             buffer: Buffer | None = item.shared.open()
         else:
@@ -171,10 +171,12 @@ class Decoder:
         self._limits = limits
         self.shared: SharedMemory | None = None
         """The memory that both ends see."""
+        self.allocate: Allocate = allocated
+        """Where large buffers are read to."""
         self._decode_body = msgspec.msgpack.Decoder(list[incoming], dec_hook=self._decode_frame).decode
         self._chunk = memoryview(bytearray(CHUNK))
         self._start = self._end = 0
-        self._target: memoryview | None = None
+        self._target: Target | None = None
         self._filled = 0
         self._begin_frame()
         self._failed = False
@@ -198,7 +200,7 @@ class Decoder:
     def get_buffer(self) -> memoryview:
         """Where the next bytes belong; never empty."""
         if self._target is not None:
-            return self._target[self._filled :]
+            return self._target.room(self._filled)
         start, end = self._start, self._end
         if start == end:
             self._start = self._end = 0
@@ -248,18 +250,25 @@ class Decoder:
             if self._filled < want:
                 return None
             self._target = None
-            return target
+            return target.view
         start = self._start
         there = self._end - start
         if there >= want:
             self._start += want
             return self._chunk[start : start + want]
         if want > CHUNK // 2:
-            target = _allocate(want)
-            target[:there] = self._chunk[start : self._end]
+            target = self._make_room(want)
+            target.room(0)[:there] = self._chunk[start : self._end]
             self._start = self._end = 0
             self._target, self._filled = target, there
         return None
+
+    def _make_room(self, size: int) -> Target:
+        """Memory for one item. A large piece costs nothing but addresses until it is written to."""
+        try:
+            return self.allocate(size) if self._take == self._take_buffer else allocated(size)
+        except OSError as error:
+            raise ProtocolError(f"{size} bytes are announced, for which there is no memory") from error
 
     def _take_prefix(self, item: memoryview, messages: list[Any]) -> None:
         body_size, count = _PREFIX.unpack(item)
@@ -338,11 +347,3 @@ class Decoder:
         if type(blob) is not int or type(nbytes) is not int or nbytes < 0:
             raise ValueError(f"{item!r} does not name anything shared")
         return self.shared.adopt(blob, nbytes)
-
-
-def _allocate(size: int) -> memoryview:
-    """Memory for one item. A large piece costs nothing but addresses until it is written to."""
-    try:
-        return allocate(size)
-    except OSError as error:
-        raise ProtocolError(f"{size} bytes are announced, for which there is no memory") from error

@@ -38,7 +38,7 @@ _CHALLENGE = struct.Struct(f"<8sHB{_NONCE}s32s")
 _PROOF = struct.Struct("32s")
 _VERDICT = struct.Struct("B")
 
-_ROLES = (Role.CLIENT, Role.WORKER, Role.CONTROL, Role.PEER, Role.STORE)
+_ROLES = (Role.CLIENT, Role.WORKER, Role.CONTROL, Role.PEER, Role.STORE, Role.SENDER)
 """A role's number on the wire is its place here; never reorder."""
 
 

@@ -22,6 +22,7 @@ from msgspec import field
 from nbcluster.commands import AnyAnswer, AnyCommand
 from nbcluster.protocol.actors import ActorAnswered, CallActor, ReadActor
 from nbcluster.protocol.coordination import CoordinationAnswer, CoordinationRequest, LogEvent
+from nbcluster.protocol.delivery import FindReceivers, Receivers
 from nbcluster.protocol.inspection import ForwardLogs, Hurry, Inspect, Inspected, LogEntry, Look, Seen
 from nbcluster.protocol.operating import (
     ManageMemory,
@@ -392,6 +393,8 @@ class RegisterWorker(Message, frozen=True):
     pid: int
     memory_limit: int | None = None
     resources: dict[str, float] = field(default_factory=dict)
+    shares: bool = False
+    """It shares memory with the scheduler's process: what is delivered to it all workers of that host see."""
 
 
 class TasksDone(Message, frozen=True):
@@ -551,6 +554,7 @@ ClientMessage = (
     | FinishKeys
     | Scatter
     | Locate
+    | FindReceivers
     | ReportMissing
     | DescribeTask
     | Inspect
@@ -577,6 +581,7 @@ ToClient = (
     | KeysPending
     | KeysCancelled
     | Located
+    | Receivers
     | TaskOutput
     | TaskDescribed
     | Answered

@@ -27,6 +27,10 @@ class SharedBuffer(Protocol):
     def lost(self) -> bool:
         """True if they are known to be gone."""
 
+    @property
+    def elsewhere(self) -> bool:
+        """True if this process cannot see them, but those to whom it tells their name can."""
+
     def name(self) -> BlobId:
         """What they are called in a message that is about to be sent."""
 

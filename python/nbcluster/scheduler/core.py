@@ -15,6 +15,7 @@ from typing import Any
 from nbcluster.protocol import coordination as c
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.delivery import FindReceivers
 from nbcluster.protocol.operating import ManageMemory, PauseChanged, Rebalance, Replicate
 from nbcluster.protocol.recreation import DescribeTask
 from nbcluster.protocol.running import CallEnded, RunFunction
@@ -70,6 +71,7 @@ class SchedulerCore:
             m.FinishKeys: requests.finish,
             m.Scatter: requests.scatter,
             m.Locate: requests.locate,
+            FindReceivers: requests.find_receivers,
             m.ReportMissing: requests.report_missing,
             DescribeTask: Recreation(state, outbox).describe,
             i.Inspect: inquiries.ask,

@@ -256,6 +256,7 @@ class Reports:
             pid=message.pid,
             memory_limit=message.memory_limit,
             resources=message.resources,
+            shares=message.shares,
             joined=now,
         )
         state = self._state

@@ -6,6 +6,7 @@ from itertools import cycle, islice
 
 from msgspec.structs import replace
 
+from nbcluster.protocol.delivery import FindReceivers, Receivers
 from nbcluster.protocol.messages import (
     CancelKeys,
     FinishKeys,
@@ -230,6 +231,12 @@ class Requests:
                 holders = [worker.address for worker in task.who_has]
                 items.append(Location(key, task.payload, holders, task.nbytes))
         self._outbox.to_client(client, Located(message.request, items))
+
+    def find_receivers(self, client: SchedClient, message: FindReceivers) -> None:
+        """Say which workers take large data and have it shared with all of this host: the least busy ones first."""
+        able = [w for w in self._state.workers.values() if w.shares and w.status in (Status.RUNNING, Status.PAUSED)]
+        able.sort(key=lambda worker: worker.executing)
+        self._outbox.to_client(client, Receivers(message.request, [worker.address for worker in able]))
 
     def report_missing(self, client: SchedClient, message: ReportMissing) -> None:
         """A client could not fetch what a worker was said to hold."""

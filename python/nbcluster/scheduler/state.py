@@ -189,6 +189,7 @@ class SchedWorker:
         "putting",
         "recalling",
         "resources",
+        "shares",
         "spilled",
         "status",
         "stored",
@@ -203,6 +204,7 @@ class SchedWorker:
         pid: int = 0,
         memory_limit: int | None = None,
         resources: dict[str, float] | None = None,
+        shares: bool = False,
         joined: float = 0.0,
     ) -> None:
         self.name = name
@@ -213,6 +215,8 @@ class SchedWorker:
         self.resources = dict(resources or {})
         self.available = dict(self.resources)
         self.joined = joined
+        self.shares = shares
+        """What is delivered to it all workers of this host see."""
         self.status = Status.RUNNING
         self.processing: dict[RunId, SchedTask] = {}
         """In the order in which they were assigned."""

@@ -16,6 +16,7 @@ but the time: nobody here raises because of it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import mmap
@@ -106,7 +107,8 @@ class Filler:
         self._whole = nbytes // SIZE * SIZE
         there = aligned(mmap.mmap, fd, 0, nbytes, shared=True) if self._whole else None
         self._mapping = None if there is None else there[0]
-        self._target = 0 if there is None else _address(there[0]) + there[1]
+        self._skip = 0 if there is None else there[1]
+        self._target = 0 if there is None else _address(there[0]) + self._skip
         self._large: set[int] = set()
         """Where the pieces begin that are in large pages already."""
         self._refused = self._mapping is None
@@ -125,6 +127,30 @@ class Filler:
         self._data = data
         self._source = _address(data)
         self._patience = self._clock() + self._whole / SLOWEST
+
+    def open(self) -> memoryview:
+        """All of the file, to be written to by others than :meth:`put`: after :meth:`ready`, piece by piece.
+
+        Only if it is ``lasting``.
+        """
+        self._patience = self._clock() + self._whole / SLOWEST
+        assert self._mapping is not None
+        return memoryview(self._mapping)[self._skip : self._skip + self.nbytes]
+
+    def ready(self, start: int, stop: int) -> None:
+        """Have a piece in large pages if they are to be had.
+
+        Args:
+            start: where it begins; a multiple of ``SIZE``.
+            stop: where it ends: at most ``SIZE`` later.
+        """
+        self._enlarge(start, min(stop, self._whole))
+
+    def written(self, start: int, stop: int) -> None:
+        """A piece has been written by others: it is everybody's, and counts no longer as ours."""
+        libc = _libc()
+        if libc is not None:
+            libc.madvise(self._target + start, stop - start, mmap.MADV_DONTNEED)
 
     def put(self, start: int, stop: int) -> None:
         """Copy a piece to its place.
@@ -180,9 +206,10 @@ class Filler:
 
     def close(self) -> None:
         """Write no more. No thread may be in :meth:`put`."""
-        if self._mapping is not None:
-            self._mapping.close()
-            self._mapping = None
+        mapping, self._mapping = self._mapping, None
+        if mapping is not None:
+            with contextlib.suppress(BufferError):  # somebody reads or writes there still: it is gone with them
+                mapping.close()
 
 
 def _write_all(fd: int, data: memoryview, offset: int) -> None:

@@ -65,6 +65,26 @@ def refillable(data: memoryview, look: Look | None = None) -> tuple[int, Filler]
     return _sealed(fd, _NO_FUTURE_WRITE if filler.lasting else _NO_WRITE), filler
 
 
+def unfilled(nbytes: int) -> tuple[int, Filler]:
+    """A segment that others than the filler write to, through its mapping, before it is :func:`finished`.
+
+    Raises:
+        OSError: there is no memory, or no descriptor.
+    """
+    fd = _create(nbytes)
+    try:
+        return fd, Filler(fd, nbytes)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def finished(fd: int, filler: Filler) -> int:
+    """Seal it: only the filler can write there from now on. The descriptor again, which is closed if that fails."""
+    filler.finish()
+    return _sealed(fd, _NO_FUTURE_WRITE)
+
+
 def _filled(data: memoryview, look: Look | None) -> tuple[int, Filler]:
     fd = _create(data.nbytes)
     try:

@@ -39,6 +39,8 @@ from nbcluster.protocol.sharing import (
 )
 from nbcluster.store import kept, segments
 from nbcluster.store.arena import Arena
+from nbcluster.store.arrivals import Arrival
+from nbcluster.store.blobs import Held, Known, Lost
 from nbcluster.store.depot_links import DepotLink, LocalDepotLink
 from nbcluster.store.filling import Look, fill
 from nbcluster.store.kept import KeptSegments
@@ -127,7 +129,7 @@ class SharedStore:
                 hashing.add(0, flat)
             published = self._publish_in_arena(flat)
         self.copied_bytes += flat.nbytes
-        frame = Frame(None, shared=_Held(self, published.blob, flat.nbytes, untold=True))
+        frame = Frame(None, shared=Held(self, published.blob, flat.nbytes, untold=True))
         if hashing is not None:
             frame.fingerprint = hashing.digest()
         return frame
@@ -152,9 +154,13 @@ class SharedStore:
         if again is not None:
             return self._publish_again(*again, data, look)
         fd, filler = segments.refillable(data, look)
+        return self._publish_refillable(fd, filler)
+
+    def _publish_refillable(self, fd: int, filler: Filler) -> Published:
+        """Publish a new segment for its first blob; keep the filler for the next, if the depot agrees."""
         connection = self._link.connections or 1
         try:
-            published = self._publish(Publish(data.nbytes, again=filler.lasting), fd)
+            published = self._publish(Publish(filler.nbytes, again=filler.lasting), fd)
         except BaseException:
             filler.close()
             raise
@@ -179,12 +185,76 @@ class SharedStore:
     def _publish_again(self, number: SegmentId, filler: Filler, data: memoryview, look: Look | None) -> Published:
         try:
             fill(filler, data, look)
-            return self._publish(Publish(data.nbytes, 0, number), None)
         except BaseException:
             with self._lock:
-                self._kept.drop(number)  # what is in it now is nothing
-                self._done.append(number)
+                self._forget_kept(number)
             raise
+        return self._publish_kept(number, data.nbytes)
+
+    def _publish_kept(self, number: SegmentId, nbytes: int) -> Published:
+        try:
+            return self._publish(Publish(nbytes, 0, number), None)
+        except BaseException:
+            with self._lock:
+                self._forget_kept(number)
+            raise
+
+    def _forget_kept(self, number: SegmentId) -> None:
+        """What is in it now is nothing."""
+        if number in self._kept:  # else the depot has forgotten us, and we it
+            self._kept.drop(number)
+            self._done.append(number)
+
+    # --- what arrives ---
+
+    def expect(self, nbytes: int) -> Arrival | None:
+        """Memory for so many bytes that a link is about to read, to be settled or given up; None: share them then.
+
+        Raises:
+            OSError: there is no memory, or no descriptor.
+            CommError: the depot is gone.
+        """
+        if self._closed or nbytes < ALONE_MIN:
+            return None
+        again = self._take_kept(nbytes) if nbytes <= kept.SIZE_MOST else None
+        if again is not None:
+            number, filler = again
+            return Arrival(filler, nbytes, None, number)
+        fd, filler = segments.unfilled(nbytes)
+        if filler.lasting:
+            return Arrival(filler, nbytes, fd, None)
+        os.close(fd)
+        return None
+
+    def settle(self, arrival: Arrival) -> Frame:
+        """All of it has arrived: from now on others may see it. Held as what :meth:`share` returns.
+
+        Raises:
+            OSError: there is no room for it any more.
+            CommError: the depot is gone.
+        """
+        arrival.complete()
+        fd, arrival.fd = arrival.fd, None
+        if fd is not None:
+            published = self._publish_refillable(segments.finished(fd, arrival.filler), arrival.filler)
+        else:
+            assert arrival.number is not None
+            published = self._publish_kept(arrival.number, arrival.nbytes)
+        return Frame(None, shared=Held(self, published.blob, arrival.nbytes, untold=True))
+
+    def give_up(self, arrival: Arrival) -> None:
+        """It will not arrive. Never waits."""
+        fd, arrival.fd = arrival.fd, None
+        if fd is not None:
+            os.close(fd)
+        elif arrival.number is not None:
+            with self._lock:
+                self._forget_kept(arrival.number)
+
+    def withdraw(self, blobs: list[BlobId]) -> None:
+        """The scheduler will not read of these, unless it has by now: they are kept for it no longer. Never waits."""
+        for blob in blobs:
+            self._link.release(blob, True)
 
     def _publish_in_arena(self, data: memoryview) -> Published:
         with self._lock:
@@ -253,8 +323,8 @@ class SharedStore:
         if self._keep:
             assert isinstance(self._link, LocalDepotLink)
             held = self._link.adopt(blob)
-            return Frame(None, shared=_Held(self, blob, nbytes) if held else _Lost(self, blob, nbytes))
-        return Frame(None, shared=_Known(self, blob, nbytes))
+            return Frame(None, shared=Held(self, blob, nbytes) if held else Lost(self, blob, nbytes))
+        return Frame(None, shared=Known(self, blob, nbytes))
 
     def open(self, blob: BlobId, nbytes: int) -> memoryview:
         """Map a blob, copy-on-write; it is held as long as there is a view of it.
@@ -384,52 +454,3 @@ class _ArenaSegment:
         fd, self.fd = self.fd, None
         if fd is not None:
             os.close(fd)
-
-
-class _Known:
-    """A blob that somebody else holds."""
-
-    __slots__ = ("_blob", "_store", "nbytes")
-    lost = False
-
-    def __init__(self, store: SharedStore, blob: BlobId, nbytes: int) -> None:
-        self._store = store
-        self._blob = blob
-        self.nbytes = nbytes
-
-    def __repr__(self) -> str:
-        return f"<blob {self._blob} of {self.nbytes} B>"
-
-    def name(self) -> BlobId:
-        """What it is called in a message."""
-        return self._blob
-
-    def open(self) -> memoryview:
-        """Map it, copy-on-write."""
-        return self._store.open(self._blob, self.nbytes)
-
-
-class _Held(_Known):
-    """A blob that this process holds; ``untold``: the scheduler has yet to be told."""
-
-    __slots__ = ("_number", "_untold")
-
-    def __init__(self, store: SharedStore, blob: BlobId, nbytes: int, *, untold: bool = False) -> None:
-        super().__init__(store, blob, nbytes)
-        self._untold = untold
-        self._number = store.hold()
-
-    def name(self) -> BlobId:
-        """What it is called in a message."""
-        self._untold = False
-        return self._blob
-
-    def __del__(self) -> None:
-        self._store.let_go(self._number, self._blob, untold=self._untold)
-
-
-class _Lost(_Known):
-    """A blob that was gone before the scheduler read of it."""
-
-    __slots__ = ()
-    lost = True

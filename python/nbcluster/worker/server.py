@@ -29,6 +29,7 @@ from nbcluster.comm.transports import connect, listen
 from nbcluster.errors import CommError
 from nbcluster.preloading import Preloads
 from nbcluster.protocol.coordination import LogEvent
+from nbcluster.protocol.delivery import SenderRequest
 from nbcluster.protocol.inspection import ForwardLogs, LogEntry, Look, Seen
 from nbcluster.protocol.messages import (
     DataItem,
@@ -250,6 +251,7 @@ class WorkerServer:
                 os.getpid(),
                 config.memory_limit,
                 config.resources,
+                self._shared is not None,
             )
         )
         connection.start(self)
@@ -302,7 +304,7 @@ class WorkerServer:
         listener = await listen(
             address,
             token=self._token,
-            incoming={Role.PEER: PeerRequest},
+            incoming={Role.PEER: PeerRequest, Role.SENDER: SenderRequest},
             on_connection=self._data_server.accept,
             ssl=None if identity is None else tls_contexts.listening(identity),
         )

@@ -23,7 +23,8 @@ from nbcluster.protocol.payload import Payload
 from nbcluster.store.memory import Datum, MemoryStore
 from nbcluster.store.shared import SharedStore
 from nbcluster.store.spill import SpillError
-from nbcluster.types import Key
+from nbcluster.types import Key, Role
+from nbcluster.worker.deliveries import Deliveries
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +59,14 @@ class DataServer:
         self._links: set[Connection] = set()
         self._owner = TaskOwner("data server")
         self._pickler = ThreadPoolExecutor(1, "nbcluster-pickle")
+        self._deliveries = Deliveries(shared, self._owner, self._pickler)
 
     def accept(self, connection: Connection) -> None:
         """Serve a new link."""
+        if connection.role == Role.SENDER:
+            self._deliveries.accept(connection, self.forget)
+            self._links.add(connection)
+            return
         self._links.add(connection)
         if self._shared is not None:
             connection.share(self._shared)

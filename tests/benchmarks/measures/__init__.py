@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.measures import data, latency, life, throughput, upkeep, way
+from tests.benchmarks.measures import data, latency, life, remote, throughput, upkeep, way
 from tests.benchmarks.systems import System
 
 MEASURES: dict[str, Callable[[list[System]], Iterator[Figure]]] = {
@@ -27,6 +27,7 @@ MEASURES: dict[str, Callable[[list[System]], Iterator[Figure]]] = {
     "to_worker": data.to_worker,
     "broadcast": data.broadcast,
     "chain": data.chain,
+    "remote": remote.remote,
     "idle": upkeep.idle,
     "pending": upkeep.pending,
     "way": way.way,
