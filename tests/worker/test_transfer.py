@@ -14,6 +14,7 @@ import pytest
 from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.transports import listen
 from nbcluster.errors import CommError, SerializationError
+from nbcluster.protocol.framing import Limits
 from nbcluster.protocol.messages import DataItem, GetData
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.store import segments
@@ -50,10 +51,12 @@ def serving(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Non
                 return await pool.fetch(listener.address, list(keys))
 
             fetch.in_process = request.param == "inproc"  # type: ignore[attr-defined]
-            await test(store, fetch, server)
-            await pool.close()
-            await listener.close()
-            await server.close()
+            try:
+                await test(store, fetch, server)
+            finally:
+                await pool.close()
+                await listener.close()
+                await server.close()
 
         run("uvloop", main())
 
@@ -147,6 +150,80 @@ def test_closing_ends_what_is_being_pickled(serving: Any) -> None:
         go_on.set()
 
     serving(test)
+
+
+@pytest.mark.parametrize("nbytes", [10, transfer.AT_ONCE + 1])
+def test_an_error_that_nobody_expects_reaches_who_asked_and_the_log_and_nobody_else(
+    serving: Any, nbytes: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dump = transfer._dump
+
+    def fail(datum: Datum, share: object) -> Any:
+        if datum.type_name == "bad":
+            raise RuntimeError("a bug")
+        return dump(datum, None)
+
+    async def test(store: MemoryStore, fetch: Any, server: DataServer) -> None:
+        store.put("bad", Datum(1, nbytes, "bad"))
+        store.put("good", Datum(2, nbytes, "int"))
+        if fetch.in_process:
+            return  # the very objects are handed over
+        items, missing = await asyncio.wait_for(fetch("bad", "good", "none"), DEADLINE / 4)
+        assert load(items[1].payload) == 2
+        assert missing == ["none"]
+        with pytest.raises(SerializationError, match="cannot be had from its worker: RuntimeError: a bug"):
+            load(items[0].payload)
+        assert "Could not serve bad" in caplog.text
+
+    monkeypatch.setattr(transfer, "_dump", fail)
+    serving(test)
+
+
+def test_an_error_while_what_was_pickled_is_put_away_reaches_who_asked(
+    serving: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(store: MemoryStore, fetch: Any, server: DataServer) -> None:
+        if fetch.in_process:
+            return
+
+        async def fail(*args: Any) -> Any:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(server, "_pickled", fail)
+        store.put("x", Datum(1, transfer.AT_ONCE + 1, "int"))
+        items, missing = await asyncio.wait_for(fetch("x", "none"), DEADLINE / 4)
+        assert missing == ["none"]
+        with pytest.raises(SerializationError, match="cannot be had from its worker: RuntimeError: a bug"):
+            load(items[0].payload)
+        assert "Could not serve x" in caplog.text
+
+    serving(test)
+
+
+def test_what_is_too_large_for_a_link_is_an_error_for_who_asks(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        server = DataServer(store)
+        listener = await listen(
+            f"unix://{tmp_path}/w.sock",
+            token=TOKEN,
+            incoming={Role.PEER: GetData},
+            on_connection=server.accept,
+            limits=Limits(buffer=2 * transfer.AT_ONCE),
+        )
+        pool = PeerPool(TOKEN)
+        store.put("x", Datum(np.zeros(transfer.AT_ONCE), 8 * transfer.AT_ONCE))
+        store.put("y", Datum(np.zeros(transfer.AT_ONCE // 8), transfer.AT_ONCE))
+        items, _ = await asyncio.wait_for(pool.fetch(listener.address, ["x"]), DEADLINE / 4)
+        with pytest.raises(SerializationError, match="too large"):
+            load(items[0].payload)
+        items, _ = await pool.fetch(listener.address, ["y"])
+        assert len(load(items[0].payload)) == transfer.AT_ONCE // 8
+        await pool.close()
+        await listener.close()
+        await server.close()
+
+    run("uvloop", main())
 
 
 # --- shared memory ---

@@ -122,12 +122,18 @@ class DataServer:
     async def _answer_later(
         self, connection: Connection, request: int, found: list[tuple[Key, Datum]], missing: list[Key]
     ) -> None:
-        share = self._shared if connection.same_host else None
+        try:
+            items = await self._pickled(found, self._shared if connection.same_host else None)
+        except Exception as error:  # whoever waits must hear of it, whatever it is
+            items = [_failed(key, datum, error) for key, datum in found]
+        there = {item.key for item in items}
+        _send(connection, Data(request, items, missing + [key for key, _ in found if key not in there]))
+
+    async def _pickled(self, found: list[tuple[Key, Datum]], share: SharedStore | None) -> list[DataItem]:
         items = await asyncio.get_running_loop().run_in_executor(self._pickler, _pickle, found, share)
         if share is not None:
             self._move(found, items)
-        there = {item.key for item in items}
-        _send(connection, Data(request, items, missing + [key for key, _ in found if key not in there]))
+        return items
 
     def _move(self, found: list[tuple[Key, Datum]], items: list[DataItem]) -> None:
         """Hold in shared memory what is there now, and no longer beside it."""
@@ -171,7 +177,19 @@ def _pickle(found: list[tuple[Key, Datum]], share: SharedStore | None = None) ->
             items.append(DataItem(key, _dump(datum, share), datum.nbytes, datum.type_name))
         except SpillError as error:
             logger.warning("%s has to be computed again: %s", key, str(error))  # its frames hold the file
+        except Exception as error:  # it is nobody else's fault
+            items.append(_failed(key, datum, error))
     return items
+
+
+def _failed(key: Key, datum: Datum, error: Exception) -> DataItem:
+    """In place of a result that cannot be had: whoever uses it gets the error."""
+    logger.error("Could not serve %s", key, exc_info=error)
+    return DataItem(key, dump_raising(_why(key, error)), datum.nbytes, datum.type_name)
+
+
+def _why(key: Key, error: Exception) -> Exception:
+    return SerializationError(f"{key} cannot be had from its worker: {type(error).__name__}: {error}", path="result")
 
 
 def _dump(datum: Datum, share: SharedStore | None) -> Payload:
@@ -215,3 +233,10 @@ def _send(connection: Connection, answer: Data) -> None:
         pass  # who asked is gone
     except SharedDataGoneError:  # it was to be sent from shared memory
         connection.send(Data(answer.request, [], [*answer.missing, *(item.key for item in answer.items)]))
+    except Exception as error:  # e.g. it is too large for the link
+        logger.error("Could not send %s", ", ".join(item.key for item in answer.items), exc_info=error)
+        items = [
+            DataItem(item.key, dump_raising(_why(item.key, error)), item.nbytes, item.type_name)
+            for item in answer.items
+        ]
+        connection.send(Data(answer.request, items, answer.missing))
