@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,8 @@ import msgspec
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 WORKERS_PER_CPU = 4
+LOOK_AGAIN = 0.2
+"""Seconds for which what is left of the memory is taken to be the same."""
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,67 @@ def memory(
 ) -> Figure:
     """How many bytes of memory this machine, and whoever runs it, grant us."""
     return smallest(_memory_limits(environment, list(_own_folders(cgroups, own_cgroup))))
+
+
+class Shortage:
+    """Tells whether little of the machine's memory is left; looks at most every ``LOOK_AGAIN`` seconds.
+
+    Args:
+        share: of the memory that this machine grants us, below which it is little.
+        left: tells how many bytes are left.
+        clock: seconds, from anywhere.
+    """
+
+    def __init__(
+        self, share: float, left: Callable[[], float] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._enough = share * memory().value
+        self._left = left or left_memory
+        self._clock = clock
+        self._next_look = -math.inf
+        self._short = False
+
+    def __call__(self) -> bool:
+        """True if it is short of memory."""
+        now = self._clock()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_AGAIN
+            self._short = self._left() < self._enough
+        return self._short
+
+
+def left_memory(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> float:
+    """How many bytes could still be had, of this machine and of every control group that this process is in."""
+    left = _available_memory()
+    for folder in _own_folders(cgroups, own_cgroup):
+        limit, used = _first(folder / "memory.max"), _first(folder / "memory.current")
+        if limit is not None and used is not None:
+            left = min(left, limit - used + _reclaimable(folder / "memory.stat"))
+    return left
+
+
+def _available_memory() -> float:
+    if sys.platform == "linux":
+        try:
+            for line in Path("/proc/meminfo").read_text().splitlines():
+                if line.startswith("MemAvailable:"):
+                    return 1024 * float(line.split()[1])
+        except OSError:
+            pass  # a container that hides it
+        return math.inf
+    else:
+        import psutil
+
+        return float(psutil.virtual_memory().available)
+
+
+def _reclaimable(file: Path) -> float:
+    """What the kernel lets go of by itself: pages of files that are on a disk too."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(float(line.split()[1]) for line in lines if line.startswith(("inactive_file ", "active_file ")))
 
 
 def smallest(figures: Iterator[Figure]) -> Figure:

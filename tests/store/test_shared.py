@@ -627,3 +627,79 @@ def test_threads_fill_segments_again_at_the_same_time(client: SharedStore, depot
         assert all(pool.map(share, range(40)))
     assert depot.nbytes == 0
     assert depot.segments <= 4
+
+
+# --- when memory is scarce ---
+
+
+def shared_and_gone(store: SharedStore, nbytes: int) -> None:
+    store.share(bytes_of(nbytes))
+    gc.collect()
+
+
+@pytest.fixture
+def clocked(depot: Depot) -> Iterator[SharedStore]:
+    """A client's store, for which no time passes."""
+    store = SharedStore(LocalDepotLink(depot), refill=True, clock=lambda: 0.0)
+    yield store
+    store.close()
+
+
+def kept_bytes(depot: Depot) -> int:
+    return depot._idle
+
+
+def test_what_is_kept_is_given_back_at_the_next_look_when_the_machine_is_short(
+    depot: Depot, clocked: SharedStore
+) -> None:
+    shared_and_gone(clocked, LARGE)
+    if not clocked._kept:
+        pytest.skip("no memory can be filled again here")
+    clocked.tidy()
+    assert (depot.segments, kept_bytes(depot), depot.scarce) == (1, LARGE, False)
+    depot._is_short = lambda: True
+    clocked.tidy()
+    assert (depot.segments, kept_bytes(depot)) == (0, 0)
+
+
+def test_nothing_more_is_kept_while_the_machine_is_short(depot: Depot, clocked: SharedStore) -> None:
+    depot._is_short = lambda: True
+    for _ in range(3):
+        shared_and_gone(clocked, LARGE)
+        assert (depot.segments, kept_bytes(depot)) == (0, 0)
+
+
+def test_what_is_kept_is_filled_again_even_then_and_the_rest_is_given_back(depot: Depot, clocked: SharedStore) -> None:
+    frames = [clocked.share(bytes_of(size)) for size in (LARGE, 2 * LARGE, 4 * LARGE)]
+    if not clocked._kept:
+        pytest.skip("no memory can be filled again here")
+    frames.clear()
+    gc.collect()
+    assert (depot.segments, kept_bytes(depot)) == (3, 7 * LARGE)
+    depot._is_short = lambda: True
+    frame = clocked.share(bytes_of(2 * LARGE))
+    assert (depot.segments, kept_bytes(depot), depot.nbytes) == (1, 0, 2 * LARGE)
+    assert frame.open() == bytes_of(2 * LARGE)
+
+
+def test_what_is_kept_is_given_back_when_as_much_is_shared_as_may_be() -> None:
+    limit = 2 * KEPT_PART * LARGE
+    depot = Depot(limit)
+    mine = SharedStore(LocalDepotLink(depot), refill=True, clock=lambda: 0.0)
+    others = SharedStore(LocalDepotLink(depot))
+    try:
+        shared_and_gone(mine, LARGE)
+        if not mine._kept:
+            pytest.skip("no memory can be filled again here")
+        mine.tidy()
+        assert (kept_bytes(depot), depot.scarce) == (LARGE, False)
+        huge = memoryview(mmap.mmap(-1, limit - limit // KEPT_PART))  # zeros
+        frame = others.share(huge)
+        assert depot.scarce
+        mine.tidy()
+        assert kept_bytes(depot) == 0
+        assert depot.nbytes == huge.nbytes == frame.nbytes
+    finally:
+        mine.close()
+        others.close()
+        depot.close()

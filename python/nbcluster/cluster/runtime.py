@@ -81,6 +81,9 @@ LAST_MESSAGES = 5.0
 SHARED_MOST = 0.6
 """Share of the machine's memory that may be shared; what would be more is sent, and can go to disk."""
 
+SHORT = 0.1
+"""Share of the machine's memory that is left when it is short of it: nothing is kept then that could be used again."""
+
 START_TIMEOUT = 60.0
 """Seconds that the first workers have to arrive."""
 
@@ -213,7 +216,7 @@ class ClusterRuntime:
             return ""
         segments.allow_many_descriptors()
         stack, path = self._stack, self.directory.socket("store")
-        self.depot = depot = Depot(int(SHARED_MOST * machine.memory().value))
+        self.depot = depot = Depot(int(SHARED_MOST * machine.memory().value), machine.Shortage(SHORT))
         stack.callback(depot.close)
         loop = asyncio.get_running_loop()
 

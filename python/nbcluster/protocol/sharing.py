@@ -92,6 +92,8 @@ class Unused(DepotMessage, frozen=True):
     """
 
     ranges: list[tuple[SegmentId, int]]
+    scarce: bool = False
+    """Memory is scarce: what is kept to be filled again had better be given back."""
 
 
 DepotRequest = Publish | Open | Release | Tidy

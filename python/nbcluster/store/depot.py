@@ -18,6 +18,7 @@ import os
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 
 from nbcluster.protocol.sharing import (
@@ -39,7 +40,8 @@ from nbcluster.protocol.sharing import (
 
 KEPT_PART = 8
 """One part in so many of what may be shared may lie in segments that are kept to be used again. While they are not in
-use their memory comes on top of the limit, until their makers give it back, which takes a few seconds."""
+use their memory comes on top of the limit, until their makers give it back: after a few seconds, or as soon as memory
+is scarce and they hear of it."""
 
 
 class Holder:
@@ -85,6 +87,7 @@ class Depot:
 
     Args:
         limit: bytes that may be shared; what would be more is refused.
+        is_short: tells whether the machine has little memory left; asked often, so it had better not take long.
 
     Example:
         >>> depot = Depot()
@@ -98,12 +101,15 @@ class Depot:
         0
     """
 
-    def __init__(self, limit: int = sys.maxsize) -> None:
+    def __init__(self, limit: int = sys.maxsize, is_short: Callable[[], bool] = lambda: False) -> None:
         self._limit = limit
+        self._is_short = is_short
         self.nbytes = 0
         """Bytes of all blobs, each counted once, whoever has mapped it."""
         self._kept = 0
         """Bytes of all segments that are used again as a whole, whether or not there is a blob in them just now."""
+        self._idle = 0
+        """Bytes of those in which there is none."""
         self._blobs: dict[BlobId, _Blob] = {}
         self._segments: dict[SegmentId, _Segment] = {}
         self._numbers = count(1)
@@ -120,6 +126,11 @@ class Depot:
     def segments(self) -> int:
         """How many descriptors it has."""
         return len(self._segments)
+
+    @property
+    def scarce(self) -> bool:
+        """True if what is shared, and what is kept for more, comes near to the limit, or the machine is short."""
+        return self.nbytes + self._idle > self._limit - self._limit // KEPT_PART or self._is_short()
 
     # --- who there is ---
 
@@ -216,7 +227,8 @@ class Depot:
             if fd is None:  # it was sent, and there was no room for it here
                 return Refused(errno.EMFILE, "the cluster's process has no descriptor left")
             number = next(self._numbers)
-            again = request.again and self._kept + request.nbytes <= self._limit // KEPT_PART
+            fits = self._kept + request.nbytes <= self._limit // KEPT_PART
+            again = request.again and fits and not self.scarce
             segment = self._segments[number] = _Segment(
                 fd, holder, request.arena or again, request.nbytes if again else 0
             )
@@ -230,6 +242,8 @@ class Depot:
             if number not in holder.arenas:
                 raise ValueError(f"segment {number} is none of this process's arenas")
             segment = self._segments[number]
+            if not segment.blobs:
+                self._idle -= segment.kept
         blob = next(self._numbers)
         self._blobs[blob] = _Blob(number, request.offset, request.nbytes, holder)
         self.nbytes += request.nbytes
@@ -264,7 +278,7 @@ class Depot:
         self._close_arenas(holder, request.closed)
         told = holder.unused[:UNUSED_MOST]
         del holder.unused[: len(told)]
-        return Unused(told)
+        return Unused(told, self.scarce)
 
     # --- holds ---
 
@@ -290,6 +304,8 @@ class Depot:
         self.nbytes -= record.nbytes
         segment = self._segments[record.segment]
         segment.blobs -= 1
+        if not segment.blobs:
+            self._idle += segment.kept
         if segment.open:
             segment.maker.unused.append((record.segment, record.offset))
         elif not segment.blobs:
@@ -311,4 +327,5 @@ class Depot:
     def _drop(self, number: SegmentId) -> None:
         segment = self._segments.pop(number)
         self._kept -= segment.kept
+        self._idle -= segment.kept
         os.close(segment.fd)

@@ -1,7 +1,7 @@
 """Large segments that are filled again, by the process that made them: their pages are there already.
 
 Each holds one blob at a time. When the depot says that nobody holds the blob any more, the segment waits a little for
-another one of about its size; then its memory is given back.
+another one of about its size; then, or when memory is scarce, it is given back.
 """
 
 from __future__ import annotations
@@ -61,6 +61,13 @@ class KeptSegments:
         for number in old:
             self.drop(number)
         return old
+
+    def drop_unused(self) -> list[SegmentId]:
+        """Keep none that is not in use: the depot is to be told."""
+        numbers = list(self._unused)
+        for number in numbers:
+            self.drop(number)
+        return numbers
 
     def drop(self, number: SegmentId) -> None:
         """Have it filled no more; what is in it stays for those who see it.

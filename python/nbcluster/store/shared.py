@@ -91,6 +91,8 @@ class SharedStore:
         self._kept = KeptSegments()
         self._done: list[SegmentId] = []
         """Those that are kept no longer: the depot has yet to be told."""
+        self._scarce = False
+        """Memory is, as far as the depot has told."""
         self._connection = 0
         """That to which arenas and kept segments belong."""
         self._pid = os.getpid()
@@ -180,7 +182,9 @@ class SharedStore:
             if not self._kept:
                 return None
             self._reclaim()
-            return self._kept.take(nbytes)
+            taken = self._kept.take(nbytes)
+            self._give_back_if_scarce()
+            return taken
 
     def _publish_again(self, number: SegmentId, filler: Filler, data: memoryview, look: Look | None) -> Published:
         try:
@@ -403,6 +407,7 @@ class SharedStore:
                 for number in empty:
                     del self._arenas[number]
                 self._done += [*empty, *self._kept.expired(self._clock())]
+                self._give_back_if_scarce()
                 if self._done:
                     self._reclaim()
             finally:
@@ -415,6 +420,7 @@ class SharedStore:
             reply, _ = self._ask(Tidy(done))
             del self._done[: len(done)]
             assert isinstance(reply, Unused)
+            self._scarce = reply.scarce
             for number, offset in reply.ranges:
                 if (arena := self._arenas.get(number)) is not None:
                     arena.ranges.free(offset)
@@ -422,6 +428,13 @@ class SharedStore:
                     self._kept.free(number, self._clock())
             if len(reply.ranges) < UNUSED_MOST:
                 return
+
+    def _give_back_if_scarce(self) -> None:
+        """Keep nothing for later while others are short of memory."""
+        unused = self._kept.drop_unused() if self._scarce else []
+        if unused:
+            self._done += unused
+            self._reclaim()
 
     def close(self) -> None:
         """Share no more. What is mapped or was shared here is held as long as anybody here does. Idempotent."""
