@@ -33,6 +33,9 @@ DIFFERENCES = {
         "shutdown() takes cancel_futures, all as in concurrent.futures."
     ),
     "failing plugins": "What a plugin of the scheduler raises over an event is logged, and nobody else hears of it.",
+    "first in, first out": (
+        "Tasks of equal priority run in the order in which they were submitted, whatever fifo_timeout says."
+    ),
     "functions of uploaded modules": "Once a module was uploaded again, tasks call its new functions.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",

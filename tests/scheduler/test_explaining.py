@@ -91,8 +91,9 @@ def test_queued_behind_others() -> None:
     queued = [situation.ahead for situation in behind if situation.reason == why.QUEUED]
     assert queued == list(range(len(queued)))
     assert len(queued) >= 7
-    bench.submit("urgent", priority=10)
-    assert said(bench, "urgent").situation.ahead == 0
+    bench.submit("urgent", "urgent-too", "urgent-last", priority=10)
+    assert said(bench, "urgent").situation.ahead == 1, "what runs already"
+    assert said(bench, "urgent-last").situation.ahead == 0, "in the queue"
     assert said(bench, "x-9").situation.ahead == queued[-1] + 1
 
 

@@ -125,6 +125,37 @@ def test_higher_priority_goes_first_then_first_come_first_served() -> None:
     assert bench.assigned(0) == ["high-1", "high-2", "mid-1", "mid-2", "low-1", "low-2"]
 
 
+def test_an_urgent_task_goes_to_a_worker_that_is_full_of_others() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit("f-running", "f-spare", "f-queued")
+    bench.submit("f-urgent", "f-urgent-too", "f-urgent-last", priority=1)
+    assert bench.assigned(0) == ["f-running", "f-spare", "f-urgent", "f-urgent-too"], "as many as one has room for"
+    bench.submit("f-most-urgent", priority=2)
+    assert bench.assigned(0)[4:] == ["f-most-urgent"]
+    bench.finish(0, "f-running")
+    assert bench.assigned(0) == ["f-spare", "f-urgent", "f-urgent-too", "f-most-urgent"], "there was one too many"
+
+
+def test_tasks_that_are_not_urgent_overtake_those_of_low_priority() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.submit("f-running", "f-low", priority=-1)
+    bench.submit("f-usual")
+    assert bench.assigned(0) == ["f-running", "f-low", "f-usual"]
+
+
+def test_an_urgent_task_waits_its_turn_behind_many_short_ones() -> None:
+    bench = with_known_duration(0.001)
+    bench.join(0)
+    bench.submit(*keys(1000))
+    ahead = bench.assigned(0)
+    bench.submit("f-urgent", priority=1)
+    assert bench.assigned(0) == ahead
+    bench.finish(0, ahead[0])
+    assert bench.assigned(0)[-1] == "f-urgent"
+
+
 def test_the_worker_learns_the_order_too() -> None:
     bench = Bench()
     bench.join(0, nthreads=2)

@@ -131,7 +131,8 @@ def test_dependencies_come_along_from_the_store_and_from_peers(with_worker: Any,
             done = await scheduler.result(run_id)
             assert done.payload is not None
             assert load(done.payload) == 111
-            assert scheduler.all(DataAdded)[1].items == [StoredData("there", 28)]
+            added = await soon(lambda: scheduler.all(DataAdded)[1:])
+            assert added[0].items == [StoredData("there", 28)]
 
     with_worker(test)
 

@@ -19,6 +19,7 @@ from nbcluster.scheduler.state import (
     WAITING,
     SchedTask,
     SchedulerState,
+    SchedWorker,
 )
 from nbcluster.types import Key, Status
 
@@ -76,8 +77,8 @@ def _situation(state: SchedulerState, placement: Placement, task: SchedTask) -> 
     if task.state == PROCESSING:
         worker = task.processing_on
         assert worker is not None
-        ahead = sum(other.run_id < task.run_id for other in worker.processing.values())
-        return Situation(key, why.ASSIGNED, since, worker.address, str(worker.name), max(0, ahead), past=past)
+        ahead = _ahead_on(worker, task)
+        return Situation(key, why.ASSIGNED, since, worker.address, str(worker.name), ahead, past=past)
     if task.state == MEMORY:
         holders = [worker.address for worker in islice(task.who_has, _SHOWN)]
         return Situation(key, why.FINISHED, since, workers=holders, past=past)
@@ -123,6 +124,14 @@ def _queued(state: SchedulerState, placement: Placement, task: SchedTask, since:
 
 def _has(resources: dict[str, float], needed: dict[str, float]) -> bool:
     return all(resources.get(name, 0) >= amount for name, amount in needed.items())
+
+
+def _ahead_on(worker: SchedWorker, task: SchedTask) -> int:
+    """How many of a worker's tasks come first: those that may have started, and what it is to start before."""
+    before = (other for other in worker.processing.values() if other.run_id < task.run_id)
+    return sum(
+        place < worker.nthreads or other.options.priority >= task.options.priority for place, other in enumerate(before)
+    )
 
 
 def _ahead(placement: Placement, task: SchedTask) -> int:

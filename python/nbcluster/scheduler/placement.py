@@ -7,6 +7,8 @@ Theory
 - A worker *has room* while it has fewer tasks than threads plus one, or less work than ``prefetch`` seconds
   ahead. So no-op tasks travel a thousand at a time, while of long tasks each thread has one running and the
   worker one spare.
+- Tasks of lower priority take nobody's room: a worker that is full of them gets an urgent one all the same, and runs it
+  next. Unless it has many: those are short, and the urgent one waits its turn.
 - A worker without work, and nothing queued: it takes half of what another has not started. One recall per
   victim at a time; what comes back is queued and flows to whoever has room by then.
 - A run that is given up while it is under way cannot be stopped: its thread may be busy with it for long, and nobody
@@ -32,6 +34,9 @@ from nbcluster.types import Status
 
 _VICTIMS_EXAMINED = 8
 _HOLDERS_EXAMINED = 8
+_OVERTAKEN_EXAMINED = 8
+_FEW = 8
+"""So many tasks for each thread, or fewer, may be long."""
 
 
 class Placement:
@@ -46,6 +51,8 @@ class Placement:
         self._open = self._lanes.everybody.open
         self._busy: OrderedDict[SchedWorker, None] = OrderedDict()
         """Those that may have tasks that they have not started; whom to steal from next comes first."""
+        self._lowest = 0
+        """The lowest priority of all tasks so far, negative as in the lanes: if all have the same, none is urgent."""
         self.examined = 0
         """How many candidates were looked at so far: what placement does, in a figure that no clock disturbs."""
 
@@ -75,6 +82,9 @@ class Placement:
                 if task.state == QUEUED:
                     self.examined += 1
                     assign(task, next(iter(idle or open_)))
+        heap = lanes.any.heap
+        if heap and heap[0][0] < self._lowest:
+            self._overtake()
         if lanes.by_signature:
             lanes.sweep()
         if idle and self._busy:
@@ -114,6 +124,29 @@ class Placement:
                 return None
         self.examined += 1
         return pool.first()
+
+    def _overtake(self) -> None:
+        """Hand urgent tasks to workers that would have room without their tasks of lower priority."""
+        heap = self._lanes.any.heap
+        while heap and heap[0][0] < self._lowest:
+            rank, _, task = heap[0]
+            if task.state == QUEUED:
+                worker = self._overtaken(rank)
+                if worker is None:
+                    return
+                self._assign(task, worker)
+            heappop(heap)
+
+    def _overtaken(self, rank: int) -> SchedWorker | None:
+        for worker in islice(self._busy, _OVERTAKEN_EXAMINED):
+            runs, waiting = worker.processing, worker.long_running
+            self.examined += 1
+            if worker.doubtful or len(runs) - len(waiting) > _FEW * worker.nthreads:
+                continue
+            before = sum(1 for run, task in runs.items() if -task.options.priority <= rank and run not in waiting)
+            if before <= worker.nthreads:
+                return worker
+        return None
 
     # --- data locality ---
 
@@ -165,6 +198,9 @@ class Placement:
         worker.processing[run_id] = task
         worker.occupancy += estimate
         options = task.options
+        rank = -options.priority
+        if rank > self._lowest:
+            self._lowest = rank
         if options.resources:
             for name, amount in options.resources.items():
                 if amount:
@@ -183,7 +219,7 @@ class Placement:
                 run_id,
                 function,
                 task.data,
-                (-options.priority, task.order),
+                (rank, task.order),
                 self._dependencies(task, worker) if task.dependencies else (),
                 task.frames,
                 options.actor,
