@@ -25,6 +25,7 @@ from nbcluster.commands import (
     Scale,
     SetOwner,
     StopAdapting,
+    StopWorkers,
     TaskStream,
     View,
     validate,
@@ -108,6 +109,9 @@ class FakeEngine(Engine):
             return None
         if isinstance(command, Scale):
             self._have(command.n, adaptive=None)
+        elif isinstance(command, StopWorkers):
+            stay = [worker for worker in self._view.workers if worker.name not in command.names]
+            self.change(workers=stay, requested=len(stay))
         elif isinstance(command, Adapt):
             adaptive = AdaptiveView(
                 minimum=command.minimum, maximum=command.maximum, target=command.minimum, reason="asked for"

@@ -6,21 +6,26 @@ something overridden    this object decides, on the event loop of the cluster ob
 
     target() ─▶ within minimum and maximum ─▶ recommendations() ─▶ same
                                                    │             ├▶ up    ─▶ scale_up(n)
-                      workers_to_close(target) ◀───┘             └▶ down  ─▶ scale_down(names)
-                      and only those that ``wait_count`` looks in a row name
+           those that have not come yet, then ◀────┘             └▶ down  ─▶ scale_down(names)
+           workers_to_close(target), but only those that ``wait_count`` looks in a row name
+
+A cluster has one ``Adaptive`` at a time: who is made takes the place of the one before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.cluster.lifecycle import Lifecycle
 from nbcluster.cluster.scaling import Load, Scaler
-from nbcluster.commands import Adapt, Scale, StopAdapting, StopWorkers, validate
+from nbcluster.cluster.shrinking import GroupOf, dispensable, insist
+from nbcluster.commands import Adapt, GetView, Scale, StopAdapting, StopWorkers, validate
 from nbcluster.errors import ClusterClosedError
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Status, WorkerName
@@ -37,6 +42,8 @@ LOG_LENGTH = 10_000
 class Adaptive:
     """Adapts a cluster's number of workers to the work there is. ``cluster.adapt()`` makes one.
 
+    It begins by itself, in place of whatever adapted the cluster before.
+
     Args:
         cluster: what to adapt.
         interval: seconds between decisions, or text like ``"500 ms"``.
@@ -44,6 +51,8 @@ class Adaptive:
         maximum: never more; infinite or None: as many as the machine can hold.
         wait_count: shrink only after so many decisions in a row say so.
         target_duration: have so many workers that the known work takes about this long.
+        worker_key: called with the views of workers, as ``cluster.workers`` has them; those for which it returns the
+            same are closed together or not at all.
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
@@ -63,7 +72,12 @@ class Adaptive:
         maximum: float | None = None,
         wait_count: int | None = None,
         target_duration: float | str | None = None,
+        worker_key: GroupOf | None = None,
     ) -> None:
+        if not isinstance(cluster, Lifecycle):
+            raise TypeError(f"cluster={cluster!r} is no cluster; give a LocalCluster or a SubprocessCluster")
+        if worker_key is not None and not callable(worker_key):
+            raise TypeError(f"worker_key={worker_key!r} is not a function of a worker")
         given: dict[str, Any] = {
             "minimum": minimum,
             "maximum": None if maximum == float("inf") else maximum,
@@ -74,14 +88,20 @@ class Adaptive:
         self.options = Adapt(**{name: value for name, value in given.items() if value is not None})
         validate(self.options)
         self.cluster = cluster
+        self.worker_key = worker_key
         self.state = "starting"
         """``"starting"``, ``"running"`` or ``"stopped"``."""
         self.log: deque[tuple[float, dict[str, Any]]] = deque(maxlen=LOG_LENGTH)
         """What was decided, when (seconds since the epoch): ``status``, ``target`` or ``workers``, and ``reason``."""
         self.close_counts: dict[WorkerName, int] = {}
         """How many looks in a row would have closed these."""
+        self._scaler: Scaler | None = None
+        self._adapting = False
+        self._begun: asyncio.Future[None] | None = None
+        self._urged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        cluster.adapts_by(self)
 
     def __repr__(self) -> str:
         most = "inf" if self.maximum == float("inf") else self.maximum
@@ -132,29 +152,27 @@ class Adaptive:
     async def target(self) -> int:
         """How many workers there should be, limits apart."""
         view = self.cluster.view
-        return Scaler(self.options, view.capacity).wanted(_load(view)).workers
+        if self._scaler is None:
+            self._scaler = Scaler(self.options, view.capacity)
+        return self._scaler.wanted(Load.of(view)).workers
 
     async def workers_to_close(self, target: int) -> list[WorkerName]:
-        """Which workers to close, so that ``target`` stay: those that have least to do, the newest first."""
-        views = [worker for worker in self.cluster.view.workers if worker.status != Status.RETIRING]
-        least = sorted(views, key=lambda w: (w.processing, -w.name if isinstance(w.name, int) else 0))
-        return [worker.name for worker in least[: max(0, len(views) - target)]]
+        """Which of the workers that are there to close, so that ``target`` stay: those with least to do and to hold."""
+        there = [w for w in self.cluster.view.workers if w.address and w.status != Status.RETIRING]
+        return dispensable(there, target, self.worker_key)
 
     async def recommendations(self, target: int) -> dict[str, Any]:
         """What to do: ``{"status": "same"}``, or ``"up"`` with ``"n"``, or ``"down"`` with ``"workers"``."""
         plan = self.plan
-        if target == len(plan):
-            self.close_counts.clear()
-            return {"status": "same"}
-        if target > len(plan):
-            self.close_counts.clear()
-            return {"status": "up", "n": target}
-        candidates = await self.workers_to_close(target)
-        self.close_counts = {name: self.close_counts.get(name, 0) + 1 for name in candidates}
-        firmly = [name for name, count in self.close_counts.items() if count >= self.wait_count]
-        for name in firmly:
-            del self.close_counts[name]
-        return {"status": "down", "workers": firmly} if firmly else {"status": "same"}
+        if target >= len(plan):
+            self.close_counts = {}
+            return {"status": "same"} if target == len(plan) else {"status": "up", "n": target}
+        excess = len(plan) - target
+        candidates = list(_newest_first(plan - self.observed))[:excess]
+        if len(candidates) < excess:
+            candidates += await self.workers_to_close(target)
+        self.close_counts, firm = insist(self.close_counts, candidates, self.wait_count)
+        return {"status": "down", "workers": firm} if firm else {"status": "same"}
 
     # --- deciding ---
 
@@ -164,17 +182,25 @@ class Adaptive:
         return int(min(max(wanted, self.minimum), self.maximum))
 
     async def adapt(self) -> None:
-        """Decide once, and do it."""
-        target = await self.safe_target()
-        decision = await self.recommendations(target)
-        if decision["status"] == "same":
+        """Decide once, and do it. Does nothing while it is at it already."""
+        if self._adapting:
             return
-        self.log.append((time.time(), {**decision, "target": target}))
-        logger.info("Adapting from %d workers: %s", len(self.plan), decision)
-        if decision["status"] == "up":
-            await self.scale_up(decision["n"])
-        else:
-            await self.scale_down(decision["workers"])
+        self._adapting = True
+        try:
+            await self.cluster.engine.call(GetView())  # of a cluster elsewhere, the last view may be a second old
+            target = await self.safe_target()
+            decision = await self.recommendations(target)
+            if decision["status"] != "same":
+                await self._carry_out(target, **decision)
+        finally:
+            self._adapting = False
+
+    async def _carry_out(self, target: int, status: str, **what: Any) -> None:
+        if status not in ("up", "down"):
+            raise ValueError(f"recommendations() returned status={status!r}; there are 'same', 'up' and 'down'")
+        self.log.append((time.time(), {"status": status, **what, "target": target}))
+        logger.info("Adapting from %d to %d workers: %s %s", len(self.plan), target, status, what)
+        await (self.scale_up(**what) if status == "up" else self.scale_down(**what))
 
     async def scale_up(self, n: int) -> None:
         """Have ``n`` workers."""
@@ -182,20 +208,33 @@ class Adaptive:
 
     async def scale_down(self, workers: Collection[WorkerName]) -> None:
         """Have these workers no more; what they hold moves first."""
-        await self.cluster.engine.call(StopWorkers(names=list(workers)))
+        if workers:
+            await self.cluster.engine.call(StopWorkers(names=list(workers)))
 
     # --- life ---
 
     @property
     def decides(self) -> bool:
-        """True if a class of one's own decides here, rather than the cluster where it runs."""
-        own = ("target", "workers_to_close", "recommendations", "safe_target", "adapt", "scale_up", "scale_down")
-        return any(getattr(type(self), name) is not getattr(Adaptive, name) for name in own)
+        """True if it is decided here, by what somebody has overridden or given, rather than where the cluster runs."""
+        overridden = any(getattr(type(self), name) is not getattr(Adaptive, name) for name in _OVERRIDABLE)
+        return overridden or self.worker_key is not None
 
-    async def start(self) -> Adaptive:
-        """Begin, in place of whatever adapted the cluster before. On the cluster's event loop."""
+    async def begin(self) -> None:
+        """Begin; for the cluster, which ends what has adapted it before. On the cluster's event loop."""
+        if self._begun is None:
+            self._begun = asyncio.get_running_loop().create_future()
+            try:
+                await self._begin()
+            except BaseException as error:
+                self.state = "stopped"
+                self._begun.set_exception(error)
+            else:
+                self._begun.set_result(None)
+        await asyncio.shield(self._begun)
+
+    async def _begin(self) -> None:
         if self.state != "starting":
-            return self
+            return
         self.state = "running"
         engine = self.cluster.engine
         if self.decides:
@@ -204,16 +243,24 @@ class Adaptive:
         else:
             self._unsubscribe = engine.subscribe(self._watch, self.interval)
             await engine.call(self.options)
-        return self
 
     def __await__(self) -> Generator[Any, None, Adaptive]:
-        return self._begun().__await__()
+        return self._when_begun().__await__()
 
-    async def _begun(self) -> Adaptive:
-        return await self.start()
+    async def _when_begun(self) -> Adaptive:
+        await self.begin()
+        return self
+
+    def hurry(self) -> None:
+        """Look at once, rather than when the interval is over. From any thread."""
+        self.cluster.loop.call_soon_threadsafe(self._urged.set)
 
     async def _run(self) -> None:
+        """Look, again and again; not at once, for an object of a subclass may not be completely made yet."""
         while self.state == "running":
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._urged.wait(), self.interval)
+            self._urged.clear()
             if self.cluster.status != Status.RUNNING:
                 self.stop("the cluster does not run any more")
                 return
@@ -223,7 +270,6 @@ class Adaptive:
                 self.stop("the cluster is closed")
             except Exception:  # the next look may succeed: a cluster that stops adapting is worse
                 logger.exception("Adapting the cluster failed; it will be tried again")
-            await asyncio.sleep(self.interval)
 
     def _watch(self, view: ClusterView) -> None:
         """Take down what the cluster decides."""
@@ -266,17 +312,12 @@ class Adaptive:
             self._task.cancel()
 
 
-def _load(view: ClusterView) -> Load:
-    tasks, workers = view.tasks, view.workers
-    limits = [worker.memory_limit for worker in workers]
-    return Load(
-        workers=view.requested,
-        threads=view.threads_per_worker,
-        occupancy=view.occupancy,
-        running=tasks.processing,
-        waiting=tasks.queued if workers else tasks.queued + tasks.no_worker,
-        done=tasks.done,
-        kept=tasks.memory,
-        stored=sum(worker.stored for worker in workers) + view.shared,
-        memory=None if None in limits else sum(limit or 0 for limit in limits),
-    )
+_OVERRIDABLE = (
+    *("target", "recommendations", "workers_to_close", "safe_target", "adapt", "scale_up", "scale_down"),
+    *("plan", "requested", "observed"),
+)
+"""What a subclass may decide otherwise."""
+
+
+def _newest_first(names: Iterable[WorkerName]) -> list[WorkerName]:
+    return sorted(names, key=lambda name: (isinstance(name, str), -name if isinstance(name, int) else 0))

@@ -193,14 +193,18 @@ class Cluster(Lifecycle):
             self._engine.view, minimum, maximum, minimum_cores, maximum_cores, minimum_memory, maximum_memory
         )
         made = Adaptive(self, minimum=least, maximum=most, **options)
-        self._check_open()
-        self._adapts_no_more("another adapt() took its place")
-        self._adaptive = made
-        if self.asynchronous:
-            self.soon(made.start)
-        else:
-            self._loop_thread.sync(made.start)
+        made.hurry()
         return made
+
+    def adapts_by(self, adaptive: AdaptiveClass) -> None:
+        """Have an ``Adaptive`` begin, in place of the one before. Each does this itself when it is made."""
+        self._check_open()
+        self._adapts_no_more("another one took its place")
+        self._adaptive = adaptive
+        if self.asynchronous:
+            self.soon(adaptive.begin)
+        else:
+            self._loop_thread.sync(adaptive.begin)
 
     def get_logs(self, cluster: bool = True, scheduler: bool = True, workers: bool | list[str] = True) -> Any:
         """What the cluster's parts have written, in order; of workers also what tasks print.

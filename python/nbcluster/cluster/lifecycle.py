@@ -8,6 +8,7 @@ nobody holds it          the same, with a warning if it is its own
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Generator
@@ -21,6 +22,8 @@ from nbcluster.units import parse_seconds
 
 T = TypeVar("T")
 L = TypeVar("L", bound="Lifecycle")
+
+logger = logging.getLogger("nbcluster.cluster")
 
 _open: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 _letting_go: set[asyncio.Task[None] | None] = set()
@@ -165,12 +168,17 @@ class Lifecycle:
         def begin() -> None:
             task = asyncio.ensure_future(function())
             self._chores.add(task)
-            task.add_done_callback(self._chores.discard)
+            task.add_done_callback(self._chore_ended)
 
         if self.asynchronous:
             begin()
         elif self._loop_thread.running:
             self._loop_thread.call_soon(begin)
+
+    def _chore_ended(self, chore: asyncio.Future[object]) -> None:
+        self._chores.discard(chore)
+        if not chore.cancelled() and (error := chore.exception()) is not None:
+            logger.error("The cluster %r could not do what it was to do: %s", self.name, error, exc_info=error)
 
 
 def check_loop(loop: Any, asynchronous: bool) -> None:

@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 from nbcluster.commands import Adapt
+from nbcluster.snapshot import ClusterView
 
 MEMORY_SHARE = 0.6
 """When results fill more than this share of the workers' memory, more workers are wanted to hold them."""
@@ -41,6 +42,23 @@ class Load(NamedTuple):
     memory: int | None = None
     """Bytes that all workers may use; None if that is not limited."""
 
+    @classmethod
+    def of(cls, view: ClusterView) -> Load:
+        """What a view tells of it."""
+        tasks, workers = view.tasks, view.workers
+        limits = [worker.memory_limit for worker in workers]
+        return cls(
+            workers=view.requested,
+            threads=view.threads_per_worker,
+            occupancy=view.occupancy,
+            running=tasks.processing,
+            waiting=tasks.queued if workers else tasks.queued + tasks.no_worker,
+            done=tasks.done,
+            kept=tasks.memory,
+            stored=sum(worker.stored for worker in workers) + view.shared,
+            memory=None if None in limits else sum(limit or 0 for limit in limits),
+        )
+
 
 class Decision(NamedTuple):
     """So many workers, and why."""
@@ -66,7 +84,6 @@ class Scaler:
     def decide(self, load: Load) -> Decision:
         """What to do after this look."""
         wanted, reason = self.wanted(load)
-        self._done_before = load.done
         n = min(max(wanted, self.options.minimum), self.maximum)
         if n != wanted:
             limit = "minimum" if n > wanted else "maximum"
@@ -86,8 +103,9 @@ class Scaler:
         return Decision(n, reason)
 
     def wanted(self, load: Load) -> Decision:
-        """What this look alone asks for, limits apart."""
+        """What this look asks for, limits apart."""
         wanted = self._for_work(load)
+        self._done_before = load.done
         if load.memory and load.stored > MEMORY_SHARE * load.memory and 2 * load.workers > wanted.workers:
             share = f"{100 * load.stored / load.memory:.0f} %"
             wanted = Decision(2 * load.workers, f"results fill {share} of the memory")
