@@ -132,9 +132,9 @@ def test_an_adaptive_of_ones_own_begins_by_itself(api: Any, own: Any) -> None:
         cluster, interval="20ms", minimum=2, maximum=3, wait_count=2, target_duration="1s", worker_key=None
     )
     assert adaptive.cluster is cluster
-    eventually(lambda: _here(cluster) == 2, "the minimum")
+    eventually(lambda: adaptive.observed == adaptive.requested == {0, 1}, "the minimum")
     eventually(lambda: adaptive.state == "running")
-    assert adaptive.plan == adaptive.requested == adaptive.observed == {0, 1}
+    assert adaptive.plan == {0, 1}
     assert (adaptive.interval, adaptive.target_duration) == (0.02, 1)
     assert (adaptive.minimum, adaptive.maximum, adaptive.wait_count) == (2, 3, 2)
 
@@ -175,7 +175,7 @@ def with_adaptive(api: Any, keywords: Any) -> Callable[..., None]:
 
 
 async def _soon_here(cluster: Any, n: int) -> None:
-    await soon(lambda: len(cluster.scheduler_info["workers"]) == n, f"{n} workers")
+    await soon(lambda: len(cluster.scheduler_info["workers"]) == len(cluster.observed) == n, f"{n} workers")
 
 
 def test_what_is_recommended(with_adaptive: Any) -> None:
