@@ -288,8 +288,8 @@ class SimulatedEngine(Engine):
             for name in free[: max(0, command.n - there)]:
                 self.sim.worker_joins(name)
         elif isinstance(command, StopWorkers):
-            for name in command.names:
-                self.sim.worker_retires(name)
+            for leaving in command.names:
+                self.sim.worker_retires(leaving)
         return View(cluster=self.view)
 
     def subscribe(self, on_view: OnView, interval: float = 1.0) -> Callable[[], None]:

@@ -20,7 +20,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbcluster.cluster.lifecycle import Lifecycle
 from nbcluster.cluster.scaling import Load, Scaler
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from nbcluster.cluster.base import Cluster
 
 logger = logging.getLogger("nbcluster.cluster")
+
+A = TypeVar("A", bound="Adaptive")
 
 LOG_LENGTH = 10_000
 
@@ -244,10 +246,10 @@ class Adaptive:
             self._unsubscribe = engine.subscribe(self._watch, self.interval)
             await engine.call(self.options)
 
-    def __await__(self) -> Generator[Any, None, Adaptive]:
+    def __await__(self: A) -> Generator[Any, None, A]:
         return self._when_begun().__await__()
 
-    async def _when_begun(self) -> Adaptive:
+    async def _when_begun(self: A) -> A:
         await self.begin()
         return self
 
