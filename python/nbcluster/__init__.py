@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         Reschedule,
         TimeoutError,
     )
-    from nbcluster.in_task import get_client, get_worker, rejoin, secede, warn, worker_client
+    from nbcluster.in_task import get_client, get_worker, local_client, rejoin, secede, warn, worker_client
     from nbcluster.plugins.base import NannyPlugin, SchedulerPlugin, WorkerPlugin
     from nbcluster.plugins.files import UploadDirectory, UploadFile
     from nbcluster.plugins.install import CondaInstall, Environ, InstallPlugin, PipInstall
@@ -98,6 +98,7 @@ _HOMES = {
     "futures_of": "nbcluster.client.as_completed",
     "get_client": "nbcluster.in_task",
     "get_worker": "nbcluster.in_task",
+    "local_client": "nbcluster.in_task",
     "progress": "nbcluster.widgets.progress",
     "print": "nbcluster.task_output",
     "rejoin": "nbcluster.in_task",
@@ -150,6 +151,7 @@ __all__ = [
     "get_task_metadata",
     "get_task_stream",
     "get_worker",
+    "local_client",
     "performance_report",
     "print",
     "progress",

@@ -10,7 +10,7 @@ import sys
 import types
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.client import defaults
@@ -205,6 +205,12 @@ def worker_client(timeout: float | str | None = None, separate_thread: bool = Tr
         yield client
     finally:
         rejoin()
+
+
+def local_client(timeout: float | str | None = None, separate_thread: bool = True) -> AbstractContextManager[Client]:
+    """The former name of ``worker_client``, which takes the same."""
+    warnings.warn("local_client is now called worker_client", stacklevel=2)
+    return worker_client(timeout, separate_thread)
 
 
 def _client_of_task() -> Client | None:

@@ -41,6 +41,7 @@ NOT_HERE: dict[str, str] = {
     "LocalCluster(worker_class)": "It chooses between Worker and Nanny; subclasses of theirs are refused.",
     "LocalCluster(worker_services)": "An older spelling that the peer itself has left behind.",
     "LocalCluster._repr_html_(cluster_status)": "Inside: it is how the peer works.",
+    "LocalCluster.from_name": "It only raises an error in the peer.",
     "LocalCluster.called_from_running_loop": "Inside: it is how the peer works.",
     "LocalCluster.start_worker": "It only raises an error in the peer.",
     "LocalCluster.sync": "Inside: it is how the peer works.",

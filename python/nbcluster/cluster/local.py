@@ -39,6 +39,8 @@ class LocalCluster(Cluster):
         asynchronous: use it with ``await``.
         protocol: ``"tcp"`` or ``"inproc"``.
         interface: network interface to listen on, instead of ``host``.
+        scheduler_sync_interval: how often name and kind of the cluster are written into the scheduler's metadata, at
+            ``"cluster-manager-info"``; seconds, or text like ``"500 ms"``.
         memory_limit: of each worker: ``"auto"`` splits the machine's memory evenly, a float is a fraction of it,
             an int or text such as ``"1GiB"`` is bytes, None or 0 is no limit.
         resources: what each worker offers to tasks that ask for it, e.g. ``{"GPU": 1}``.

@@ -26,6 +26,7 @@ from nbcluster import capacity as machine
 from nbcluster.cluster.adaptive import Adaptive
 from nbcluster.cluster.crew import Crew
 from nbcluster.cluster.idleness import wait_until_idle
+from nbcluster.cluster.introducing import keep_introduced
 from nbcluster.cluster.lifetimes import Lifetimes
 from nbcluster.cluster.logbook import ClusterLogs
 from nbcluster.cluster.observers import Observers, OnView
@@ -185,6 +186,8 @@ class ClusterRuntime:
         stack.push_async_callback(self.crew.close)
         await self.crew.start()
         self._set_workers(range(spec.n_workers))
+        if not spec.guests:
+            self.tasks.start(keep_introduced(self.server.core.coordination.metadata, spec), "introduce the cluster")
         if spec.scheduler.idle_timeout is not None:
             self.tasks.start(self._close_when_idle(spec.scheduler.idle_timeout), "idle timeout")
 

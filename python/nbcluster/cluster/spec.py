@@ -53,6 +53,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     id: str
     name: str
+    kind: str = "nbcluster.LocalCluster"
+    """The class that it was made by."""
     n_workers: int
     threads_per_worker: int
     max_workers: int | None = None
@@ -81,7 +83,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     guests: bool = False
     """Workers join from elsewhere: they are not in the scheduler's process."""
     sync_interval: float = 1.0
-    """How often whoever holds the cluster from another process is told how it is; seconds."""
+    """How often the cluster introduces itself in the scheduler's metadata, and tells whoever holds it from another
+    process how it is; seconds."""
     log_level: int | None = logging.WARNING
     """From which level on records go to this process's stderr; None leaves logging alone."""
     executable: str = msgspec.field(default_factory=lambda: sys.executable)

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from nbcluster.cluster.base import Cluster
 from nbcluster.cluster.lifecycle import check_loop
 from nbcluster.cluster.spec import DEFAULT_DASHBOARD, given, make_spec, with_worker_kwargs
@@ -52,7 +54,7 @@ class SubprocessCluster(Cluster):
         keywords = given(SubprocessCluster.__init__, locals(), with_worker_kwargs(worker_kwargs, kwargs))
         check_loop(loop, asynchronous)
         keywords["security"] = security_of_cluster(security)
-        spec = make_spec(**keywords)
+        spec = replace(make_spec(**keywords), kind="nbcluster.SubprocessCluster")
         if spec.in_process:
             raise ValueError("a SubprocessCluster runs in processes: processes=False is for LocalCluster")
         super().__init__(ProcessEngine(spec), spec.name, asynchronous=asynchronous, security=keywords["security"])

@@ -44,7 +44,8 @@ class Coordination:
         self._datasets = datasets = Datasets(tickets, kept, handouts)
         self._topics = topics = Topics(tickets)
         self.locks = locks = MultiLocks(tickets)
-        flags, metadata = Flags(tickets), Metadata(tickets)
+        self.metadata = metadata = Metadata(tickets)
+        flags = Flags(tickets)
         numbered: dict[type[Message], Callable[[Ticket, Any], None]] = {
             c.AcquireLease: semaphores.acquire,
             c.ReleaseLease: semaphores.release,

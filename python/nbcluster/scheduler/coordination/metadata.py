@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nbcluster.protocol.coordination import GetMetadata, Leaf, MetadataFound, SetMetadata
@@ -21,14 +21,18 @@ class Metadata:
         if not message.path:
             self._tickets.refuse(ticket, ValueError, "the path of metadata must not be empty")
             return
-        _at(self._tree, message.path[:-1]).pop(message.path[-1], None)
-        for leaf in message.leaves:
-            path = [*message.path, *leaf.path]
+        self.put(message.path, message.leaves)
+        self._tickets.answer(ticket, True)
+
+    def put(self, place: list[str], leaves: Iterable[Leaf]) -> None:
+        """The same, for the scheduler's own side."""
+        _at(self._tree, place[:-1]).pop(place[-1], None)
+        for leaf in leaves:
+            path = [*place, *leaf.path]
             if leaf.value is None:
                 _at(self._tree, path)
             else:
                 _at(self._tree, path[:-1])[path[-1]] = leaf.value
-        self._tickets.answer(ticket, True)
 
     def get(self, ticket: Ticket, message: GetMetadata) -> None:
         """Say what is at a place."""
