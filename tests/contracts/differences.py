@@ -39,6 +39,7 @@ DIFFERENCES = {
     "functions of uploaded modules": "Once a module was uploaded again, tasks call its new functions.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",
+    "measured beside tasks": "benchmark_hardware() measures at once, whatever the workers' threads are busy with.",
     "memory fractions": (
         "memory_target_fraction and the like are keywords of a cluster; workers that are threads do not pause, for "
         "their memory is that of the process that they share."

@@ -151,7 +151,7 @@ def test_a_task_whose_input_cannot_be_fetched_is_given_back(with_worker: Any, tm
 def test_a_peer_that_is_gone_counts_as_one_that_has_nothing(tmp_path: Path) -> None:
     async def main() -> None:
         async with fake_scheduler() as scheduler, worker_of(scheduler, tmp_path) as worker:
-            worker._peers._connect_timeout = 0.01
+            worker.peers._connect_timeout = 0.01
             gone = f"unix://{tmp_path}/gone.sock"
             scheduler.submit(abs, TaskRef("x"), key="y", dependencies=[Dependency("x", None, [gone], 1)])
             assert (await scheduler.hear(TaskReturned)).missing == [MissingData("x", gone)]

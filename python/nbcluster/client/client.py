@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nbcluster.client.benchmarking import BenchmarkingClient
 from nbcluster.client.computing import ComputingClient
 from nbcluster.client.dumping import DumpingClient
 from nbcluster.client.future import Future
@@ -19,6 +20,7 @@ from nbcluster.types import Key
 class Client(
     SubmittingClient,
     ComputingClient,
+    BenchmarkingClient,
     DumpingClient,
     ProfilingClient,
     PluginClient,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbcluster.errors import ClosedClientError
 from nbcluster.protocol.coordination import LogEvent
-from nbcluster.protocol.serialize import dump
+from nbcluster.protocol.serialize import dump, load
 from nbcluster.types import Address, Key, Status
 
 if TYPE_CHECKING:
@@ -86,6 +86,18 @@ class CurrentWorker:
             if not isinstance(one, str) or not one:
                 raise TypeError(f"topic={topic!r} is neither a non-empty string nor a list of such")
         self._server.log_event(LogEvent(0, topics, dump(msg, "msg", in_band=True)))
+
+    async def fetch(self, holder: Address, key: Key) -> Any:
+        """A result that another worker holds, got from there as it would be for a task; to measure how long that takes.
+
+        Raises:
+            CommError: the other worker cannot be reached.
+            KeyError: it does not hold it.
+        """
+        items, _ = await self._server.peers.fetch(holder, [key])
+        if not items:
+            raise KeyError(key)
+        return load(items[0].payload, "data")
 
     def actor(self, key: Key) -> Any:
         """The object behind an ``Actor``, if it lives here; else None. Only for the methods of other actors."""

@@ -123,9 +123,9 @@ class WorkerServer:
         self._capture_output = capture_output
         self._ssl = None if config.tls is None else tls_contexts.connecting(config.tls)
         self._functions = FunctionTable()
-        self._peers = PeerPool(token, ssl=self._ssl)
+        self.peers = PeerPool(token, ssl=self._ssl)
         self._shared = SharedStore(DescriptorLink(Path(config.shared), token)) if config.shared else None
-        self._peers.shared = self._shared
+        self.peers.shared = self._shared
         self._data_server = DataServer(
             self.store,
             self._shared,
@@ -180,7 +180,7 @@ class WorkerServer:
         if self._shared is not None:
             leave.callback(self._shared.close)
         leave.callback(self.store.clear)
-        leave.push_async_callback(self._peers.close)
+        leave.push_async_callback(self.peers.close)
         leave.push_async_callback(self._data_server.close)
         connection = await connect(
             config.scheduler,
@@ -494,7 +494,7 @@ class WorkerServer:
 
     async def _fetch_from(self, holder: Address, keys: list[Key]) -> None:
         try:
-            items, _ = await self._peers.fetch(holder, keys)
+            items, _ = await self.peers.fetch(holder, keys)
         except CommError as error:
             logger.info("Could not fetch %d results from %s: %s", len(keys), holder, error)
             self._handle(FetchFailed(holder))
