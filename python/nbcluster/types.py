@@ -48,18 +48,33 @@ class Role(StrEnum):
 
 
 class Status(StrEnum):
-    """The life of a cluster, and of each of its workers."""
+    """The life of a cluster, and of each of its workers. Each has a name in lower case too, as users know it."""
 
-    CREATED = "created"
-    STARTING = "starting"
-    RUNNING = "running"
-    PAUSED = "paused"
-    RETIRING = "retiring"
-    BROKEN = "broken"
+    created = "created"
+    starting = "starting"
+    running = "running"
+    paused = "paused"
+    retiring = "retiring"
+    broken = "broken"
     """Crashed too often in a row: it will be tried again, but later and later."""
-    CLOSING = "closing"
-    CLOSED = "closed"
-    FAILED = "failed"
+    closing = "closing"
+    closed = "closed"
+    failed = "failed"
+
+    CREATED = created
+    STARTING = starting
+    RUNNING = running
+    PAUSED = paused
+    RETIRING = retiring
+    BROKEN = broken
+    CLOSING = closing
+    CLOSED = closed
+    FAILED = failed
+
+    init = created
+    closing_gracefully = retiring
+    stopping = closing
+    stopped = closed
 
     # The peer's spelling: other names of the same members.
     created = CREATED

@@ -65,10 +65,10 @@ def test_values_take_the_place_of_futures(value: Any, replaced: Any) -> None:
     assert type(result) is type(replaced)
 
 
-def test_what_has_no_value_is_left_out() -> None:
+def test_what_has_no_value_is_left_out_of_lists() -> None:
     assert replace_futures([A, B, C], {"a": 1}) == [1]
-    assert replace_futures([[B], [A]], {"a": 1}) == [[], [1]]
-    assert replace_futures({"x": A, "y": B}, {"a": 1}) == {"x": 1}
+    assert replace_futures([[B], [A]], {"a": 1}) == [[None], [1]]
+    assert replace_futures({"x": A, "y": B}, {"a": 1}) == {"x": 1, "y": None}
 
 
 def test_other_containers_are_left_alone() -> None:

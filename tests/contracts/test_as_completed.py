@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from typing import Any
 
 import pytest
@@ -179,3 +180,26 @@ def test_next_is_a_method_too(api: Any, client: Any) -> None:
     assert completed.next().result() == 2
     with pytest.raises(StopIteration):
         completed.next()
+
+
+def test_an_error_that_comes_along_is_as_sys_exc_info_gives_it(api: Any, client: Any) -> None:
+    bad = client.submit(fail_with, "boom")
+    [(_, (kind, error, trace))] = api.as_completed([bad], with_results=True, raise_errors=False)
+    assert kind is Mishap
+    assert isinstance(error, Mishap)
+    assert traceback.extract_tb(trace)[-1].name == "fail_with"
+
+
+@pytest.mark.parametrize("raise_errors", [True, False])
+def test_what_was_cancelled_comes_with_its_error(api: Any, client: Any, gate: Gate, raise_errors: bool) -> None:
+    future = client.submit(at_gate, gate)
+    future.cancel()
+    [(found, error)] = api.as_completed([future], with_results=True, raise_errors=raise_errors)
+    assert found is future
+    assert isinstance(error, api.CancelledError)
+
+
+def test_its_repr_counts(api: Any, client: Any, gate: Gate) -> None:
+    completed = api.as_completed([client.submit(inc, 1), client.submit(at_gate, gate)])
+    eventually(completed.has_ready, "the first future to be ready")
+    assert repr(completed) == "<as_completed: waiting=1 done=1>"

@@ -364,3 +364,29 @@ def test_a_collection_starts_from_the_parts_that_are_there(client: Any) -> None:
     [future] = client.futures_of(kept)
     [same_one] = client.futures_of(client.normalize_collection(total))
     assert same_one.key == future.key
+
+
+def test_futures_become_the_parts_of_collections(client: Any) -> None:
+    blocks = [da.from_delayed(part, shape=(3,), dtype=float) for part in client.map(np.full, [3] * 2, [1.0, 2.0])]
+    assert da.concatenate(blocks).sum().compute() == 9
+    assert blocks[1].persist().compute().tolist() == [2, 2, 2]
+    assert db.from_delayed(client.map(list, ["ab", "c"])).map(str.upper).compute() == ["A", "B", "C"]
+    frames = client.map(pd.DataFrame, [{"x": [1, 2]}, {"x": [3]}])
+    assert dd.from_delayed(frames, meta=pd.DataFrame({"x": [0]})).x.sum().compute() == 6
+    assert dask.delayed(client.submit(inc, 1)).compute() == 2
+    assert dask.delayed([client.submit(inc, 1)]).compute() == [2]
+
+
+def total(block: Any, weights: Any = 0) -> Any:
+    return block + sum(weights)
+
+
+def test_what_is_mapped_over_parts_is_given_futures(client: Any) -> None:
+    weights = client.scatter(np.arange(4))
+    blocks, items = da.ones(4, chunks=2), db.from_sequence([1, 2], npartitions=2)
+    assert blocks.map_blocks(total, weights, dtype=float).compute().tolist() == [7] * 4
+    assert blocks.map_blocks(total, weights=weights, dtype=float).compute().tolist() == [7] * 4
+    assert items.map(total, weights).compute() == [7, 8]
+    assert items.map(total, weights=weights).compute() == [7, 8]
+    parts = dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=2)
+    assert parts.map_partitions(total, weights, meta=parts).x.sum().compute() == 15

@@ -136,3 +136,15 @@ def test_bad_arguments_are_named(client: Any, name: str) -> None:
         client.subscribe_topic(name, 1)
     with pytest.raises(TypeError, match="cannot pickle"):
         client.log_event(name, threading.Lock())
+
+
+def event_from_a_task(package: str) -> str:
+    worker = importlib.import_module(package).get_worker()
+    worker.log_event("from-a-task", {"step": 1})
+    return str(worker.address)
+
+
+def test_an_event_of_a_worker_tells_which(api: Any, client: Any) -> None:
+    address = client.submit(event_from_a_task, api.__name__, pure=False).result()
+    eventually(lambda: client.get_events("from-a-task"), "the event")
+    assert client.get_events("from-a-task")[-1][1] == {"step": 1, "worker": address}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -88,3 +88,22 @@ def _large(number: int) -> bytes:
 def test_a_wrong_word_for_errors_is_refused(client: Any) -> None:
     with pytest.raises(ValueError, match="errors="):
         client.gather([client.submit(inc, 1)], errors="ignore")
+
+
+def test_outside_of_lists_none_stands_for_what_was_skipped(client: Any) -> None:
+    good, bad = client.submit(inc, 1), client.submit(fail_with, "boom")
+    assert client.gather({"good": good, "bad": bad}, errors="skip") == {"good": 2, "bad": None}
+    assert client.gather((bad, good), errors="skip") == (None, 2)
+    assert client.gather({"some": [bad, good]}, errors="skip") == {"some": [None, 2]}
+    assert client.gather(bad, errors="skip") is None
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
+
+
+def test_named_tuples_stay_what_they_are(client: Any) -> None:
+    one, two = client.map(inc, range(2))
+    assert client.gather(Point(one, [two])) == Point(1, [2])
+    assert type(client.gather({"point": Point(one, two)})["point"]) is Point

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,21 @@ def test_what_cannot_be_pickled_is_refused_at_once(client: Any) -> None:
     with pytest.raises(TypeError):
         client.submit(inc, (x for x in [1]))
     assert client.submit(inc, 1).result() == 2
+
+
+def letters() -> Any:
+    return (letter for letter in "abc")
+
+
+def test_a_result_that_cannot_be_pickled_serves_tasks_where_it_is(client: Any) -> None:
+    future = client.submit(letters, pure=False)
+    assert client.submit("".join, future).result() == "abc"
+    assert future.status == "finished"
+
+
+def test_a_result_that_cannot_be_pickled_does_not_leave_its_process(api: Any, own: Callable[..., Any]) -> None:
+    with (
+        api.Client(own(processes=True)) as client,
+        pytest.raises(TypeError, match=r"(?i)(cannot|could not) \w+ .*generator"),
+    ):
+        client.submit(letters).result()

@@ -26,7 +26,9 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
     Args:
         futures: any iterable of futures.
         with_results: yield ``(future, result)`` pairs.
-        raise_errors: with results: raise what a task raised. False: yield ``(future, exception)``.
+        raise_errors: with results: raise what a task raised. False: yield it in place of the result, as
+            ``sys.exc_info()`` gives it: ``(type, exception, traceback)``. For a future that was cancelled it is the
+            ``CancelledError`` that comes, either way.
         timeout: seconds for the whole iteration.
 
     Raises:
@@ -56,6 +58,9 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         seconds = seconds_or_none(timeout)
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self.update(futures or ())
+
+    def __repr__(self) -> str:
+        return f"<as_completed: waiting={len(self._coming)} done={len(self._ready)}>"
 
     # --- adding ---
 
@@ -136,9 +141,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         future = self._wait_next()
         if future is None:
             raise StopIteration
-        if future.status != CANCELLED or self.with_results:
-            return self._shaped(future)
-        return future
+        return self._shaped(future)
 
     next = __next__
     """``next(batches)``, by the name that it has in loops of one's own."""
@@ -181,11 +184,13 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
     def _shaped(self, future: Future) -> Any:
         if not self.with_results:
             return future
-        if future.status in (ERROR, CANCELLED):
-            error = future._state.exception()
-            if self.raise_errors and error is not None:
+        if future.status == CANCELLED:
+            return future, future._state.exception()
+        if future.status == ERROR:
+            error = future._state.exception() or RuntimeError(future.key)
+            if self.raise_errors:
                 raise error
-            return future, error
+            return future, (type(error), error, error.__traceback__)
         payload = future._state.payload
         return future, load(payload) if payload is not None else future.result()
 

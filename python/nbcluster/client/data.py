@@ -40,8 +40,8 @@ class DataClient(ExplainingClient):
 
         Args:
             futures: a future, or lists, tuples, sets and dicts with futures in them, nested at will.
-            errors: ``"raise"`` raises the first error as soon as it is known; ``"skip"`` leaves out what
-                erred.
+            errors: ``"raise"`` raises the first error as soon as it is known; ``"skip"`` leaves what erred out
+                of a list, and has None for it anywhere else.
             direct: accepted for compatibility: large results always come straight from the workers.
             asynchronous: True returns something to be awaited, on any event loop.
 

@@ -23,9 +23,14 @@ def _walk(value: Any, found: dict[Key, Future]) -> None:
     elif kind is dict:
         for item in value.values():
             _walk(item, found)
-    elif kind in (list, tuple, set, frozenset):
+    elif kind in (list, tuple, set, frozenset) or is_named_tuple(value):
         for item in value:
             _walk(item, found)
+
+
+def is_named_tuple(value: Any) -> bool:
+    """True for what ``collections.namedtuple`` and ``typing.NamedTuple`` make."""
+    return isinstance(value, tuple) and hasattr(value, "_make")
 
 
 def with_parts(value: Any) -> Any:
@@ -44,17 +49,21 @@ def with_parts(value: Any) -> Any:
 
 
 def replace_futures(value: Any, values: Mapping[Key, Any]) -> Any:
-    """The same structure with values for futures; in lists, futures that have none are left out."""
+    """The same structure with values for futures, and None for those that have none; a list leaves these out."""
+    if type(value) is list:
+        value = [item for item in value if type(item) is not Future or item.key in values]
+    return _replaced(value, values)
+
+
+def _replaced(value: Any, values: Mapping[Key, Any]) -> Any:
     kind = type(value)
     if kind is Future:
-        return values[value.key]
+        return values.get(value.key)
     if kind is dict:
-        return {key: replace_futures(item, values) for key, item in value.items() if _is_there(item, values)}
+        return {key: _replaced(item, values) for key, item in value.items()}
     if kind is list or kind is tuple or kind is set or kind is frozenset:
         build: Callable[[Any], Any] = kind
-        return build(replace_futures(item, values) for item in value if _is_there(item, values))
+        return build(_replaced(item, values) for item in value)
+    if is_named_tuple(value):
+        return value._make(_replaced(item, values) for item in value)
     return value
-
-
-def _is_there(value: Any, values: Mapping[Key, Any]) -> bool:
-    return type(value) is not Future or value.key in values

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from nbcluster.client.graph_futures import Lifter
 from nbcluster.client.graph_keys import key_text
 from nbcluster.client.graph_steps import Compiler
 from nbcluster.protocol.fused import Fused, call, identity
@@ -63,6 +64,7 @@ class Graph:
         self.homes: dict[Any, Key] = {key: self._ref(key).key for key in keys}
         """The task behind each key that was asked for: an alias has none of its own."""
         self._compiler = Compiler(_task_spec)
+        self._lifter = Lifter(_task_spec)
         self._fused: dict[tuple[int, Any, Any], Fused] = {}
         self.order = self._sort(keys)
         """All keys that have tasks, each after those that its task needs."""
@@ -160,8 +162,9 @@ class Graph:
         except _NotPlain:
             pass
         needed = tuple(node.dependencies)
-        fused = self._compiler.compile({key: node}, key, needed)
-        return Call(call, (fused, *[self._ref(one) for one in needed]), {})
+        node, lifted = self._lifter.lift_node(node)
+        fused = self._compiler.compile({key: node}, key, (*needed, *lifted))
+        return Call(call, (fused, *[self._ref(one) for one in needed], *lifted.values()), {})
 
     def _is_subgraph(self, node: Any) -> bool:
         if type(node) is not self._spec.Task or not node.has_subgraph() or len(node.args) < 3 or node.kwargs:
@@ -171,9 +174,14 @@ class Graph:
     def _call_of_subgraph(self, node: Any) -> Call:
         inner, outkey, inkeys, *inputs = node.args
         args = [self._argument(one) for one in inputs]
-        if self._sharing[id(inner)] < 2:
+        lifted: dict[Any, Any] = {}
+        if self._lifter.has_futures(inner):
+            inner, lifted = self._lifter.lift(inner)
+        args += lifted.values()
+        inkeys = (*inkeys, *lifted)
+        if self._sharing[id(node.args[0])] < 2:
             return Call(call, (self._compiler.compile(inner, outkey, inkeys), *args), {})
-        which = (id(inner), outkey, tuple(inkeys))
+        which = (id(node.args[0]), outkey, inkeys)
         fused = self._fused.get(which)
         if fused is None:
             fused = self._fused[which] = self._compiler.compile(inner, outkey, inkeys)

@@ -154,9 +154,11 @@ class Placement:
         return any(d.who_has and self._must_move(d) for d in task.dependencies)
 
     def _must_move(self, needed: SchedTask) -> bool:
-        """True if a worker that does not hold it has to wait for it: it is large, and not in shared memory."""
+        """True if a worker that does not hold it has to ask for it: it is large and not shared, or cannot be pickled."""
         limit, payload = self._settings.inline_limit, needed.payload
-        return needed.nbytes > limit and (payload is None or not payload.is_shared or payload.sent_nbytes > limit)
+        if payload is None:
+            return True
+        return needed.nbytes > limit and (not payload.is_shared or payload.sent_nbytes > limit)
 
     def _nearest(self, task: SchedTask) -> SchedWorker | None:
         """The worker on which the task could start soonest: one with its data, or one that has room."""
@@ -176,7 +178,8 @@ class Placement:
         return min(running, key=lambda worker: (self._start_time(task, worker), str(worker.name)))
 
     def _start_time(self, task: SchedTask, worker: SchedWorker) -> float:
-        missing = sum(d.nbytes for d in task.dependencies if worker not in d.who_has and self._must_move(d))
+        least = self._settings.inline_limit
+        missing = sum(max(d.nbytes, least) for d in task.dependencies if worker not in d.who_has and self._must_move(d))
         return _load(worker) + missing / self._settings.bandwidth
 
     # --- assigning ---

@@ -79,8 +79,10 @@ class CurrentWorker:
 
         Args:
             topic: its name, or a list of names.
-            msg: anything that can be pickled, and is small.
+            msg: anything that can be pickled, and is small. To a dict the address of this worker is added.
         """
+        if type(msg) is dict:
+            msg = {**msg, "worker": self.address}
         topics = [topic] if isinstance(topic, str) else list(topic)
         for one in topics:
             if not isinstance(one, str) or not one:

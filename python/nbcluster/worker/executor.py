@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from nbcluster.comm.loop import wait_for_latch
-from nbcluster.errors import Reschedule, SharedDataGoneError
+from nbcluster.errors import Reschedule, SerializationError, SharedDataGoneError
 from nbcluster.protocol.exceptions import describe, dump_exception, stand_in
 from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRejoined, TaskRescheduled, TaskSeceded
 from nbcluster.protocol.payload import Frame, Payload
@@ -411,7 +411,10 @@ class Executor:
             return Payload.of_live(value)
         if nbytes > INLINE_LIMIT:
             return None
-        payload = dump(value, "result", in_band=True)
+        try:
+            payload = dump(value, "result", in_band=True)
+        except SerializationError:  # tasks of this worker can use it all the same; whoever else wants it is told why
+            return None
         return payload if len(payload.data) <= INLINE_LIMIT else None
 
     def _erred(self, thread: int, task: ComputeTask, error: BaseException, start: float, stop: float) -> TaskErred:
