@@ -154,7 +154,7 @@ class Placement:
         return any(d.who_has and self._must_move(d) for d in task.dependencies)
 
     def _must_move(self, needed: SchedTask) -> bool:
-        """True if a worker that does not hold it has to ask for it: it is large and not shared, or cannot be pickled."""
+        """True if a worker that does not hold it has to ask for it: it is large and not shared, or not picklable."""
         limit, payload = self._settings.inline_limit, needed.payload
         if payload is None:
             return True
