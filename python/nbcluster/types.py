@@ -76,15 +76,6 @@ class Status(StrEnum):
     stopping = closing
     stopped = closed
 
-    # The peer's spelling: other names of the same members.
-    created = CREATED
-    starting = STARTING
-    running = RUNNING
-    paused = PAUSED
-    closing = CLOSING
-    closed = CLOSED
-    failed = FAILED
-
 
 _UUID_DASHES = (-37, -28, -23, -18, -13)
 
