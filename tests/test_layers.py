@@ -49,7 +49,7 @@ VOCABULARY = {
     "versions",
 }
 SHELLS = {
-    "scheduler": {"errands", "facade", "inspecting", "plugins", "server", "sessions", "side_calls"},
+    "scheduler": {"errands", "facade", "guests", "inspecting", "plugins", "server", "sessions", "side_calls"},
     "worker": {
         "actors",
         "context",
@@ -80,6 +80,7 @@ COMPOSITION_ROOTS = {
     "__main__": "the command line",
     "cli": "the command line: workers from elsewhere",
     "cluster.local": "LocalCluster: an engine in this process, or a Jupyter server's",
+    "cluster.member": "what Worker and Nanny have in common",
     "cluster.process": "a cluster in a process of its own",
     "cluster.runtime": "scheduler, workers, logs and dashboard, put together",
     "cluster.servers": "Worker, Nanny and Scheduler: parts of a cluster one by one",

@@ -2,7 +2,8 @@
 
 Each entry is the name of a module, the path of a ``.py`` file, or the source itself (a text of several lines). If it
 has functions ``dask_setup(service)`` and ``dask_teardown(service)``, they are called at the start and at the end; they
-may be coroutine functions. ``preload_argv`` follows the service as further text arguments.
+may be coroutine functions. ``preload_argv`` follows the service as further text arguments; a ``dask_setup`` that is a
+command of Click's is given what these mean as its options and arguments.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Preloads:
             self._modules.append(module)
             setup = getattr(module, "dask_setup", None)
             if setup is not None:
-                await _finished(setup(service, *self._argv))
+                await _finished(_call(setup, service, self._argv))
 
     async def stop(self, service: Any) -> None:
         """Call each ``dask_teardown``, in the reverse order. Idempotent."""
@@ -64,6 +65,13 @@ class Preloads:
             teardown = getattr(module, "dask_teardown", None)
             if teardown is not None:
                 await _finished(teardown(service))
+
+
+def _call(setup: Any, service: Any, argv: list[str]) -> Any:
+    if not (hasattr(setup, "make_context") and callable(getattr(setup, "callback", None))):
+        return setup(service, *argv)
+    context = setup.make_context("dask_setup", list(argv), allow_extra_args=False)
+    return setup.callback(service, *context.args, **context.params)
 
 
 def load(name: str) -> types.ModuleType:

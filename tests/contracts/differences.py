@@ -23,6 +23,7 @@ DIFFERENCES = {
     "cancelled in time": "A worker that has been told of a cancellation does not start the task any more.",
     "closed clients": "A closed client's futures still tell what is known; all else raises ClosedClientError.",
     "cluster name": "A cluster's name never replaces its class in its repr; an empty name shows as two quotes.",
+    "contact address": "The contact_address of a scheduler is what its clients, its workers and its file are told.",
     "dashboard prefix": "The prefix in service_kwargs={'dashboard': {'prefix': '/foo'}} shows in its link too.",
     "deprecated keywords": "ip and diagnostics_port work, with a DeprecationWarning that names the replacement.",
     "encrypted processes": "security=True also encrypts what goes to and from worker processes on the same machine.",

@@ -47,6 +47,7 @@ NOT_HERE: dict[str, str] = {
     "LocalCluster.sync": "Inside: it is how the peer works.",
     "Lock(scheduler_rpc)": "It is refused by an error that names client=.",
     "Nanny(config)": "Inside: it is how the peer works.",
+    "Nanny(port)": "A nanny listens nowhere: it tells over one link; worker_port= is where its worker listens.",
     "Nanny(quiet)": "Inside: it is how the peer works.",
     "Nanny(reconnect)": "Inside: it is how the peer works.",
     "Nanny(scheduler_ip)": "An older spelling that the peer itself has left behind.",

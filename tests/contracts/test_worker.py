@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from tests.contracts.by_hand import quiet, run
 from tests.contracts.gates import inc
 from tests.support.eventually import soon
-
-PATIENCE = 60
-
-
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(main(), PATIENCE))
-
-
-def quiet(api: Any) -> dict[str, Any]:
-    """Keywords of a scheduler that listens on loopback only, and shows nothing."""
-    return {"dashboard_address": None} if api.__name__ == "nbcluster" else {"dashboard": False, "host": "127.0.0.1"}
 
 
 def _environment(name: str) -> str | None:

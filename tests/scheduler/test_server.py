@@ -37,6 +37,7 @@ class FakePorts:
         self.pushes: list[Callable[[AnyAnswer], None]] = []
         self.unsubscribed = 0
         self.under_supervision = False
+        self.own: list[WorkerName] = []
         self.there: list[WorkerName] = []
         self.gone: list[WorkerName] = []
 
@@ -59,6 +60,9 @@ class FakePorts:
 
     def supervised(self, name: WorkerName) -> bool:
         return self.under_supervision
+
+    def owns(self, name: WorkerName) -> bool:
+        return name in self.own
 
     def joined(self, name: WorkerName) -> None:
         self.there.append(name)

@@ -20,14 +20,14 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from nbcluster.client import defaults, scheduler_file
+from nbcluster.client import defaults
 from nbcluster.client.cells import cells_of
 from nbcluster.client.future import Future
 from nbcluster.client.keywords import check_peer_keywords, make_extensions
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
 from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
-from nbcluster.comm import tls_contexts
+from nbcluster.comm import scheduler_file, tls_contexts
 from nbcluster.comm.loop import LoopThread, background, before_exit, wait_for_latch
 from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.security import Security, security_of_client

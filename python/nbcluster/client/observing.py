@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
-from nbcluster.client.scheduler_file import StrPath, write
 from nbcluster.client.tables import SchedulerInfo
+from nbcluster.comm.scheduler_file import StrPath, write
 from nbcluster.commands import GetView, View
 from nbcluster.errors import WorkerStartTimeoutError
 from nbcluster.snapshot import ClusterView

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
+from nbcluster.comm.addresses import TcpAddress, parse
 from nbcluster.preloading import check_preload
 from nbcluster.units import parse_seconds
 
@@ -48,6 +50,10 @@ class SchedulerOptions(msgspec.Struct, frozen=True, kw_only=True):
     dashboard: bool = True
     plugins: bytes = b""
     """Pickled names and plugins of the scheduler."""
+    scheduler_file: str | None = None
+    """Where to write how the scheduler is reached."""
+    contact_address: str | None = None
+    """What clients and workers are told of where it listens, if that is not how they reach it."""
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +61,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     lifetime: Lifetime | None = None
     death_timeout: float | None = None
-    """Seconds within which the scheduler must answer a new worker."""
+    """Seconds within which a new worker must have joined."""
     preload: list[str] = []
     preload_argv: list[str] = []
     plugins: bytes = b""
@@ -98,6 +104,10 @@ def _scheduler_option(name: str, value: Any) -> Any:
         return whole(name, value, least=0)
     if name == "dashboard":
         return flag(name, value)
+    if name == "scheduler_file":
+        return check_file(name, value)
+    if name == "contact_address":
+        return check_contact(value)
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{name}={value!r} is not a text like '/foo'")
     return value
@@ -117,16 +127,8 @@ def worker_options(
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
-    stagger = duration("lifetime_stagger", lifetime_stagger) or 0.0
-    restart = flag("lifetime_restart", lifetime_restart)
-    seconds = duration("lifetime", lifetime)
-    if seconds is None and (stagger or restart):
-        name = "lifetime_stagger" if stagger else "lifetime_restart"
-        raise ValueError(f"{name} is given without lifetime=, on which it depends")
-    if seconds is not None and stagger >= seconds:
-        raise ValueError(f"lifetime_stagger={lifetime_stagger!r} is out of range; give less than lifetime={lifetime!r}")
     return WorkerOptions(
-        lifetime=None if seconds is None else Lifetime(seconds, stagger, restart),
+        lifetime=check_lifetime(lifetime, lifetime_stagger, lifetime_restart),
         death_timeout=duration("death_timeout", death_timeout),
         preload=check_preload("preload", preload),
         preload_argv=check_preload("preload_argv", preload_argv),
@@ -134,23 +136,78 @@ def worker_options(
     )
 
 
-def pickled_plugins(plugins: Any, whose: str) -> bytes:
-    """Accept ``plugins``: a list of instances of ``WorkerPlugin``, or of ``SchedulerPlugin``.
+def check_lifetime(lifetime: Any, lifetime_stagger: Any, lifetime_restart: Any) -> Lifetime | None:
+    """Accept the keywords of the same names; times are seconds, or texts like ``"1 hour"``.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+    """
+    stagger = duration("lifetime_stagger", lifetime_stagger) or 0.0
+    restart = False if lifetime_restart is None else flag("lifetime_restart", lifetime_restart)
+    seconds = duration("lifetime", lifetime)
+    if seconds is None and (stagger or restart):
+        name = "lifetime_stagger" if stagger else "lifetime_restart"
+        raise ValueError(f"{name} is given without lifetime=, on which it depends")
+    if seconds is not None and stagger >= seconds:
+        raise ValueError(f"lifetime_stagger={lifetime_stagger!r} is out of range; give less than lifetime={lifetime!r}")
+    return None if seconds is None else Lifetime(seconds, stagger, restart)
+
+
+def check_plugins(plugins: Any, whose: str) -> list[tuple[str, Any]]:
+    """Accept ``plugins``: a list of instances of ``WorkerPlugin``, or of ``SchedulerPlugin``; each with its name.
 
     Raises:
         TypeError: it is something else; names the value and what is allowed.
     """
-    if plugins is None:
-        return b""
+    if plugins is None or plugins == ():
+        return []
     from nbcluster.plugins.base import SchedulerPlugin, WorkerPlugin, plugin_name
 
     wanted: type = SchedulerPlugin if whose == "scheduler" else WorkerPlugin
     if not isinstance(plugins, (list, tuple)) or not all(isinstance(plugin, wanted) for plugin in plugins):
         raise TypeError(f"plugins={plugins!r} is not a list of instances of nbcluster.{wanted.__name__}")
+    return [(plugin_name(plugin), plugin) for plugin in plugins]
+
+
+def pickled_plugins(plugins: Any, whose: str) -> bytes:
+    """The same, pickled; empty if there are none."""
+    checked = check_plugins(plugins, whose)
+    if not checked:
+        return b""
     import cloudpickle  # type: ignore[import-untyped]
 
-    pickled: bytes = cloudpickle.dumps([(plugin_name(plugin), plugin) for plugin in plugins])
+    pickled: bytes = cloudpickle.dumps(checked)
     return pickled
+
+
+def check_file(name: str, value: object) -> str | None:
+    """Accept a path, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}={value!r} is not a path")
+    return os.path.abspath(value)
+
+
+def check_contact(value: object) -> str | None:
+    """Accept ``contact_address``: where others reach a party, or None.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"contact_address={value!r} is not an address like 'tcp://myhost:8786'")
+    try:
+        parsed = parse(value)
+    except ValueError as error:
+        raise ValueError(f"contact_address={value!r} is not understood: {error}") from None
+    if not isinstance(parsed, TcpAddress) or not parsed.port:
+        raise ValueError(
+            f"contact_address={value!r} is no address that others can reach; give e.g. 'tcp://myhost:8786'"
+        )
+    return str(parsed)
 
 
 def duration(name: str, value: Any) -> float | None:

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from nbcluster.cluster.network import ANYWHERE, LOOPBACK, check_alone
 from nbcluster.comm import tls_contexts
-from nbcluster.comm.addresses import InprocAddress, TcpAddress, UnixAddress, machine_address, parse
+from nbcluster.comm.addresses import InprocAddress, TcpAddress, machine_address, parse
 from nbcluster.comm.credentials import find_token
 from nbcluster.comm.security import Security
 from nbcluster.commands import GetView, View
 from nbcluster.engines.control import ControlLink
-from nbcluster.errors import ClusterError
+from nbcluster.errors import ClusterClosedError, ClusterError, CommClosedError, TimeoutError
+from nbcluster.protocol.joining import GiveUpName, LetGo, TakeName, WorkerEnded
 from nbcluster.protocol.tls import TlsIdentity
-from nbcluster.snapshot import WorkerView
-from nbcluster.types import Address, Status, WorkerName
+from nbcluster.types import Address, RunId, Status, WorkerName
 
 _LOOK = 0.02
+_LAST = 5.0
+"""Seconds that a scheduler has for saying that a worker has left."""
+
+
+class Place(NamedTuple):
+    """Where a worker is to listen for its peers, as far as somebody has said so."""
+
+    host: str | None = None
+    """An address of this machine."""
+    ports: list[int] = []  # noqa: RUF012 (of a tuple, nobody changes it)
+    protocol: str | None = None
+    contact: Address | None = None
+    """How its peers reach it, if not there."""
 
 
 class Entry(NamedTuple):
@@ -28,31 +44,48 @@ class Entry(NamedTuple):
     tls: TlsIdentity | None
     listen: Address
     """Where it is to listen for its peers."""
+    contact: Address = ""
+    """How they reach it, if not there; port 0 is the one at which it listens."""
 
     def __repr__(self) -> str:
         return f"Entry({self.scheduler!r}, token=…)"
 
 
-def find_entry(address: Address, security: Security | None, host: str | None = None) -> Entry:
+def find_entry(address: Address, security: Security | None, place: Place) -> Entry:
     """How to get in at an address.
 
     Raises:
         CommError: no cluster of this user listens there.
-        ValueError: the address is none, or needs credentials.
+        ValueError: the address is none, or needs credentials, or other workers would not reach that place.
     """
     parsed = parse(address)
     tls = None if security is None else security.identity("worker")
-    if isinstance(parsed, TcpAddress) and parsed.encrypted and tls is None:
+    encrypted = isinstance(parsed, TcpAddress) and parsed.encrypted
+    if encrypted and tls is None:
         raise ValueError(f"{address} needs TLS credentials: give security= with tls_ca_file and tls_worker_cert")
+    kinds = ["tls"] if encrypted else ["inproc", "tcp"] if isinstance(parsed, InprocAddress) else ["tcp"]
+    chosen = place.host is not None or place.ports or place.contact
+    protocol = place.protocol or kinds[-1 if chosen else 0]
+    if protocol not in kinds:
+        known = " or ".join(repr(kind) for kind in kinds)
+        raise ValueError(f"protocol={protocol!r} does not go with the scheduler {address}; give {known}")
+    if protocol == "inproc" and chosen:
+        raise ValueError("protocol='inproc' has no host, port and contact_address; give 'tcp'")
+    contact = place.contact or ""
+    if contact and (not isinstance(reached := parse(contact), TcpAddress) or reached.encrypted != encrypted):
+        raise ValueError(f"contact_address={contact!r} does not go with protocol={protocol!r}")
+    host = place.host
+    if host is None:
+        near = not isinstance(parsed, TcpAddress) or parsed.is_loopback
+        host = LOOPBACK if near else machine_address()
+    elif not encrypted:
+        check_alone(host)
+    if host in ANYWHERE:
+        host = "0.0.0.0"
+        contact = contact or str(TcpAddress(machine_address(), 0, encrypted))
+    listen = "inproc://" if protocol == "inproc" else str(TcpAddress(host, 0, encrypted))
     token = None if security is None else security.token
-    if isinstance(parsed, InprocAddress):
-        listen = "inproc://"
-    elif isinstance(parsed, UnixAddress):
-        listen = str(TcpAddress("127.0.0.1", 0))
-    else:
-        own = host or ("127.0.0.1" if parsed.is_loopback else machine_address())
-        listen = str(TcpAddress(own, 0, parsed.encrypted))
-    return Entry(address, token or find_token(address), tls, listen)
+    return Entry(address, token or find_token(address), tls, listen, contact)
 
 
 def new_name() -> str:
@@ -61,10 +94,14 @@ def new_name() -> str:
 
 
 class Lookout:
-    """Watches a cluster that a worker joins: who is there, and whether it still runs. Made by :meth:`open`."""
+    """A link to a cluster that a worker joins: has its name, watches whether the cluster still runs.
+
+    Made by :meth:`open`.
+    """
 
     def __init__(self, link: ControlLink) -> None:
         self._link = link
+        self._name: WorkerName | None = None
 
     @classmethod
     async def open(cls, entry: Entry, timeout: float) -> Lookout:
@@ -79,44 +116,65 @@ class Lookout:
         )
         return cls(link)
 
-    async def workers(self) -> list[WorkerView]:
-        """Those that are there."""
-        answer = await self._link.call(GetView())
-        assert isinstance(answer, View)
-        return answer.cluster.workers
-
-    async def check(self, name: WorkerName, *, in_process: bool) -> None:
-        """See that a worker of this name may come.
+    async def take(self, name: WorkerName, *, supervised: bool, in_process: bool) -> None:
+        """Take a name for a worker.
 
         Raises:
             ValueError: the name is taken.
             ClusterError: the cluster takes nobody from outside its process.
         """
-        if any(worker.name == name for worker in await self.workers()):
-            raise ValueError(f"name taken, {name!r}: the cluster has a worker of this name; give another one")
         if self._link.welcome.live and not in_process:
             raise ClusterError(
                 "the workers of this cluster are threads of its process and hand each other live objects: none can "
                 "join from elsewhere; start it with processes=True, or use nbcluster.Scheduler"
             )
+        await self._link.ask(lambda number: TakeName(number, name, supervised))
+        self._name = name
 
-    async def wait_for(self, name: WorkerName, timeout: float) -> None:
-        """Wait until a worker has joined.
+    async def wait_for(self, pid: Callable[[], int], timeout: float) -> None:
+        """Wait until the worker has joined, from this process.
 
         Raises:
             ClusterError: it did not in time.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        while not any(w.name == name and w.address and w.status == Status.RUNNING for w in await self.workers()):
+        while not await self._is_there(pid):
             if loop.time() > deadline:
-                raise ClusterError(f"worker {name!r} did not join within {timeout:g} s")
+                raise ClusterError(f"worker {self._name!r} did not join within {timeout:g} s")
             await asyncio.sleep(_LOOK)
+
+    async def _is_there(self, pid: Callable[[], int]) -> bool:
+        answer = await self._link.call(GetView())
+        assert isinstance(answer, View)
+        mine = [worker for worker in answer.cluster.workers if worker.name == self._name]
+        return any(worker.address and worker.status == Status.RUNNING and worker.pid == pid() for worker in mine)
+
+    async def let_go(self) -> None:
+        """Have the worker end once what it holds is elsewhere."""
+        name = self._name
+        assert name is not None
+        with contextlib.suppress(ClusterClosedError):
+            await self._link.ask(lambda number: LetGo(number, name))
+
+    def tell_ended(self, pid: int, cause: str, running: Iterable[RunId], log: str) -> None:
+        """Tell the scheduler how the worker's process ended."""
+        assert self._name is not None
+        self._link.tell(WorkerEnded(self._name, pid, cause, list(running), log))
+
+    @property
+    def ended(self) -> bool:
+        """True if the cluster has ended."""
+        return bool(self._link.closed_because)
 
     async def wait_ended(self) -> None:
         """Wait until the cluster has ended."""
         await self._link.wait_ended()
 
     async def close(self) -> None:
-        """Watch no more."""
+        """Give the name up, and watch no more."""
+        name, self._name = self._name, None
+        if name is not None:
+            with contextlib.suppress(ClusterClosedError, CommClosedError, TimeoutError):
+                await asyncio.wait_for(self._link.ask(lambda number: GiveUpName(number, name)), _LAST)
         await self._link.close()

@@ -77,7 +77,7 @@ class ProcessCrew(Crew):
         """What to start: its share of the memory is that of this moment."""
         runtime, spec = self._runtime, self._runtime.spec
         config = WorkerConfig(
-            scheduler=runtime.private_address if spec.tls is None else runtime.address,
+            scheduler=runtime.private_address if spec.tls is None else runtime.listening,
             name=name,
             listen=runtime.worker_address(name),
             shared=runtime.shared_memory,
@@ -89,6 +89,7 @@ class ProcessCrew(Crew):
             preload_argv=spec.workers.preload_argv,
             plugins=spec.workers.plugins,
             connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
+            start_timeout=spec.workers.death_timeout,
             tls=None if spec.tls is None else spec.tls.worker,
             memory_target=spec.memory.target if runtime.scratch.on_disk else None,
             memory_spill=spec.memory.spill if runtime.scratch.on_disk else None,

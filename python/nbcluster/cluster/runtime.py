@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import logging
 import pickle
 import secrets
@@ -29,14 +30,15 @@ from nbcluster.cluster.idleness import wait_until_idle
 from nbcluster.cluster.introducing import keep_introduced
 from nbcluster.cluster.lifetimes import Lifetimes
 from nbcluster.cluster.logbook import ClusterLogs
+from nbcluster.cluster.network import ANYWHERE, LOOPBACK
 from nbcluster.cluster.observers import Observers, OnView
 from nbcluster.cluster.operations import Operations
 from nbcluster.cluster.process_crew import ProcessCrew
 from nbcluster.cluster.scaling import Load
 from nbcluster.cluster.scratch import Scratch
-from nbcluster.cluster.spec import ANYWHERE, LOOPBACK, ClusterSpec
+from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.cluster.views import make_view
-from nbcluster.comm import tls_contexts
+from nbcluster.comm import scheduler_file, tls_contexts
 from nbcluster.comm.addresses import TcpAddress, machine_address
 from nbcluster.comm.credentials import ClusterDirectory, read_token_file
 from nbcluster.comm.descriptor_server import DescriptorServer
@@ -101,6 +103,9 @@ class ClusterRuntime:
         self.spec = spec
         self.status = Status.CREATED
         self.address: Address = ""
+        """What clients and workers are told."""
+        self.listening: Address = ""
+        """Where it listens, if they are told something else."""
         self.owner: OwnerView | None = None
         self.requested: list[WorkerName] = []
         """The names of the workers that there should be."""
@@ -185,9 +190,11 @@ class ClusterRuntime:
         self.crew = self._make_crew()
         stack.push_async_callback(self.crew.close)
         await self.crew.start()
-        self._set_workers(range(spec.n_workers))
+        self.scale(spec.n_workers)
         if not spec.guests:
             self.tasks.start(keep_introduced(self.server.core.coordination.metadata, spec), "introduce the cluster")
+        if spec.scheduler.scheduler_file is not None:
+            self._write_scheduler_file(Path(spec.scheduler.scheduler_file))
         if spec.scheduler.idle_timeout is not None:
             self.tasks.start(self._close_when_idle(spec.scheduler.idle_timeout), "idle timeout")
 
@@ -199,6 +206,12 @@ class ClusterRuntime:
 
         for name, plugin in pickle.loads(pickled):
             await self.server.plugins.register(RegisterSchedulerPlugin(0, name, dump(plugin)))
+
+    def _write_scheduler_file(self, path: Path) -> None:
+        from nbcluster.client.observing import info_of_view  # a whole client, of which few clusters need anything
+
+        scheduler_file.write(path, info_of_view(self.view()))
+        self._stack.callback(path.unlink, missing_ok=True)
 
     def _make_crew(self) -> Crew:
         if not self.spec.in_process:
@@ -250,7 +263,7 @@ class ClusterRuntime:
         self.inproc_address = await server.listen(f"inproc://{spec.id}")
         self.private_address = await server.listen(f"unix://{self.directory.socket('scheduler')}")
         if spec.protocol == "inproc":
-            self.address = self.inproc_address
+            self.address = self.listening = self.inproc_address
         else:
             await self._listen_at_port()
         self.directory.publish(self.address, self.private_address)
@@ -270,19 +283,22 @@ class ClusterRuntime:
                 "give another one, or 0 for any"
             ) from error
         port = int(listening.rpartition(":")[2])
-        self.address = str(TcpAddress(self.host, port, wanted.encrypted))
+        self.listening = str(TcpAddress(self.host, port, wanted.encrypted))
+        self.address = spec.scheduler.contact_address or self.listening
+        self.directory.publish(self.listening)
         if spec.host in ANYWHERE:
             self.directory.publish(str(TcpAddress(LOOPBACK, port, wanted.encrypted)))
 
     async def _wait_for_first_workers(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
+        patience = self.spec.workers.death_timeout or START_TIMEOUT
+        deadline = time.monotonic() + patience
         while len(self.server.worker_views) < len(self.requested):
             self._check_first_workers()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ClusterError(
                     f"only {len(self.server.worker_views)} of {len(self.requested)} workers arrived within "
-                    f"{START_TIMEOUT:g} s. {self.logs.tail()}"
+                    f"{patience:g} s. {self.logs.tail()}"
                 )
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.server.wait_changed(), min(left, 0.5))
@@ -382,7 +398,7 @@ class ClusterRuntime:
                 going = [name for name in going if name in willing]
             self._set_workers(sorted(set(names) - set(going)))
         else:
-            free = (name for name in range(n) if name not in names)
+            free = (name for name in itertools.count() if name not in names and name not in self.server.guests)
             while len(names) < n:
                 names.append(next(free))
             self._set_workers(sorted(names))
@@ -465,6 +481,10 @@ class ClusterRuntime:
     def supervised(self, name: WorkerName) -> bool:
         """True if ``worker_exited`` will be called for this worker."""
         return self.crew.supervised and name in self.crew.slots
+
+    def owns(self, name: WorkerName) -> bool:
+        """True if this cluster has a worker of this name, or is about to have one."""
+        return name in self.requested or name in self.crew.slots
 
     def joined(self, name: WorkerName) -> None:
         """A worker has registered."""

@@ -8,25 +8,24 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any, TypeVar
+import logging
+import math
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import msgspec
 
-from nbcluster import capacity
-from nbcluster.cluster.keywords import duration, unknown, whole
-from nbcluster.cluster.membership import Entry, Lookout, find_entry, new_name
+from nbcluster.cluster.member import Member
+from nbcluster.cluster.network import parse_ports
 from nbcluster.cluster.runtime import ClusterRuntime
-from nbcluster.cluster.scratch import Scratch
-from nbcluster.cluster.sizing import check_memory_limit, memory_per_worker
-from nbcluster.cluster.spec import check_resources, make_spec
+from nbcluster.cluster.server import Server
+from nbcluster.cluster.spec import make_spec
+from nbcluster.comm.addresses import TcpAddress, parse
 from nbcluster.comm.security import Security, security_of_client
-from nbcluster.comm.tasks import TaskOwner
 from nbcluster.in_task import WorkerClients
-from nbcluster.preloading import check_preload
+from nbcluster.preloading import Preloads, check_preload
 from nbcluster.snapshot import WorkerView
 from nbcluster.supervisor import launching
 from nbcluster.supervisor.forking import Zygote
@@ -35,164 +34,43 @@ from nbcluster.supervisor.logs import LogBook
 from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
-from nbcluster.types import Address, RunId, Status, WorkerName
-from nbcluster.worker.config import MEMORY_TARGET, WorkerConfig
+from nbcluster.types import Address, RunId, WorkerName
 from nbcluster.worker.server import WorkerServer
 
-S = TypeVar("S", bound="Server")
-
-START_TIMEOUT = 60.0
+logger = logging.getLogger("nbcluster.worker")
 
 
-class Server(ABC):
-    """Something that is started with ``await`` or ``async with``, on the running event loop."""
-
-    def __init__(self) -> None:
-        self.status = Status.CREATED
-        """``"created"``, ``"starting"``, ``"running"``, ``"closing"``, ``"closed"`` or ``"failed"``."""
-        self._stack = AsyncExitStack()
-        self._ended = asyncio.Event()
-
-    async def start(self: S) -> S:
-        """Start; does nothing if it was started already."""
-        if self.status != Status.CREATED:
-            return self
-        self.status = Status.STARTING
-        try:
-            await self._start()
-        except BaseException:
-            await self.close()
-            self.status = Status.FAILED
-            raise
-        self.status = Status.RUNNING
-        return self
-
-    @abstractmethod
-    async def _start(self) -> None:
-        """Do what there is to do; what is pushed on ``_stack`` is undone by ``close``."""
-
-    async def close(self) -> None:
-        """End it. Idempotent."""
-        if self.status in (Status.CLOSING, Status.CLOSED):
-            await self._ended.wait()
-            return
-        self.status = Status.CLOSING
-        try:
-            await self._stack.aclose()
-        finally:
-            self.status = Status.CLOSED
-            self._ended.set()
-
-    async def finished(self) -> None:
-        """Wait until it has ended, whoever ended it."""
-        await self._ended.wait()
-
-    def __await__(self: S) -> Generator[Any, None, S]:
-        return self.start().__await__()
-
-    async def __aenter__(self: S) -> S:
-        return await self.start()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
-
-class _Member(Server):
-    """What ``Worker`` and ``Nanny`` have in common."""
-
-    def __init__(
-        self,
-        address: Address,
-        *,
-        nthreads: int | None = None,
-        name: WorkerName | None = None,
-        memory_limit: int | float | str | None = "auto",
-        resources: Mapping[str, float] | None = None,
-        local_directory: str | Path | None = None,
-        security: Security | dict[str, Any] | bool | None = None,
-        host: str | None = None,
-        death_timeout: float | str | None = None,
-        preload: str | list[str] | None = None,
-        preload_argv: str | list[str] | None = None,
-        **others: object,
-    ) -> None:
-        super().__init__()
-        for other in others:
-            raise unknown(type(self).__name__, other, _Member.__init__.__kwdefaults__ or {})
-        if not isinstance(address, str):
-            raise TypeError(f"address={address!r} is not a scheduler's address like 'tcp://127.0.0.1:8786'")
-        if name is not None and (isinstance(name, bool) or not isinstance(name, (int, str))):
-            raise TypeError(f"name={name!r} is neither a string nor a whole number")
-        cpus = capacity.cpu_count()
-        self.nthreads = cpus if nthreads is None else whole("nthreads", nthreads, least=1)
-        self.name: WorkerName = new_name() if name is None else name
-        limit = check_memory_limit(memory_limit)
-        total = int(capacity.memory().value)
-        self.memory_limit = (
-            int(total * min(1.0, self.nthreads / cpus)) if limit == "auto" else memory_per_worker(limit, total, 1)
-        )
-        self.resources = check_resources(resources)
-        self.scheduler_address = address
-        self.security = security_of_client(security)
-        self._host = host
-        self._local_directory = local_directory
-        self._timeout = duration("death_timeout", death_timeout) or START_TIMEOUT
-        self._preload = check_preload("preload", preload)
-        self._preload_argv = check_preload("preload_argv", preload_argv)
-        self._tasks = TaskOwner(f"{type(self).__name__} {self.name}")
-
-    def __repr__(self) -> str:
-        where = f"{self.name!r}, {self.scheduler_address!r}"
-        return f"<{type(self).__name__}: {where}, status: {self.status}, threads: {self.nthreads}>"
-
-    async def _enter(self, *, in_process: bool) -> tuple[Entry, Lookout, WorkerConfig]:
-        entry = find_entry(self.scheduler_address, self.security, self._host)
-        lookout = await Lookout.open(entry, self._timeout)
-        self._stack.push_async_callback(lookout.close)
-        await lookout.check(self.name, in_process=in_process)
-        scratch = await asyncio.to_thread(Scratch, self._local_directory)
-        self._stack.callback(scratch.remove)
-        config = WorkerConfig(
-            scheduler=entry.scheduler,
-            name=self.name,
-            listen=entry.listen,
-            nthreads=self.nthreads,
-            memory_limit=self.memory_limit,
-            memory_target=MEMORY_TARGET if scratch.on_disk else None,
-            resources=self.resources,
-            tls=entry.tls,
-            preload=self._preload,
-            preload_argv=self._preload_argv,
-            local_directory=str(scratch.path),
-            connect_timeout=self._timeout,
-        )
-        return entry, lookout, config
-
-    async def _close_after(self, ended: Callable[[], Any]) -> None:
-        """Close when what it waits for has ended; in no task of its own, for that ends with it."""
-        await ended()
-        self._closing = asyncio.get_running_loop().create_task(self.close())
-
-
-class Worker(_Member):
+class Worker(Member):
     """A worker in this process that joins a running cluster; its tasks run in threads.
 
     Args:
         address: the scheduler's, e.g. ``cluster.scheduler_address``.
+        scheduler_file: a file that tells it, instead; it is waited for.
         nthreads: how many tasks it runs at once; by default as many as there are CPUs.
         name: what it is called; must not be taken.
         memory_limit: as for ``LocalCluster``; ``"auto"`` is the share of the machine's memory that ``nthreads`` is of
             its CPUs.
         resources: what it offers, e.g. ``{"GPU": 1}``.
         local_directory: where it puts what it has no room for in memory.
+        silence_logs: level below which records of workers are not logged while it runs.
         security: for a ``tls://`` address.
-        host: the address of this machine by which its peers reach it.
-        death_timeout: seconds within which the scheduler must answer.
-        preload, preload_argv: see ``LocalCluster``.
+        host: the address of this machine at which it listens for its peers; ``"0.0.0.0"`` is all of them.
+        interface: a network interface, instead of ``host``.
+        port: where it listens: a port, a range like ``"9000:9010"`` or a list, of which the first that is free.
+        protocol: that of the scheduler's address; for ``inproc://`` also ``"tcp"``.
+        contact_address: how its peers reach it, if not at the address at which it listens.
+        dashboard_address: where it serves the cluster's dashboard; by default nowhere.
+        http_prefix: what the paths of that dashboard begin with.
+        death_timeout: seconds within which it must have joined, or a text like ``"30 s"``; by default 60.
+        preload, preload_argv, plugins: see ``LocalCluster``; the plugins are these very objects.
+        lifetime: seconds, or a text like ``"1 hour"``, after which it goes gently: what it holds moves first.
+        lifetime_stagger: so much longer or shorter, at random.
+        lifetime_restart: another of its name takes its place.
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
         CommError: no cluster of this user listens there.
+        TimeoutError: it could not join in time.
 
     Example:
         async with Worker(cluster.scheduler_address, nthreads=1, name="extra") as worker:
@@ -202,57 +80,136 @@ class Worker(_Member):
     address: Address = ""
     """Where its peers reach it."""
 
-    async def _start(self) -> None:
-        entry, lookout, config = await self._enter(in_process=self.scheduler_address.startswith("inproc://"))
-        server = WorkerServer(config, entry.token, clients=WorkerClients())
-        self._stack.push_async_callback(server.close)
+    async def _join(self) -> None:
+        config, token = await self._enter()
+
+        async def begin() -> WorkerServer:
+            server = WorkerServer(config, token, clients=WorkerClients(), plugins=self._plugins)
+            self._stack.push_async_callback(server.close)
+            await server.start()
+            self.address = server.address
+            await self._joined(os.getpid)
+            return server
+
+        async def live(server: WorkerServer) -> None:
+            try:
+                await server.finished()
+                while self._renewing and not self._lookout.ended:
+                    self._renewing = False
+                    await server.close()
+                    server = await begin()
+                    await server.finished()
+            finally:
+                self._close_soon()
+
+        first = await begin()
         self._stack.push_async_callback(self._tasks.close)
-        await server.start()
-        self.address = server.address
-        await lookout.wait_for(self.name, self._timeout)
-        self._tasks.start(self._close_after(server.finished), "wait for the end")
+        self._tasks.start(live(first), "wait for the end")
 
 
-class Nanny(_Member):
+class Nanny(Member):
     """Keeps a worker in a process of its own running, as part of a running cluster: what dies is restarted.
 
-    It takes the arguments of ``Worker``, and ``env``: environment variables for the process.
+    It takes the arguments of ``Worker``, but for ``port``, and these:
+
+    Args:
+        env: environment variables for the process.
+        worker_port: where the worker listens, as ``port`` of a ``Worker``. A nanny itself listens nowhere.
+        listen_address: the same together with ``host``, e.g. ``"tcp://127.0.0.1:9000"``.
+        preload_nanny: modules, files or source to run in this process first; see ``LocalCluster``'s ``preload``.
+            ``dask_setup`` and ``dask_teardown`` are given this object.
+        preload_nanny_argv: further arguments for ``dask_setup``.
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
         CommError: no cluster of this user listens there.
         ClusterError: the worker could not be started; says why.
+        TimeoutError: it could not join in time.
 
     Example:
         async with Nanny(cluster.scheduler_address, nthreads=1) as nanny:
             await nanny.finished()
     """
 
-    def __init__(self, address: Address, *, env: Mapping[str, str] | None = None, **keywords: Any) -> None:
-        super().__init__(address, **keywords)
+    supervised = True
+
+    def __init__(
+        self,
+        address: Address | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        worker_port: Any = None,
+        listen_address: Address | None = None,
+        preload_nanny: str | list[str] | None = None,
+        preload_nanny_argv: str | list[str] | None = None,
+        **worker_kwargs: Any,
+    ) -> None:
+        if worker_kwargs.get("port") is not None:
+            raise TypeError(
+                f"port={worker_kwargs['port']!r} has no meaning here: a nanny listens nowhere; give worker_port="
+            )
+        ports = parse_ports("worker_port", worker_port)
+        if listen_address is not None:
+            listening = parse(listen_address)
+            if not isinstance(listening, TcpAddress):
+                raise ValueError(f"listen_address={listen_address!r} is no address like 'tcp://127.0.0.1:9000'")
+            for rival in ("worker_port", "host", "interface", "protocol"):
+                if ports if rival == "worker_port" else worker_kwargs.get(rival) is not None:
+                    raise ValueError(f"listen_address={listen_address!r} and {rival}= are both given; leave one out")
+            ports = [listening.port] if listening.port else []
+            worker_kwargs["host"], _, scheme = listening.host, "", "tls" if listening.encrypted else "tcp"
+            worker_kwargs["protocol"] = scheme
+        super().__init__(address, **{**worker_kwargs, "port": ports or None})
         if env is not None and not isinstance(env, Mapping):
             raise TypeError(f"env={env!r} is not a dict of environment variables")
         self._env = {str(name): str(value) for name, value in (env or {}).items()}
+        self._preloads = Preloads(
+            check_preload("preload_nanny", preload_nanny), check_preload("preload_nanny_argv", preload_nanny_argv)
+        )
         self._spec: WorkerSpec
+        self._supervisor: Supervisor | None = None
+        self._exited = asyncio.Event()
 
     @property
     def pid(self) -> int:
         """Of the worker's process; 0 while there is none."""
-        slot = self._supervisor.slots.get(self.name)
+        slot = None if self._supervisor is None else self._supervisor.slots.get(self.name)
         return 0 if slot is None else slot.pid
 
-    async def _start(self) -> None:
-        entry, lookout, config = await self._enter(in_process=False)
-        self._spec = WorkerSpec(msgspec.msgpack.encode(config), entry.token)
+    async def _join(self) -> None:
+        config, token = await self._enter()
+        if self._plugins:
+            config = msgspec.structs.replace(config, plugins=cloudpickle.dumps(self._plugins))
+        self._spec = WorkerSpec(msgspec.msgpack.encode(config), token)
+        self._stack.push_async_callback(self._preloads.stop, self)
+        await self._preloads.start(self)
         self.log = LogBook()
-        self._supervisor = Supervisor(self._make_starter, self, self.log)
-        self._stack.push_async_callback(self._supervisor.close)
+        self._supervisor = supervisor = Supervisor(self._make_starter, self, self.log)
+        self._stack.push_async_callback(supervisor.close)
         self._stack.push_async_callback(self._tasks.close)
-        await self._supervisor.open()
-        self._supervisor.start([self.name])
-        await lookout.wait_for(self.name, self._timeout)
-        self._supervisor.joined(self.name)
-        self._tasks.start(self._close_after(lookout.wait_ended), "wait for the end")
+        await supervisor.open()
+        supervisor.start([self.name])
+        await self._joined(lambda: self.pid)
+        supervisor.joined(self.name)
+        self._tasks.start(self._live(supervisor), "watch the worker")
+        self._tasks.start(self._end_with_cluster(), "wait for the end")
+
+    async def _live(self, supervisor: Supervisor) -> None:
+        """From one worker to the next."""
+        while True:
+            await self._exited.wait()
+            self._exited.clear()
+            await self._joined(lambda: self.pid, math.inf)
+            supervisor.joined(self.name)
+
+    async def _end_with_cluster(self) -> None:
+        await self._lookout.wait_ended()
+        self._close_soon()
+
+    def _time_is_over(self) -> None:
+        super()._time_is_over()
+        if self._supervisor is not None:
+            self._supervisor.expect_end(self.name, restart=self._renewing)
 
     def _make_starter(self) -> Starter:
         interpreter = Interpreter.current(self._env)
@@ -269,7 +226,12 @@ class Nanny(_Member):
         return self.memory_limit
 
     def worker_exited(self, name: WorkerName, pid: int, cause: str, running: frozenset[RunId], log: str) -> None:
-        """Its process ended; the supervisor starts another."""
+        """Its process ended: the scheduler blames the task that it ran, and the supervisor starts another."""
+        self._lookout.tell_ended(pid, cause, running, log)
+        self._exited.set()
+        if self._is_over and not self._renewing:
+            self._close_soon()
+        self._is_over = self._renewing = False
 
 
 class Scheduler(Server):
@@ -283,7 +245,8 @@ class Scheduler(Server):
         security: with what connections are encrypted.
         dashboard_address: by default it has no dashboard.
         blocked_handlers: what clients may not ask.
-        options: those of ``scheduler_kwargs``, e.g. ``idle_timeout``.
+        options: those of ``scheduler_kwargs``: ``allowed_failures``, ``contact_address``, ``http_prefix``,
+            ``idle_timeout``, ``plugins``, ``preload``, ``preload_argv``, ``scheduler_file``.
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import ipaddress
 import logging
 import os
 import sys
@@ -27,6 +26,7 @@ from nbcluster.cluster.keywords import (
     worker_options,
 )
 from nbcluster.cluster.nesting import next_level
+from nbcluster.cluster.network import LOOPBACK, check_alone, interface_address
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
 from nbcluster.comm.security import security_of_cluster
 from nbcluster.engines.registry import EngineSpec
@@ -42,10 +42,7 @@ class Default(str):
 
 
 DEFAULT_DASHBOARD = Default(":8787")
-LOOPBACK = "127.0.0.1"
 PROTOCOLS = ("tcp", "tls", "inproc")
-ANYWHERE = ("", "0.0.0.0")
-"""Hosts that mean all addresses of this machine."""
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -170,6 +167,9 @@ def make_spec(
         raise ValueError("protocol='tls' needs credentials; give security=True or a Security object")
     if protocol == "tcp" and must_encrypt:
         raise ValueError("protocol='tcp' does not encrypt, as security= demands; leave it out, or give 'tls'")
+    contact = options.contact_address
+    if contact is not None and not contact.startswith(f"{protocol}://"):
+        raise ValueError(f"contact_address={contact!r} does not go with a scheduler that listens at {protocol}://")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name={name!r} is not a string")
     return ClusterSpec(
@@ -185,7 +185,7 @@ def make_spec(
         host=host,
         scheduler_port=_port(scheduler_port),
         protocol=protocol,
-        dashboard_address=_dashboard(dashboard_address) if options.dashboard else None,
+        dashboard_address=check_addresses(dashboard_address) if options.dashboard else None,
         dashboard_prefix=_prefix(service_kwargs) if options.http_prefix is None else options.http_prefix,
         resources=check_resources(resources),
         local_directory=None if local_directory is None else os.fspath(local_directory),
@@ -196,9 +196,9 @@ def make_spec(
         workers=worker_options(
             lifetime, lifetime_stagger, lifetime_restart, death_timeout, preload, preload_argv, plugins
         ),
-        worker_dashboard_address=_dashboard(worker_dashboard_address, "worker_dashboard_address"),
+        worker_dashboard_address=check_addresses(worker_dashboard_address, "worker_dashboard_address"),
         sync_interval=_sync_interval(scheduler_sync_interval),
-        log_level=_level(silence_logs),
+        log_level=check_level(silence_logs),
         environment={**os.environ, **_environment(env)},
         level=next_level(),
     )
@@ -273,7 +273,7 @@ def _where(
         scheme, _, host = host.partition("://")
         protocol = protocol or scheme
     if interface is not None:
-        host = _interface_address(interface)
+        host = interface_address(interface)
     if protocol is None and encrypt:
         protocol = "tls"
     elif protocol is None:
@@ -285,37 +285,13 @@ def _where(
         raise ValueError("protocol='inproc' needs processes=False: worker processes cannot be reached by it")
     if host is None:
         return LOOPBACK, protocol
-    if protocol == "tcp" and not _is_loopback(host):
-        raise ValueError(
-            f"host={host!r} is reached from other machines, and connections to them must be encrypted: give "
-            f"security=True or a Security object; or {LOOPBACK!r}, or another address of this machine alone"
-        )
+    if protocol == "tcp":
+        check_alone(host)
     return host, protocol
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _interface_address(interface: str) -> str:
-    import psutil  # takes long to import, and few ask for an interface
-
-    addresses = psutil.net_if_addrs()
-    if interface not in addresses:
-        known = ", ".join(sorted(addresses))
-        raise ValueError(f"interface={interface!r} is no network interface of this machine; there are {known}")
-    for address in addresses[interface]:
-        if address.family.name == "AF_INET":
-            return str(address.address)
-    raise ValueError(f"interface={interface!r} has no IPv4 address")
-
-
-def _dashboard(value: object, name: str = "dashboard_address") -> list[str] | None:
+def check_addresses(value: object, name: str = "dashboard_address") -> list[str] | None:
+    """Accept where a dashboard may listen. Raises an error that says what is allowed."""
     if value is None:
         return None
     values = value if isinstance(value, (list, tuple)) else value.split(",") if isinstance(value, str) else [value]
@@ -360,7 +336,8 @@ def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
     return {str(name): str(value) for name, value in env.items()}
 
 
-def _level(silence_logs: object) -> int | None:
+def check_level(silence_logs: object) -> int | None:
+    """Accept a logging level. Raises an error that says what is allowed."""
     if silence_logs is None or silence_logs is False:
         return None
     if silence_logs is True:

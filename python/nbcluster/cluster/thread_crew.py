@@ -69,6 +69,7 @@ class ThreadCrew(Crew):
             preload_argv=spec.workers.preload_argv,
             plugins=spec.workers.plugins,
             connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
+            start_timeout=spec.workers.death_timeout,
             tls=None if spec.tls is None else spec.tls.worker,
             local_directory=spec.local_directory or str(runtime.directory.path),
         )

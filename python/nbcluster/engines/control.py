@@ -1,8 +1,9 @@
-"""Steering a cluster from another process: a link that carries commands and views, and no tasks."""
+"""Steering a cluster from another process: a link that carries commands, views and names, and no tasks."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl as tls
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,11 @@ from nbcluster.comm.base import Connection
 from nbcluster.comm.transports import connect
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
 from nbcluster.engines.base import OnView
-from nbcluster.errors import ClusterClosedError
+from nbcluster.errors import ClusterClosedError, CommClosedError
 from nbcluster.protocol.calls import Calls
+from nbcluster.protocol.joining import NameRequest, WorkerEnded
 from nbcluster.protocol.messages import Answered, Call, CallFailed, Pushed, Stopping, ToClient, Welcome
+from nbcluster.protocol.operating import OperationDone
 from nbcluster.types import Address, Role
 
 OnEnd = Callable[[str, bool], None]
@@ -76,6 +79,25 @@ class ControlLink:
         result: AnyAnswer = await answer
         return result
 
+    async def ask(self, request: Callable[[int], NameRequest]) -> None:
+        """Ask something for a worker from outside, and wait until it is done.
+
+        Raises:
+            ValueError: the name is taken.
+            ClusterClosedError: the cluster is closed, or its process is gone.
+        """
+        if self.closed_because:
+            raise ClusterClosedError(f"the cluster is closed: {self.closed_because}")
+        number, answer = self._calls.open()
+        self._connection.send(request(number))
+        await answer
+
+    def tell(self, ended: WorkerEnded) -> None:
+        """Say how the process of a worker from outside ended, if there is still somebody to tell."""
+        if not self.closed_because:
+            with contextlib.suppress(CommClosedError):
+                self._connection.send(ended)
+
     async def subscribe(self, interval: float) -> None:
         """Have views pushed."""
         answer = await self.call(Subscribe(interval=interval))
@@ -101,6 +123,8 @@ class ControlLink:
                     self._on_view(message.answer.cluster)
             elif isinstance(message, Answered):
                 self._calls.answered(message)
+            elif isinstance(message, OperationDone):
+                self._calls.answer(message.request, message.answer)
             elif isinstance(message, CallFailed):
                 self._calls.failed(message)
             elif isinstance(message, Welcome):

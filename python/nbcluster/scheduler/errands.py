@@ -13,22 +13,29 @@ from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.calling import raised, returned
+from nbcluster.protocol.joining import GiveUpName, Joining, LetGo, NameRequest, TakeName, WorkerEnded
 from nbcluster.protocol.messages import Answered, Call, CallFailed
 from nbcluster.protocol.operating import ClusterOperation, OperationDone, RestartCluster, RestartWorkers, Retire
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.running import CallOutcome, FunctionRan, RegisterSchedulerPlugin, RunOnScheduler
 from nbcluster.scheduler.facade import SchedulerFacade
+from nbcluster.scheduler.guests import Guests
 from nbcluster.scheduler.plugins import SchedulerPlugins
 from nbcluster.scheduler.side_calls import SchedulerCalls
 from nbcluster.types import WorkerName
 
 logger = logging.getLogger("nbcluster.scheduler")
 
-FOR_SHELL = frozenset({Call, RunOnScheduler, RegisterSchedulerPlugin, Retire, RestartWorkers, RestartCluster})
-"""Messages of clients that are not the core's."""
+FOR_SHELL = frozenset(
+    {
+        *(Call, RunOnScheduler, RegisterSchedulerPlugin, Retire, RestartWorkers, RestartCluster),
+        *(TakeName, GiveUpName, LetGo, WorkerEnded),
+    }
+)
+"""Messages of clients and managers that are not the core's."""
 
 _ForUserCode = RunOnScheduler | RegisterSchedulerPlugin
-Errand = Call | _ForUserCode | ClusterOperation
+Errand = Call | _ForUserCode | ClusterOperation | Joining
 
 
 class Ports(Protocol):
@@ -46,6 +53,9 @@ class Ports(Protocol):
     def supervised(self, name: WorkerName) -> bool:
         """True if ``worker_exited`` will be called for this worker."""
 
+    def owns(self, name: WorkerName) -> bool:
+        """True if the cluster has a worker of this name, or is about to have one."""
+
     def joined(self, name: WorkerName) -> None:
         """A worker has registered."""
 
@@ -55,6 +65,8 @@ class Ports(Protocol):
 
 class Asker(Protocol):
     """Who is answered."""
+
+    is_lost: bool
 
     def send(self, messages: list[Message]) -> None:
         """Send, unless the link has just ended."""
@@ -66,15 +78,19 @@ class Asker(Protocol):
 class Errands:
     """Carries them out, each in a task of its own."""
 
-    def __init__(self, ports: Ports, facade: SchedulerFacade, plugins: SchedulerPlugins) -> None:
+    def __init__(self, ports: Ports, facade: SchedulerFacade, plugins: SchedulerPlugins, guests: Guests) -> None:
         self._ports = ports
         self._facade = facade
         self._plugins = plugins
+        self._guests = guests
         self._side_calls = SchedulerCalls(facade)
         self._owner = TaskOwner("what clients ask")
 
     def serve(self, asker: Asker, message: Errand) -> None:
         """Carry one out, and answer."""
+        if isinstance(message, WorkerEnded):
+            self._guests.ended(asker, message)
+            return
         if isinstance(message, Call):
             serve = self._call(asker, message)
         elif isinstance(message, (RunOnScheduler, RegisterSchedulerPlugin)):
@@ -95,9 +111,13 @@ class Errands:
         else:
             asker.send([Answered(call.id, answer)])
 
-    async def _operate(self, asker: Asker, operation: ClusterOperation) -> None:
+    async def _operate(self, asker: Asker, operation: ClusterOperation | NameRequest) -> None:
+        answer: dict[str, str] = {}
         try:
-            answer = await self._ports.operate(operation)
+            if isinstance(operation, NameRequest):
+                await self._guests.serve(asker, operation)
+            else:
+                answer = await self._ports.operate(operation)
         except Exception as error:
             asker.send([CallFailed(operation.request, type(error).__name__, str(error))])
             if not isinstance(error, (ValueError, TimeoutError, RuntimeError)):

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
 from nbcluster.protocol.inspection import Inspected
+from nbcluster.protocol.joining import Joining
 from nbcluster.protocol.messages import (
     Call,
     CallFailed,
@@ -46,6 +47,7 @@ from nbcluster.scheduler.events import (
     WorkerLeft,
 )
 from nbcluster.scheduler.facade import SchedulerFacade
+from nbcluster.scheduler.guests import Guests
 from nbcluster.scheduler.handlers import blocked_types
 from nbcluster.scheduler.inspecting import Inspector
 from nbcluster.scheduler.outbox import LookLocally, Retired, ToClient, ToWorker
@@ -64,7 +66,7 @@ TICK = 1.0
 
 INCOMING: Mapping[Role, Any] = {
     Role.CLIENT: ClientMessage,
-    Role.CONTROL: Call,
+    Role.CONTROL: Call | Joining,
     Role.WORKER: WorkerMessage,
 }
 
@@ -91,7 +93,9 @@ class SchedulerServer:
         self.facade = SchedulerFacade(self)
         """What user code that runs here sees of it."""
         self.plugins = SchedulerPlugins(self.facade, self.core.state)
-        self._errands = Errands(ports, self.facade, self.plugins)
+        self.guests = Guests(self)
+        """Workers from outside."""
+        self._errands = Errands(ports, self.facade, self.plugins, self.guests)
         self._listeners: list[Listener] = []
         self._clients: dict[str, ClientSession] = {}
         self._workers: dict[WorkerName, WorkerSession] = {}
@@ -196,6 +200,20 @@ class SchedulerServer:
         if session is not None and session.pid == pid:
             session.exited(WorkerLeft(name, running, cause, log))
 
+    def is_here(self, name: WorkerName) -> bool:
+        """True if a worker of this name has registered, and has not left."""
+        return name in self._workers
+
+    def knows(self, name: WorkerName) -> bool:
+        """True if this name is a worker's, whether it has registered or not."""
+        return name in self._workers or self._ports.owns(name)
+
+    def forsake(self, name: WorkerName) -> None:
+        """Nobody will say any more how this worker's process ends."""
+        session = self._workers.get(name)
+        if session is not None:
+            session.forsaken()
+
     def retire(self, names: list[WorkerName]) -> None:
         """Have workers go gently; ``Ports.retired`` is called for each once it may be stopped."""
         self.handle(RetireWorkers(names))
@@ -261,6 +279,7 @@ class SchedulerServer:
     def client_lost(self, session: ClientSession) -> None:
         """A client's link has ended."""
         self._clients.pop(session.id, None)
+        self.guests.left(session)
         if session.connection.role == Role.CLIENT:
             self.handle(ClientLeft(session.id))
             self.plugins.client_left(session.id)
@@ -274,7 +293,7 @@ class SchedulerServer:
         session.name = registration.name
         session.pid = registration.pid
         session.address = registration.address
-        session.supervised = self._ports.supervised(registration.name)
+        session.supervised = self._ports.supervised(registration.name) or self.guests.supervised(registration.name)
         self._workers[registration.name] = session
         logger.info("Worker %s joined from %s", registration.name, registration.address)
         self.handle(WorkerJoined(registration))

@@ -110,7 +110,7 @@ class ClientSession(Session):
         super().__init__(host, connection)
         self.id = id
         self._unsubscribe: Callable[[], None] | None = None
-        self._lost = False
+        self.is_lost = False
 
     def received(self, messages: list[Any]) -> None:
         """Split calls from what the core handles, in order."""
@@ -132,7 +132,7 @@ class ClientSession(Session):
 
     def lost(self, error: Exception | None) -> None:
         """The link has ended."""
-        self._lost = True
+        self.is_lost = True
         if self._unsubscribe is not None:
             self._unsubscribe()
         self._host.client_lost(self)
@@ -141,7 +141,7 @@ class ClientSession(Session):
         """Replace what this session has subscribed to."""
         if self._unsubscribe is not None:
             self._unsubscribe()
-        if self._lost:  # while its call was on the way
+        if self.is_lost:  # while its call was on the way
             return
         self._unsubscribe = ports.subscribe(lambda answer: self.send([Pushed(answer)]), interval)
 
@@ -211,6 +211,12 @@ class WorkerSession(Session):
             self.leave(event)
         else:
             self._wait()
+
+    def forsaken(self) -> None:
+        """Nobody will tell how the process ended."""
+        self.supervised = False
+        if self._link_lost and self.name is not None:
+            self.leave(self._exit or WorkerLeft(self.name))
 
     def _wait(self) -> None:
         if self._grace is None and self.name is not None:

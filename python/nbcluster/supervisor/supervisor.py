@@ -157,6 +157,14 @@ class Supervisor:
         """A worker has registered with the scheduler: it is up."""
         self._decide(WorkerJoined(name))
 
+    def expect_end(self, name: WorkerName, *, restart: bool) -> None:
+        """A worker is about to end by itself, in good order; whether another is to follow."""
+        slot = self._slots.get(name)
+        if slot is not None:
+            slot.crashed = False
+            if not restart:
+                self._decide(SlotRemoved(name))
+
     async def stop(self, name: WorkerName, grace: float = GRACE) -> None:
         """Have no worker of this name: ask it to end, kill it after ``grace`` seconds. Idempotent."""
         slot = self._slots.get(name)

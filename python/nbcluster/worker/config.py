@@ -19,6 +19,10 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: WorkerName
     listen: Address
     """Where to serve data: ``unix:///…/w0.sock``, ``tcp://127.0.0.1:0``."""
+    ports: list[int] = []
+    """Of these the first that is free, instead of that of ``listen``."""
+    contact: Address = ""
+    """Where its peers reach it, if it is not where it listens; port 0 is the one at which it listens."""
     shared: str = ""
     """The socket through which the cluster's shared memory is reached; empty if there is none."""
     nthreads: int = 1
@@ -44,4 +48,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How deep its cluster is nested: 1, unless it was started in a task of another."""
     connect_timeout: float = CONNECT_TIMEOUT
     """Seconds within which the scheduler must answer."""
+    start_timeout: float | None = None
+    """Seconds within which it must have joined, with all that it does before; None: it may take its time."""
+    log_level: int | None = None
+    """Records of ours below it are not written; None: those of less than INFO are not."""
     metrics_interval: float = 1.0

@@ -12,7 +12,7 @@ import signal
 import sys
 
 from nbcluster.comm.loop import new_event_loop
-from nbcluster.errors import CommError
+from nbcluster.errors import CommError, TimeoutError
 from nbcluster.in_task import WorkerClients
 from nbcluster.store.flight_recorder import WORKER_FD, FlightRecorder
 from nbcluster.worker import context
@@ -34,6 +34,8 @@ def run(config: WorkerConfig, token: bytes) -> int:
     # A Ctrl-C in the terminal is meant for the user's program. A handler, and not SIG_IGN: that would be
     # inherited by the programs that tasks start.
     signal.signal(signal.SIGINT, lambda number, frame: None)
+    if config.log_level is not None:
+        logging.getLogger("nbcluster").setLevel(config.log_level)
     loop = new_event_loop()
     try:
         return loop.run_until_complete(_run(config, token))
@@ -49,8 +51,9 @@ async def _run(config: WorkerConfig, token: bytes) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop, "SIGTERM")
     try:
         await worker.start()
-    except (CommError, OSError) as error:
-        logger.error("Worker %s cannot join its cluster: %s", config.name, error)
+    except (CommError, OSError, TimeoutError) as error:
+        said = str(error) or f"it was not ready within {config.start_timeout:g} s (death_timeout)"
+        logger.error("Worker %s cannot join its cluster: %s", config.name, said)
         return 1
     if worker.threads_tell:
         # One that a task sends to its own process is then handled in the task's thread, for nobody else takes it: the

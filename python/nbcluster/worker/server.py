@@ -8,12 +8,13 @@ scheduler ── messages ──▶ events ──▶ core ──▶ commands ─
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +28,7 @@ from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.comm.transports import connect, listen
 from nbcluster.errors import CommError
+from nbcluster.plugins.base import WorkerPlugin
 from nbcluster.preloading import Preloads
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.delivery import SenderRequest
@@ -97,6 +99,7 @@ class WorkerServer:
         capture_output: send what tasks print to those who submitted them. Only for a worker that has its
             process to itself: it replaces ``sys.stdout`` and ``sys.stderr``.
         clients: makes the client that its tasks use.
+        plugins: with their names; set up before it joins, after those of ``config``.
 
     Example:
         async with WorkerServer(config, token) as worker:
@@ -111,6 +114,7 @@ class WorkerServer:
         recorder: Recorder | None = None,
         capture_output: bool = False,
         clients: ClientFactory | None = None,
+        plugins: Sequence[tuple[str, WorkerPlugin]] = (),
     ) -> None:
         self.config = config
         self.address: Address = ""
@@ -121,6 +125,7 @@ class WorkerServer:
         self._token = token
         self._recorder = recorder
         self._capture_output = capture_output
+        self._given_plugins = plugins
         self._ssl = None if config.tls is None else tls_contexts.connecting(config.tls)
         self._functions = FunctionTable()
         self.peers = PeerPool(token, ssl=self._ssl)
@@ -168,9 +173,10 @@ class WorkerServer:
         Raises:
             CommError: the scheduler does not answer, or refuses.
             OSError: the address to listen at is taken.
+            TimeoutError: it took longer than ``start_timeout``.
         """
         try:
-            await self._start()
+            await asyncio.wait_for(self._start(), self.config.start_timeout)
         except BaseException:
             await self.close()
             raise
@@ -195,7 +201,7 @@ class WorkerServer:
             connection.share(self._shared)
         self._connection = connection
         in_process = connection.in_process
-        self.address = await self._listen(config.listen)
+        self.address = await self._listen_for_peers()
         if in_process:
             announce_shortcut(self.address, await self._listen("inproc://"))
             leave.callback(withdraw_shortcut, self.address)
@@ -241,7 +247,7 @@ class WorkerServer:
         preloads = Preloads(config.preload, config.preload_argv)
         leave.push_async_callback(preloads.stop, self.current)
         await preloads.start(self.current)
-        for name, plugin in pickle.loads(config.plugins) if config.plugins else ():
+        for name, plugin in (*(pickle.loads(config.plugins) if config.plugins else ()), *self._given_plugins):
             await self.plugins.add(plugin, "worker", name)
         connection.send(
             RegisterWorker(
@@ -298,6 +304,18 @@ class WorkerServer:
     def _watch_memory(self, pressure: MemoryPressure) -> None:
         if not self._connection.closed:
             asyncio.get_running_loop().call_later(pressure.look(), self._watch_memory, pressure)
+
+    async def _listen_for_peers(self) -> Address:
+        """At the first port that is free. Returns how they reach it."""
+        host, contact = self.config.listen.rpartition(":")[0], self.config.contact
+        tries = [f"{host}:{port}" for port in self.config.ports] or [self.config.listen]
+        for address in tries[:-1]:
+            with contextlib.suppress(OSError):
+                listening = await self._listen(address)
+                break
+        else:
+            listening = await self._listen(tries[-1])
+        return contact[:-1] + listening.rpartition(":")[2] if contact.endswith(":0") else contact or listening
 
     async def _listen(self, address: Address) -> Address:
         identity = self.config.tls if address.startswith("tls://") else None

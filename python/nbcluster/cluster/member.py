@@ -1,0 +1,236 @@
+"""What ``Worker`` and ``Nanny`` have in common: how they come into a cluster that runs, and go.
+
+scheduler_file, address ──▶ entry ──▶ name taken ──▶ the worker, however it is run ──▶ it has joined
+▲                              │
+└─ lifetime over: let go ◀─────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nbcluster import capacity
+from nbcluster.cluster.keywords import (
+    check_contact,
+    check_file,
+    check_lifetime,
+    check_plugins,
+    duration,
+    unknown,
+    whole,
+)
+from nbcluster.cluster.lifetimes import Lifetimes
+from nbcluster.cluster.membership import Entry, Lookout, Place, find_entry, new_name
+from nbcluster.cluster.network import interface_address, parse_ports
+from nbcluster.cluster.scratch import Scratch
+from nbcluster.cluster.server import Server
+from nbcluster.cluster.silence import silence
+from nbcluster.cluster.sizing import check_memory_limit, memory_per_worker
+from nbcluster.cluster.spec import PROTOCOLS, check_addresses, check_level, check_resources
+from nbcluster.comm import scheduler_file as scheduler_files
+from nbcluster.comm.security import Security, security_of_client
+from nbcluster.comm.tasks import TaskOwner
+from nbcluster.dashboard.activation import DashboardActivator
+from nbcluster.errors import TimeoutError
+from nbcluster.preloading import check_preload
+from nbcluster.types import Address, Status, WorkerName
+from nbcluster.worker.config import MEMORY_TARGET, WorkerConfig
+
+START_TIMEOUT = 60.0
+
+_LOOK = 0.02
+
+
+class Member(Server):
+    """A worker from outside, however it is run."""
+
+    supervised = False
+    """Whether it tells how its worker's process ended."""
+
+    def __init__(
+        self,
+        address: Address | None = None,
+        *,
+        scheduler_file: str | os.PathLike[str] | None = None,
+        nthreads: int | None = None,
+        name: WorkerName | None = None,
+        memory_limit: int | float | str | None = "auto",
+        resources: Mapping[str, float] | None = None,
+        local_directory: str | Path | None = None,
+        silence_logs: int | str | bool | None = None,
+        security: Security | dict[str, Any] | bool | None = None,
+        host: str | None = None,
+        interface: str | None = None,
+        port: Any = None,
+        protocol: str | None = None,
+        contact_address: Address | None = None,
+        dashboard_address: Any = None,
+        http_prefix: str = "/",
+        death_timeout: float | str | None = None,
+        preload: str | list[str] | None = None,
+        preload_argv: str | list[str] | None = None,
+        plugins: Any = (),
+        lifetime: float | str | None = None,
+        lifetime_stagger: float | str | None = None,
+        lifetime_restart: bool | None = None,
+        **others: object,
+    ) -> None:
+        super().__init__()
+        for other in others:
+            raise unknown(type(self).__name__, other, Member.__init__.__kwdefaults__ or {})
+        self._scheduler_file = check_file("scheduler_file", scheduler_file)
+        if (address is None) == (self._scheduler_file is None):
+            raise TypeError(f"address={address!r} and scheduler_file={scheduler_file!r}: give one of them")
+        if address is not None and not isinstance(address, str):
+            raise TypeError(f"address={address!r} is not a scheduler's address like 'tcp://127.0.0.1:8786'")
+        if name is not None and (isinstance(name, bool) or not isinstance(name, (int, str))):
+            raise TypeError(f"name={name!r} is neither a string nor a whole number")
+        cpus = capacity.cpu_count()
+        self.nthreads = cpus if nthreads is None else whole("nthreads", nthreads, least=1)
+        self.name: WorkerName = new_name() if name is None else name
+        limit = check_memory_limit(memory_limit)
+        total = int(capacity.memory().value)
+        self.memory_limit = (
+            int(total * min(1.0, self.nthreads / cpus)) if limit == "auto" else memory_per_worker(limit, total, 1)
+        )
+        self.resources = check_resources(resources)
+        self.scheduler_address = address or ""
+        self.security = security_of_client(security)
+        self._log_level = check_level(silence_logs)
+        self._place = _place(host, interface, port, protocol, contact_address)
+        self._local_directory = local_directory
+        self._dashboard_address = check_addresses(dashboard_address)
+        if not isinstance(http_prefix, str):
+            raise TypeError(f"http_prefix={http_prefix!r} is not a text like '/foo'")
+        self._http_prefix = http_prefix
+        self._dashboard: DashboardActivator | None = None
+        self._timeout = duration("death_timeout", death_timeout)
+        self._preload = check_preload("preload", preload)
+        self._preload_argv = check_preload("preload_argv", preload_argv)
+        self._plugins = check_plugins(plugins, "worker")
+        self._lifetime = check_lifetime(lifetime, lifetime_stagger, lifetime_restart)
+        self._is_over = self._renewing = False
+        """Whether its worker goes because its time is over, and whether another is to follow."""
+        self._lookout: Lookout
+        self._lifetimes: Lifetimes
+        self._tasks = TaskOwner(f"{type(self).__name__} {self.name}")
+
+    def __repr__(self) -> str:
+        where = f"{self.name!r}, {self.scheduler_address!r}"
+        return f"<{type(self).__name__}: {where}, status: {self.status}, threads: {self.nthreads}>"
+
+    @property
+    def dashboard_link(self) -> str:
+        """The page about the cluster that this worker serves; ``""`` without ``dashboard_address``."""
+        return "" if self._dashboard is None else self._dashboard.link
+
+    async def _start(self) -> None:
+        self._stack.enter_context(silence(self._log_level))
+        timeout = self._timeout or START_TIMEOUT
+        try:
+            await asyncio.wait_for(self._join(), timeout)
+        except TimeoutError:
+            raise TimeoutError(f"{self!r} did not join within {timeout:g} s; death_timeout= gives it longer") from None
+
+    @abstractmethod
+    async def _join(self) -> None:
+        """Join, by ``_enter`` and ``_joined``."""
+
+    async def _enter(self) -> tuple[WorkerConfig, bytes]:
+        """Take the name. Returns what the worker is to be told, and the cluster's token."""
+        if self._scheduler_file is not None:
+            self.scheduler_address = await _address_in(self._scheduler_file)
+        entry = find_entry(self.scheduler_address, self.security, self._place)
+        timeout = self._timeout or START_TIMEOUT
+        self._lookout = await Lookout.open(entry, timeout)
+        self._stack.push_async_callback(self._lookout.close)
+        in_process = not self.supervised and entry.scheduler.startswith("inproc://")
+        await self._lookout.take(self.name, supervised=self.supervised, in_process=in_process)
+        scratch = await asyncio.to_thread(Scratch, self._local_directory)
+        self._stack.callback(scratch.remove)
+        self._lifetimes = Lifetimes(self._lifetime, lambda name: self._time_is_over())
+        self._stack.callback(self._lifetimes.close)
+        await self._open_dashboard(entry)
+        config = WorkerConfig(
+            scheduler=entry.scheduler,
+            name=self.name,
+            listen=entry.listen,
+            ports=self._place.ports,
+            contact=entry.contact,
+            nthreads=self.nthreads,
+            memory_limit=self.memory_limit,
+            memory_target=MEMORY_TARGET if scratch.on_disk else None,
+            resources=self.resources,
+            tls=entry.tls,
+            preload=self._preload,
+            preload_argv=self._preload_argv,
+            local_directory=str(scratch.path),
+            connect_timeout=timeout,
+            start_timeout=self._timeout,
+            log_level=self._log_level,
+        )
+        return config, entry.token
+
+    async def _joined(self, pid: Callable[[], int], timeout: float | None = None) -> None:
+        """Wait until the worker is there, in the process that it is to be in; its time begins."""
+        await self._lookout.wait_for(pid, timeout or self._timeout or START_TIMEOUT)
+        self._lifetimes.born(self.name)
+
+    async def _open_dashboard(self, entry: Entry) -> None:
+        if self._dashboard_address is None:
+            return
+        if not entry.scheduler.startswith("tcp://"):
+            raise ValueError(
+                f"dashboard_address={self._dashboard_address!r} needs a scheduler at tcp://, not {entry.scheduler}; "
+                "the scheduler's own dashboard shows its workers"
+            )
+        directory = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nbcluster-"))
+        self._dashboard = DashboardActivator(
+            self._dashboard_address,
+            Path(directory),
+            cluster_address=entry.scheduler,
+            token=entry.token,
+            prefix=self._http_prefix,
+        )
+        self._stack.push_async_callback(self._dashboard.close)
+        await self._dashboard.start()
+
+    def _time_is_over(self) -> None:
+        assert self._lifetime is not None
+        self._is_over, self._renewing = True, self._lifetime.restart
+        self._tasks.start(self._lookout.let_go(), "go")
+
+    def _close_soon(self) -> None:
+        """Close, in no task of its own: that would end with it."""
+        if self.status not in (Status.CLOSING, Status.CLOSED):
+            self._closing = asyncio.get_running_loop().create_task(self.close())
+
+
+def _place(host: object, interface: str | None, port: object, protocol: object, contact: object) -> Place:
+    if host is not None and not isinstance(host, str):
+        raise TypeError(f"host={host!r} is not a string")
+    if host is not None and "://" in host:
+        scheme, _, host = host.partition("://")
+        protocol = protocol or scheme
+    if interface is not None:
+        host = interface_address(interface)
+    if protocol is not None:
+        protocol = str(protocol).removesuffix("://")
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"protocol={protocol!r} is not available; there are {', '.join(PROTOCOLS)}")
+    return Place(host, parse_ports("port", port), protocol, check_contact(contact))
+
+
+async def _address_in(path: str) -> Address:
+    """What a scheduler file says, which somebody may be about to write."""
+    while True:
+        address = scheduler_files.read(path)
+        if address is not None:
+            return address
+        await asyncio.sleep(_LOOK)

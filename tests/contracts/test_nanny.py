@@ -1,0 +1,252 @@
+"""The keywords of ``Nanny``: each by what it does, in the process that it keeps running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contracts.by_hand import free_port, loopback_interface, quiet, run
+from tests.contracts.gates import inc
+from tests.contracts.test_worker_keywords import ELSEWHERE, PRELOAD
+from tests.support.eventually import soon
+
+MiB = 2**20
+
+
+def _die(mark: str, how: int) -> None:
+    with open(mark, "a") as file:
+        file.write("x")
+    print("these are my last words", flush=True)
+    os.kill(os.getpid(), how)
+
+
+def _log(text: str) -> None:
+    import logging
+
+    logging.getLogger("nbcluster.worker").error(text)
+
+
+def test_its_worker_is_what_the_keywords_say(api: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "scheduler.json")
+    (tmp_path / "preload_of_eve.py").write_text(PRELOAD)
+    preload, its_mark, nannys_mark = [str(tmp_path / "preload_of_eve.py")], tmp_path / "mark", tmp_path / "nannys"
+    keywords: dict[str, Any] = {
+        "nthreads": 3,
+        "name": "eve",
+        "memory_limit": "300 MiB",
+        "resources": {"GPU": 2},
+        "local_directory": str(tmp_path),
+        "interface": loopback_interface(),
+        "protocol": "tcp",
+        "death_timeout": "50s",
+        "preload": preload,
+        "preload_argv": [str(its_mark), "--word", "worker"],
+        "preload_nanny": preload,
+        "preload_nanny_argv": [str(nannys_mark), "--word", "nanny"],
+    }
+
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, scheduler_file=path, **quiet(api)) as scheduler,
+            api.Nanny(scheduler_file=path, **keywords),
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            [(address, worker)] = scheduler.workers.items()
+            assert address.startswith("tcp://127.0.0.1:")
+            assert (worker.name, worker.nthreads, worker.memory_limit) == ("eve", 3, 300 * MiB)
+            assert (its_mark.read_text(), nannys_mark.read_text()) == ("worker ", "nanny ")
+            assert await client.submit(inc, 1, resources={"GPU": 2}, workers=["eve"]) == 2
+            [directory] = (await client.run(lambda dask_worker: dask_worker.local_directory)).values()
+            assert directory.startswith(str(tmp_path))
+
+    run(main)
+
+
+def test_its_worker_listens_where_it_is_told_and_connections_are_encrypted(api: Any) -> None:
+    security = api.Security.temporary()
+
+    async def main() -> None:
+        port = free_port()
+        where = {**quiet(api), "host": "127.0.0.1"}
+        async with (
+            api.Scheduler(port=0, protocol="tls", security=security, **where) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1, security=security, host=ELSEWHERE, worker_port=port),
+        ):
+            assert list(scheduler.workers) == [f"tls://{ELSEWHERE}:{port}"]
+
+    run(main)
+
+
+def test_its_contact_address_is_what_others_are_told(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1, contact_address="tcp://127.0.0.1:1234"),
+        ):
+            assert list(scheduler.workers) == ["tcp://127.0.0.1:1234"]
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_a_listen_address_is_a_host_and_a_port(api: Any) -> None:
+    address = f"tcp://{ELSEWHERE}:{free_port()}"
+
+    async def main() -> None:
+        async with api.Scheduler() as scheduler, api.Nanny(scheduler.address, nthreads=1, listen_address=address):
+            assert list(scheduler.workers) == [address]
+
+    run(main)
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize(
+    ("keywords", "text"),
+    [
+        ({"port": 5}, "port=5 .*worker_port="),
+        ({"worker_port": 70000}, "worker_port=70000"),
+        ({"listen_address": "tcp://127.0.0.1:5", "worker_port": 5}, "listen_address=.*worker_port="),
+        ({"listen_address": "inproc://a"}, "listen_address='inproc://a'"),
+        ({"preload_nanny": 5}, "preload_nanny=5"),
+        ({"env": "ADA"}, "env='ADA'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_is_named(api: Any, keywords: Any, text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=text):
+        api.Nanny("tcp://127.0.0.1:1", **keywords)
+
+
+@pytest.mark.differs("nannies")
+def test_a_silent_worker_logs_nothing_below_a_level(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler() as scheduler,
+            api.Nanny(scheduler.address, nthreads=1, silence_logs="CRITICAL") as nanny,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            await client.submit(_log, "unheard")
+            await client.submit(print, "heard", flush=True)
+            await soon(lambda: any("heard" in line.text for line in nanny.log.lines()))
+            assert not any("unheard" in line.text for line in nanny.log.lines())
+
+    run(main)
+
+
+def test_its_worker_goes_when_its_lifetime_is_over(api: Any) -> None:
+    async def main() -> None:
+        async with api.Scheduler(port=0, **quiet(api)) as scheduler:
+            nanny = await api.Nanny(scheduler.address, nthreads=1, lifetime="100ms")
+            await nanny.finished()
+            await soon(lambda: not scheduler.workers)
+
+    run(main)
+
+
+@pytest.mark.differs("lifetimes")
+def test_another_worker_takes_its_place(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler() as scheduler,
+            api.Nanny(scheduler.address, nthreads=1, name="eve", lifetime="500ms", lifetime_restart=True) as nanny,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            first = nanny.pid
+            await soon(lambda: nanny.pid not in (0, first))
+            assert await client.submit(os.getpid, workers=["eve"]) != first
+
+    run(main)
+
+
+# --- deaths ---
+
+
+def test_a_task_errs_when_more_workers_died_of_it_than_are_allowed(api: Any, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, allowed_failures=1, **quiet(api)) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1),
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            with pytest.raises(api.KilledWorker):
+                await client.submit(_die, str(mark), signal.SIGKILL)
+            assert mark.read_text() == "xx"
+            assert await client.submit(inc, 1) == 2
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_how_its_worker_died_is_told(api: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(allowed_failures=0) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1),
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            with pytest.raises(api.KilledWorker) as caught:
+                await client.submit(_die, str(tmp_path / "mark"), signal.SIGSEGV)
+            assert "SIGSEGV" in caught.value.cause
+            assert "these are my last words" in caught.value.log
+            with pytest.raises(api.KilledWorker, match="exited with code 3"):
+                await client.submit(os._exit, 3)
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_only_the_task_that_it_ran_is_blamed(api: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(allowed_failures=0) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1),
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            deadly = client.submit(_die, str(tmp_path / "mark"), signal.SIGKILL, priority=10)
+            others = client.map(inc, range(3))
+            with pytest.raises(api.KilledWorker):
+                await deadly
+            assert await client.gather(others) == [1, 2, 3]
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_of_two_that_want_one_name_at_once_one_gets_it(api: Any) -> None:
+    async def main() -> None:
+        async with api.Scheduler() as scheduler:
+            workers = [api.Worker(scheduler.address, nthreads=1, name="ada") for _ in range(4)]
+            ends = await asyncio.gather(*(worker.start() for worker in workers), return_exceptions=True)
+            refused = [end for end in ends if isinstance(end, ValueError)]
+            assert len(refused) == 3
+            assert all("name taken, 'ada'" in str(error) for error in refused)
+            assert len(scheduler.workers) == 1
+            await next(worker for worker in workers if worker.status == "running").close()
+            async with api.Worker(scheduler.address, nthreads=1, name="ada"):
+                assert len(scheduler.workers) == 1
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_the_names_of_a_cluster_and_of_its_guests_do_not_meet(api: Any) -> None:
+    async def main() -> None:
+        keywords = {"threads_per_worker": 1, "dashboard_address": None, "asynchronous": True}
+        async with api.SubprocessCluster(n_workers=1, **keywords) as cluster:
+            address = cluster.scheduler_address
+            with pytest.raises(ValueError, match="name taken, 0"):
+                await api.Worker(address, nthreads=1, name=0)
+            async with api.Worker(address, nthreads=1, name=1), api.Client(cluster, asynchronous=True) as client:
+                await cluster.scale(2)
+                await client.wait_for_workers(3)
+                assert cluster.observed == {0, 1, 2}
+                assert await client.submit(os.getpid, workers=["1"]) == os.getpid()
+
+    run(main)
