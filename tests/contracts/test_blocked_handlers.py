@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.gates import inc
+from tests.support.eventually import eventually
 
 REFUSED = "handler has been explicitly disallowed in Scheduler, possibly due to security concerns"
 
@@ -30,6 +31,59 @@ def test_data_is_not_taken(api: Any, closed: Any) -> None:
     with pytest.raises((ValueError, api.CancelledError), match=REFUSED):
         closed.gather(closed.scatter([1, 2]))
     assert closed.submit(inc, 1).result() == 2
+
+
+COORDINATION = {
+    "semaphore_acquire": lambda api, client: api.Semaphore(1, "x").acquire(),
+    "semaphore_value": lambda api, client: api.Semaphore(1, "x").get_value(),
+    "event_set": lambda api, client: api.Event("x", client).set(),
+    "event_is_set": lambda api, client: api.Event("x", client).is_set(),
+    "multi_lock_acquire": lambda api, client: api.MultiLock(["x"], client).acquire(),
+    "queue_put": lambda api, client: api.Queue("x", client).put(1),
+    "queue_qsize": lambda api, client: api.Queue("x", client).qsize(),
+    "variable_get": lambda api, client: api.Variable("x", client).get(timeout=0),
+    "publish_put": lambda api, client: client.publish_dataset(1, name="x"),
+    "publish_list": lambda api, client: client.list_datasets(),
+    "set_metadata": lambda api, client: client.set_metadata("x", 1),
+    "events": lambda api, client: client.get_events("x"),
+}
+LOOKING_IN = {
+    "who_has": lambda api, client: client.who_has(),
+    "has_what": lambda api, client: client.has_what(),
+    "processing": lambda api, client: client.processing(),
+    "nbytes": lambda api, client: client.nbytes(),
+    "call_stack": lambda api, client: client.call_stack(keys=["x"]),
+    "profile": lambda api, client: client.profile(),
+    "get_task_stream": lambda api, client: client.get_task_stream(),
+}
+
+
+@pytest.fixture(scope="module")
+def bare(api: Any, keywords: Callable[..., dict[str, Any]]) -> Iterator[Any]:
+    """A client of a cluster that coordinates nothing and tells nothing."""
+    names = [*COORDINATION, *LOOKING_IN]
+    made = api.LocalCluster(**keywords(n_workers=1, blocked_handlers=names))
+    with made as cluster, api.Client(cluster) as client:
+        yield client
+
+
+@pytest.mark.parametrize("name", COORDINATION)
+def test_each_handler_of_coordination_can_be_closed(api: Any, bare: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' {REFUSED}"):
+        COORDINATION[name](api, bare)
+
+
+@pytest.mark.parametrize("name", LOOKING_IN)
+def test_so_can_each_that_tells_what_goes_on(api: Any, bare: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' {REFUSED}"):
+        LOOKING_IN[name](api, bare)
+
+
+def test_what_is_not_named_stays_open(api: Any, bare: Any) -> None:
+    assert bare.submit(inc, 1).result() == 2
+    event = api.Event("open", bare)
+    assert event.wait(timeout=0.01) is False
+    event.clear()
 
 
 @pytest.mark.differs("bad input")
@@ -75,3 +129,24 @@ def test_functions_outside_of_tasks_are_refused_whichever_way_they_come(api: Any
         with pytest.raises(ValueError, match=REFUSED):
             ask()
     assert closed.submit(inc, 1).result() == 2
+
+
+def test_a_cluster_that_feeds_nobody_tells_of_topics_all_the_same(closed: Any) -> None:
+    heard: list[Any] = []
+    closed.subscribe_topic("topic", heard.append)
+    eventually(lambda: closed.log_event("topic", "news") or heard, "the news")
+    closed.unsubscribe_topic("topic")
+    assert heard[0][1] == "news"
+
+
+@pytest.mark.differs("blocked handlers")
+def test_a_timeout_that_may_not_ask_why_is_a_timeout_all_the_same(
+    api: Any, keywords: Callable[..., dict[str, Any]]
+) -> None:
+    blocked = keywords(n_workers=1, blocked_handlers=["explain"])
+    with api.LocalCluster(**blocked) as cluster, api.Client(cluster) as client:
+        future = client.submit(inc, 1, resources={"none": 1})
+        with pytest.raises(api.TimeoutError, match=r"inc-\w+"):
+            future.result(timeout=0.01)
+        with pytest.raises(ValueError, match=f"'explain' {REFUSED}"):
+            client.explain(future)

@@ -11,7 +11,7 @@ from nbcluster.client.connected import ConnectedClient
 from nbcluster.client.explanation import Explanation
 from nbcluster.client.future import Future
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
-from nbcluster.errors import ClosedClientError, CommError, TimeoutError
+from nbcluster.errors import BlockedHandlerError, ClosedClientError, CommError, TimeoutError
 from nbcluster.protocol import explanation as why
 from nbcluster.protocol.explanation import Situation
 from nbcluster.protocol.inspection import AskWhy, AskWorkers, LookAtRuns, Runs, RunSight, Sights
@@ -94,7 +94,7 @@ class ExplainingClient(ConnectedClient):
             return ""
         try:
             said = await asyncio.wait_for(self._explain(state.key, state, 0.5 * _BRIEF), _BRIEF)
-        except (asyncio.TimeoutError, ClosedClientError, CommError):
+        except (asyncio.TimeoutError, BlockedHandlerError, ClosedClientError, CommError):
             return ""
         return f". {said.text}"
 

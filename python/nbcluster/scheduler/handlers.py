@@ -1,6 +1,7 @@
 """What ``blocked_handlers=`` can close: the names of the scheduler's handlers, and what reaches each of them.
 
 A name closes every way in which a client can reach what it stands for: its messages are refused before any is handled.
+Tasks are clients, too.
 Whoever holds the cluster itself (its object, its card, the Jupyter server) is no client, and is not concerned.
 
 A new family of messages that belongs to a handler is added here, and nowhere else.
@@ -12,29 +13,85 @@ import sys
 from collections.abc import Collection, Mapping
 
 from nbcluster.commands import Close, GetLogs, GetTaskStream, GetView, Restart, Subscribe
+from nbcluster.protocol import coordination as c
+from nbcluster.protocol import inspection as i
 from nbcluster.protocol.messages import Call, CallFailed, KeysCancelled, Scatter
-from nbcluster.protocol.operating import RestartCluster, RestartWorkers
+from nbcluster.protocol.operating import ManageMemory, Rebalance, Replicate, RestartCluster, RestartWorkers, Retire
 from nbcluster.protocol.records import Message
+from nbcluster.protocol.recreation import DescribeTask
 from nbcluster.protocol.running import RegisterSchedulerPlugin, RunFunction, RunOnScheduler
 
+
+class SettingFlag:
+    """What ``SetFlag`` reaches."""
+
+
+class ClearingFlag:
+    """What it reaches if it is to clear the flag."""
+
+
 HANDLERS: Mapping[str, frozenset[type]] = {
-    # What is sent again and again to a client that asked once.
+    # What is sent again and again to a client that asked once. Not the events of a topic: they are for who subscribed.
     "feed": frozenset({Subscribe}),
-    "get_logs": frozenset({GetLogs}),
-    "get_task_stream": frozenset({GetTaskStream}),
-    # What the cluster looks like: ``Client.scheduler_info``.
-    "identity": frozenset({GetView}),
-    "restart": frozenset({Restart, RestartCluster, RestartWorkers}),
     # Functions that run outside of tasks, in the workers or in the scheduler itself.
     "run_function": frozenset({RunFunction, RunOnScheduler, RegisterSchedulerPlugin}),
     "scatter": frozenset({Scatter}),
     # The end of the cluster, at a client's request.
     "terminate": frozenset({Close}),
+    # What is done to workers and data.
+    "amm_handler": frozenset({ManageMemory}),
+    "rebalance": frozenset({Rebalance}),
+    "replicate": frozenset({Replicate}),
+    "restart": frozenset({Restart, RestartCluster, RestartWorkers}),
+    "restart_workers": frozenset({RestartWorkers}),
+    "retire_workers": frozenset({Retire}),
+    # Looking in. ``identity`` is what the cluster looks like: ``Client.scheduler_info``.
+    "call_stack": frozenset({i.LookAtRuns}),
+    "explain": frozenset({i.AskWhy}),
+    "get_cluster_state": frozenset({i.AskState, i.LookAtState}),
+    "get_logs": frozenset({GetLogs}),
+    "get_runspec": frozenset({DescribeTask}),
+    "get_story": frozenset({i.AskStory, i.LookAtStory}),
+    "get_task_stream": frozenset({GetTaskStream}),
+    "has_what": frozenset({i.AskHoldings}),
+    "identity": frozenset({GetView}),
+    "nbytes": frozenset({i.AskSizes}),
+    "processing": frozenset({i.AskProcessing}),
+    "profile": frozenset({i.LookAtProfile}),
+    "versions": frozenset({i.LookAtVersions}),
+    "who_has": frozenset({i.AskHolders}),
+    # Coordination. A lock is a semaphore with one lease. What only ends or keeps up what was granted stays open.
+    "semaphore_register": frozenset({c.AcquireLease, c.CountLeases}),
+    "semaphore_acquire": frozenset({c.AcquireLease}),
+    "semaphore_release": frozenset({c.ReleaseLease}),
+    "semaphore_value": frozenset({c.CountLeases}),
+    "semaphore_close": frozenset({c.CloseSemaphore}),
+    "multi_lock_acquire": frozenset({c.AcquireLocks}),
+    "multi_lock_release": frozenset({c.ReleaseLocks}),
+    "event_wait": frozenset({c.AwaitFlag}),
+    "event_set": frozenset({SettingFlag}),
+    "event_clear": frozenset({ClearingFlag}),
+    "event_is_set": frozenset({c.GetFlag}),
+    "queue_create": frozenset({c.PutItem, c.GetItems, c.CountItems}),
+    "queue_put": frozenset({c.PutItem}),
+    "queue_get": frozenset({c.GetItems}),
+    "queue_qsize": frozenset({c.CountItems}),
+    "variable_set": frozenset({c.SetVariable}),
+    "variable_get": frozenset({c.GetVariable}),
+    "variable_delete": frozenset({c.DeleteVariable}),
+    "publish_put": frozenset({c.Publish}),
+    "publish_get": frozenset({c.GetDatasets}),
+    "publish_list": frozenset({c.ListDatasets}),
+    "publish_delete": frozenset({c.Unpublish}),
+    "get_metadata": frozenset({c.GetMetadata}),
+    "set_metadata": frozenset({c.SetMetadata}),
+    "log_event": frozenset({c.LogEvent}),
+    "events": frozenset({c.GetEvents}),
 }
-"""Messages and commands by the name of the handler that they reach."""
+"""Messages, commands and questions by the name of the handler that they reach."""
 
 Blocked = Mapping[type, str]
-"""The types of message that are refused, and for the sake of which name."""
+"""What is refused, and for the sake of which name."""
 
 
 def check_handlers(names: object) -> list[str]:
@@ -66,12 +123,24 @@ def split_blocked(messages: list[Message], blocked: Blocked) -> tuple[list[Messa
     allowed: list[Message] = []
     refusals: list[Message] = []
     for message in messages:
-        name = blocked.get(type(message.command if isinstance(message, Call) else message))
+        name = blocked.get(_reached(message)) if blocked else None
         if name is None:
             allowed.append(message)
         else:
             refusals.append(_refusal(message, name))
     return allowed, refusals
+
+
+def _reached(message: Message) -> type:
+    """What a message is about: what is in it, for those that bring something else."""
+    if isinstance(message, Call):
+        return type(message.command)
+    if isinstance(message, i.Inspect):
+        question = message.question
+        return type(question.look if isinstance(question, (i.AskWorkers, i.AskScheduler)) else question)
+    if isinstance(message, c.SetFlag):
+        return SettingFlag if message.value else ClearingFlag
+    return type(message)
 
 
 def _refusal(message: Message, name: str) -> Message:
