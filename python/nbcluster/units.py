@@ -79,3 +79,25 @@ def _seconds_in(text: str) -> float | None:
     match = _QUANTITY.fullmatch(text)
     unit = _SECONDS.get(match[2].lower()) if match else None
     return None if match is None or unit is None else float(match[1]) * unit
+
+
+def format_duration(seconds: float) -> str:
+    """``format_duration(0.0015)`` is ``"1.5 ms"``; minutes from 100 s on, e.g. ``"2 min 5 s"``."""
+    if seconds < 0.0009995:
+        return f"{three_digits(seconds * 1e6)} µs"
+    if seconds < 0.9995:
+        return f"{three_digits(seconds * 1e3)} ms"
+    if seconds < 99.95:
+        return f"{three_digits(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def three_digits(value: float) -> str:
+    """``three_digits(12.345)`` is ``"12.3"``; zeros at the end go."""
+    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

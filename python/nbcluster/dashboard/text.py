@@ -9,6 +9,10 @@ from __future__ import annotations
 import time
 import unicodedata
 
+from nbcluster.units import format_duration, three_digits
+
+__all__ = ["byte_ticks", "clock", "display", "format_bytes", "format_count", "format_duration", "plural"]
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _GAP = "\u200b"  # zero-width space
@@ -36,7 +40,7 @@ def format_bytes(n: float) -> str:
     while abs(n) >= 999.5 and unit < len(_UNITS) - 1:
         n /= 1024
         unit += 1
-    return f"{_three_digits(n)} {_UNITS[unit]}" if unit else f"{n:.0f} B"
+    return f"{three_digits(n)} {_UNITS[unit]}" if unit else f"{n:.0f} B"
 
 
 def byte_ticks(end: float, most: int = 4) -> dict[float, str]:
@@ -45,21 +49,6 @@ def byte_ticks(end: float, most: int = 4) -> dict[float, str]:
     while end / step >= most:
         step *= 2
     return {float(tick): format_bytes(tick) for tick in range(0, int(end) + 1, step)}
-
-
-def format_duration(seconds: float) -> str:
-    """``format_duration(0.0015)`` is ``"1.5 ms"``; minutes from 100 s on, e.g. ``"2 min 5 s"``."""
-    if seconds < 0.0009995:
-        return f"{_three_digits(seconds * 1e6)} µs"
-    if seconds < 0.9995:
-        return f"{_three_digits(seconds * 1e3)} ms"
-    if seconds < 99.95:
-        return f"{_three_digits(seconds)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
 
 
 def format_count(n: int) -> str:
@@ -75,9 +64,3 @@ def clock(moment: float) -> str:
 def plural(n: int, noun: str) -> str:
     """``plural(1, "task")`` is ``"1 task"``, ``plural(2, "task")`` is ``"2 tasks"``."""
     return f"{format_count(n)} {noun}" if n == 1 else f"{format_count(n)} {noun}s"
-
-
-def _three_digits(value: float) -> str:
-    digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
-    text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

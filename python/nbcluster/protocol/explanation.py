@@ -9,6 +9,7 @@ from msgspec import field
 
 from nbcluster.protocol.records import Record
 from nbcluster.types import Address, Key
+from nbcluster.units import format_duration
 
 # The reasons.
 UNKNOWN: Final = "unknown"
@@ -132,17 +133,17 @@ def _where(at: Situation) -> str:
 
 
 def _long(at: Situation) -> str:
-    return "" if at.seconds is None else f" {duration(at.seconds)}"
+    return "" if at.seconds is None else f" {_duration(at.seconds)}"
 
 
 def _for(at: Situation) -> str:
-    return "" if at.seconds is None else f" for {duration(at.seconds)}"
+    return "" if at.seconds is None else f" for {_duration(at.seconds)}"
 
 
 def _ago(at: Situation) -> str:
     if at.seconds is None:
         return " long ago"
-    return " just now" if at.seconds < 0.1 else f" {duration(at.seconds)} ago"
+    return " just now" if at.seconds < 0.1 else f" {_duration(at.seconds)} ago"
 
 
 def _on(at: Situation) -> str:
@@ -227,15 +228,8 @@ def times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def duration(seconds: float) -> str:
-    """How long something took, for people."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+def _duration(seconds: float) -> str:
+    return format_duration(max(seconds, 0.001))
 
 
 def _listed(names: list[str], count: int) -> str:

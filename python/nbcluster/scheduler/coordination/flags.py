@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbcluster.protocol.coordination import AwaitFlag, GetFlag, SetFlag
 from nbcluster.scheduler.coordination.tickets import Ticket, Tickets
+from nbcluster.scheduler.coordination.waiting import WaitingByName
 
 
 class Flags:
@@ -12,8 +13,7 @@ class Flags:
     def __init__(self, tickets: Tickets) -> None:
         self._tickets = tickets
         self._set: set[str] = set()
-        self._waiters: dict[str, dict[Ticket, None]] = {}
-        self._awaited: dict[Ticket, str] = {}
+        self._waiting = WaitingByName(tickets)
 
     def wait(self, ticket: Ticket, message: AwaitFlag) -> None:
         """Answer once the flag is set."""
@@ -22,17 +22,13 @@ class Flags:
         elif not message.wait:
             self._tickets.answer(ticket, False)
         else:
-            self._tickets.open(ticket, self)
-            self._waiters.setdefault(message.name, {})[ticket] = None
-            self._awaited[ticket] = message.name
+            self._waiting.add(ticket, message.name)
 
     def set(self, ticket: Ticket, message: SetFlag) -> None:
         """Set a flag, and let all go on who wait for it; or clear it."""
         if message.value:
             self._set.add(message.name)
-            for waiter in self._waiters.pop(message.name, {}):
-                del self._awaited[waiter]
-                self._tickets.close(waiter)
+            for waiter in self._waiting.pop(message.name):
                 self._tickets.answer(waiter, True)
         else:
             self._set.discard(message.name)
@@ -41,15 +37,3 @@ class Flags:
     def get(self, ticket: Ticket, message: GetFlag) -> None:
         """Say whether a flag is set."""
         self._tickets.answer(ticket, message.name in self._set)
-
-    def waits(self, ticket: Ticket) -> bool:
-        """True if its flag is not set."""
-        return ticket in self._awaited
-
-    def withdraw(self, ticket: Ticket) -> None:
-        """It waits no more."""
-        name = self._awaited.pop(ticket)
-        waiters = self._waiters[name]
-        del waiters[ticket]
-        if not waiters:
-            del self._waiters[name]

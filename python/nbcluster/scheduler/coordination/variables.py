@@ -5,6 +5,7 @@ from __future__ import annotations
 from nbcluster.protocol.coordination import DeleteVariable, GetVariable, SetVariable, Shared
 from nbcluster.scheduler.coordination.kept import Handouts, KeptKeys
 from nbcluster.scheduler.coordination.tickets import Ticket, Tickets
+from nbcluster.scheduler.coordination.waiting import WaitingByName
 
 
 class Variables:
@@ -15,17 +16,14 @@ class Variables:
         self._kept = kept
         self._handouts = handouts
         self._values: dict[str, Shared] = {}
-        self._waiters: dict[str, dict[Ticket, None]] = {}
-        self._awaited: dict[Ticket, str] = {}
+        self._waiting = WaitingByName(tickets)
 
     def set(self, ticket: Ticket, message: SetVariable) -> None:
         """Replace a value, and tell all who wait for one."""
         self._kept.keep(message.value.keys)
         self._drop(message.name)
         self._values[message.name] = message.value
-        for waiter in self._waiters.pop(message.name, {}):
-            del self._awaited[waiter]
-            self._tickets.close(waiter)
+        for waiter in self._waiting.pop(message.name):
             self._hand(waiter, message.value)
         self._tickets.answer(ticket, True)
 
@@ -37,9 +35,7 @@ class Variables:
         elif not message.wait:
             self._tickets.answer(ticket, False)
         else:
-            self._tickets.open(ticket, self)
-            self._waiters.setdefault(message.name, {})[ticket] = None
-            self._awaited[ticket] = message.name
+            self._waiting.add(ticket, message.name)
 
     def delete(self, ticket: Ticket, message: DeleteVariable) -> None:
         """Forget the value. Who waits for one goes on waiting."""
@@ -58,15 +54,3 @@ class Variables:
 
     def _hand(self, ticket: Ticket, value: Shared) -> None:
         self._handouts.hand(ticket, [value.payload], value.keys)
-
-    def waits(self, ticket: Ticket) -> bool:
-        """True if its variable has no value."""
-        return ticket in self._awaited
-
-    def withdraw(self, ticket: Ticket) -> None:
-        """It waits no more."""
-        name = self._awaited.pop(ticket)
-        waiters = self._waiters[name]
-        del waiters[ticket]
-        if not waiters:
-            del self._waiters[name]
