@@ -62,3 +62,49 @@ def test_an_interrupt_of_the_whole_group_as_by_a_terminal_hits_the_script_alone(
     os.killpg(script.pid, signal.SIGINT)
     said, errors = script.communicate(timeout=60)
     assert (script.returncode, said, errors) == (0, "interrupted pending\nusable\n", "")
+
+
+WAITING = """
+import signal
+from nbcluster import Client, Event, LocalCluster, Lock, MultiLock, Queue, Semaphore, Variable
+
+def interrupted(wait):
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        wait()
+    except KeyboardInterrupt:
+        return
+    raise AssertionError(f"{wait} came to an end by itself")
+
+def locks(client):
+    return Lock("x", client=client), Semaphore(1, "y", client=client), MultiLock(["a", "b"], client=client)
+
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
+    with Client(cluster, set_as_default=False) as other:
+        held, waiting = locks(other), locks(client)
+        assert all(lock.acquire() for lock in held)
+        for lock in waiting:
+            interrupted(lock.acquire)
+        for lock in held:
+            lock.release()
+        assert all(lock.acquire(timeout=20) for lock in locks(other)), "nobody got what nobody waited for any more"
+    queue, event, variable = Queue("x", maxsize=1), Event("x"), Variable("x")
+    interrupted(queue.get)
+    queue.put("kept")
+    interrupted(lambda: queue.put("never there"))
+    assert queue.get(timeout=20) == "kept"
+    assert queue.qsize() == 0
+    interrupted(event.wait)
+    event.set()
+    assert event.wait(timeout=20)
+    interrupted(variable.get)
+    variable.set(5)
+    assert variable.get(timeout=20) == 5
+    print("usable", flush=True)
+"""
+
+
+def test_who_waits_for_locks_and_items_can_be_interrupted_and_takes_nothing_along() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", WAITING], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "usable\n", "")
