@@ -12,21 +12,26 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals to groups of processes")
 
 
-def interrupted(count: int, seed: int) -> None:
-    command = [sys.executable, "-W", "error", "-m", "tests.support.interrupted_script", str(count), str(seed)]
+def interrupted(count: int, seed: int, kind: str) -> None:
+    command = [sys.executable, "-W", "error", "-m", "tests.support.interrupted_script", str(count), str(seed), kind]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "usable\n", "")
 
 
-def test_a_client_is_usable_after_interrupts_at_random_instants() -> None:
-    interrupted(100, seed=0)
+kinds = pytest.mark.parametrize("kind", ["LocalCluster", "SubprocessCluster"])
+
+
+@kinds
+def test_a_client_is_usable_after_interrupts_at_random_instants(kind: str) -> None:
+    interrupted(100, 0, kind)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@kinds
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_client_is_usable_after_a_thousand_interrupts(seed: int) -> None:
-    interrupted(1000, seed)
+def test_a_client_is_usable_after_a_thousand_interrupts(seed: int, kind: str) -> None:
+    interrupted(1000, seed, kind)
 
 
 IN_A_TERMINAL = """

@@ -1,6 +1,6 @@
 """A script for tests: it interrupts itself at random instants, and says what is wrong afterwards.
 
-    python -m tests.support.interrupted_script COUNT SEED
+    python -m tests.support.interrupted_script COUNT SEED [CLUSTER]
 
 Each interrupt is a signal that comes while one thing is done over and over. After each, the client must work.
 """
@@ -13,12 +13,13 @@ import signal
 import sys
 from collections.abc import Callable
 
-from nbcluster import Client, LocalCluster, as_completed, wait
+from nbcluster import Client, LocalCluster, SubprocessCluster, as_completed, wait
 from tests.support.eventually import eventually
 from tests.support.tasks import square
 
 LONGEST = 0.02
 """Seconds until the interrupt, at most."""
+CLUSTERS = {kind.__name__: kind for kind in (LocalCluster, SubprocessCluster)}
 DEADLINE = 20.0
 """Seconds after which a client that does not answer counts as stuck."""
 
@@ -87,13 +88,14 @@ def interrupt(deed: Callable[[], object], after: float) -> None:
         pass
 
 
-def pids(cluster: LocalCluster) -> list[int]:
+def pids(cluster: LocalCluster | SubprocessCluster) -> list[int]:
     return sorted(worker.pid for worker in cluster.workers.values())
 
 
-def main(count: int, seed: int) -> None:
+def main(count: int, seed: int, kind: str = "LocalCluster") -> None:
     dice = random.Random(seed)
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    make = CLUSTERS[kind]
+    with make(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         before = pids(cluster)
         todo = deeds(client)
         signal.signal(signal.SIGALRM, signal.default_int_handler)
@@ -109,10 +111,10 @@ def main(count: int, seed: int) -> None:
     print("usable")
 
 
-def nothing_is_kept(cluster: LocalCluster) -> bool:
+def nothing_is_kept(cluster: LocalCluster | SubprocessCluster) -> bool:
     counts = cluster.view.tasks
     return not (counts.waiting or counts.queued or counts.processing or counts.memory or counts.erred)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

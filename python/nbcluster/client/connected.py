@@ -320,6 +320,10 @@ class ConnectedClient:
         """Wait in this thread, for one of this client's futures."""
         return wait_for_latch(latch, timeout)
 
+    def _wait_for_one(self, state: FutureState, timeout: float | None) -> bool:
+        """Wait in this thread until a state is not pending; False if that takes longer than ``timeout``."""
+        return self._session.reading.wait(state, timeout, self._at_latch)
+
     def _ask_peer(self, address: Address, make: Callable[[int], Message]) -> concurrent.futures.Future[Any]:
         """Ask a worker something, on the link to it. What one thread asks arrives in that order."""
         session = self._session
@@ -342,7 +346,7 @@ class ConnectedClient:
             self._session.wants.cancel_cell(cell, reason, msg)
 
     def _call_on_loop(self, function: Callable[..., object], *args: Any) -> None:
-        self._session.wants.on_loop(function, *args)
+        self._session.on_loop(function, *args)
 
     # --- futures ---
 

@@ -95,7 +95,7 @@ class DataClient(ExplainingClient):
                     return finish(ready)
         if not self.asynchronous and not self._loop_thread.is_current:
             try:
-                done = state.wait_in_thread(seconds, self._at_latch)
+                done = self._wait_for_one(state, seconds)
             except KeyboardInterrupt:
                 self._interrupted()
                 raise

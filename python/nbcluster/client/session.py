@@ -16,6 +16,7 @@ from nbcluster import errors
 from nbcluster.client.coordination.link import CoordinationLink
 from nbcluster.client.delivering import Deliveries
 from nbcluster.client.log_records import reemit
+from nbcluster.client.own_reading import OwnReading
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
 from nbcluster.client.wants import Wants
 from nbcluster.comm import tls_contexts
@@ -75,6 +76,10 @@ class Session:
         self._token = token
         self.connection = connection
         self.wants = Wants(connection)
+        self.reading = OwnReading(connection, self.wants)
+        self.wants.before_flush = self.reading.take_back
+        if connection.lends:
+            connection.allow_threads()
         self.view: ClusterView | None = None
         """The latest view that the cluster pushed."""
         self.shared: SharedStore | None = None
@@ -216,10 +221,19 @@ class Session:
 
     # --- results ---
 
+    def on_loop(self, function: Callable[..., object], *args: Any) -> None:
+        """Call something on the loop, soon, that is to hear of results. From any thread."""
+        self.wants.on_loop(self._call, function, args)
+
+    def _call(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self.reading.take_back()
+        function(*args)
+
     async def wait(
         self, states: Collection[FutureState], *, enough: int | None = None, stop_early: bool = False
     ) -> None:
         """Wait until all states (or ``enough`` pending ones) are done; ``stop_early``: or one fails."""
+        self.reading.take_back()
         done = self.wants.loop.create_future()
         countdown = Countdown(
             states,

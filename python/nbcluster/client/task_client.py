@@ -103,6 +103,9 @@ class TaskClient(Client):
             else:
                 seat.resume()
 
+    def _wait_for_one(self, state: FutureState, timeout: float | None) -> bool:
+        return state.wait_in_thread(timeout, self._at_latch)
+
     async def _await_here(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """A coroutine's task does not take a seat again: its thread does nothing but wait for it."""
         seat = self._seat()

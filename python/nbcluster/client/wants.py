@@ -65,6 +65,11 @@ class Wants:
         self._let_go = 0
         """How many keys were released or cancelled so far; an interrupt may leave it too small, never too large."""
         self._wake_pending = False
+        self._flushing = False
+        self.alone = False
+        """A thread has just heard of a result, and nobody has said anything since: it may say the next thing itself."""
+        self.before_flush: Callable[[], object] = lambda: None
+        """Called on the loop when somebody has something to say, and maybe waits for an answer."""
 
     # --- from any thread ---
 
@@ -89,10 +94,18 @@ class Wants:
                     known[key] = ref
                 states.append(state)
             self._made += len(known) - before
-            if then is not None:
+            if then is not None and not self._sent_at_once(then):
                 self._outgoing.append(then)
                 self._wake()
         return states
+
+    def _sent_at_once(self, message: Message) -> bool:
+        """Send a message from this thread, if nothing is about to be sent, and whoever looks for the dead will come."""
+        alone, self.alone = self.alone, False
+        if not alone or self._outgoing or self._flushing or self._look_again is None:
+            return False
+        self.quiet = 0
+        return self._connection.send_at_once(message, _nothing)
 
     def post(self, message: Message) -> None:
         """Send a message after all that were queued before.
@@ -198,12 +211,20 @@ class Wants:
     def flush(self) -> None:
         """Say all that is queued, and that the dead are not wanted any more: as many as there are new ones."""
         self._wake_pending = False
+        self.before_flush()
         self._flush(self._made)
         self.quiet = 0
 
     def _flush(self, releases: int) -> None:
         self._made = 0
         self._bury(releases)
+        self._flushing = True  # first: what is taken out of the queue must not be overtaken
+        try:
+            self._say()
+        finally:
+            self._flushing = False
+
+    def _say(self) -> None:
         messages = _taken(self._outgoing)
         if messages and not self._connection.closed:
             self._connection.send_now(*messages)
@@ -274,6 +295,10 @@ class _Ref(weakref.ref[FutureState]):
 
     __slots__ = ("key",)
     key: Key
+
+
+def _nothing() -> None:
+    """There is nothing to note before a message is sent."""
 
 
 def _cancel(states: list[FutureState], reason: str, msg: str) -> None:

@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from nbcluster.comm.lending import Lending
 from nbcluster.protocol.buffers import Allocate
 from nbcluster.protocol.payload import SharedMemory
 from nbcluster.protocol.records import Message
@@ -40,6 +41,9 @@ class Connection(ABC):
     peer_address: Address
     in_process: bool = False
     """True if both ends live in this process: payloads may then be live objects."""
+
+    lends: bool = False
+    """True if threads can read and write it themselves, as far as it is free for it: see ``lend_reading``."""
 
     same_host: bool = False
     """True if the other end is known to be on this host: then it sees the cluster's shared memory."""
@@ -84,6 +88,14 @@ class Connection(ABC):
             Whether it was sent; if not, the caller has the loop ``send`` it.
         """
         return False
+
+    def lend_reading(self) -> Lending | None:
+        """Read no more, but let threads do so. On the loop. None if only the loop can read this link, or just now."""
+        return None
+
+    def take_back_reading(self) -> bool:
+        """Read again on the loop, and deliver what threads have left. False if one of them is reading just now."""
+        return True
 
     @property
     @abstractmethod

@@ -63,6 +63,11 @@ class Outlet:
             self._loop = asyncio.get_running_loop()
         return self._own is not None
 
+    @property
+    def socket(self) -> socket.socket | None:
+        """The socket, for other threads, if they are allowed and it is open."""
+        return self._own
+
     def write_at_once(self, data: Buffer, first: Callable[[], None]) -> bool:
         """Write from any thread, if nothing is pending, after a call of ``first``. Returns whether it was done."""
         with self._lock:

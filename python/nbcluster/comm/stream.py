@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster.comm.base import Connection, Receiver
+from nbcluster.comm.lending import Lending
 from nbcluster.comm.outlet import Outlet
 from nbcluster.errors import CommClosedError, ProtocolError
 from nbcluster.protocol.buffers import Allocate
@@ -55,7 +56,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         self.role = role
         self.local_address = local_address
         self.peer_address = peer_address
-        self.same_host = peer_address.startswith("unix://")
+        self.same_host = self.lends = peer_address.startswith("unix://")
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._limits = limits
@@ -71,6 +72,8 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         self._outlet = Outlet(transport)
         self._gone = asyncio.Event()
         self._linger: asyncio.TimerHandle | None = None
+        self._incoming = incoming
+        self._lending: Lending | None = None
         self._reading = transport.is_closing()
         if not self._reading:
             transport.pause_reading()
@@ -185,8 +188,11 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Called by the transport: that many bytes were read."""
+        self._take_in(self._decoder.buffer_updated, nbytes)
+
+    def _take_in(self, decode: Callable[[Any], list[Any]], what: int | bytes) -> None:
         try:
-            messages = self._decoder.buffer_updated(nbytes)
+            messages = decode(what)
         except ProtocolError as error:
             self._fail(error)
             return
@@ -215,6 +221,35 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
             where = "in the middle of a message" if self._decoder.midway else "without a goodbye"
             self._fail(CommClosedError(f"the link to {self.peer_address} ended {where}"))
 
+    # --- reading in threads ----------------------------------------------------------------------
+
+    def lend_reading(self) -> Lending | None:
+        """Let threads read, on a link over a Unix socket. On the loop. None if this is not the time for it."""
+        ready = self._delivering and self._reading and not self._closed and not self._decoder.midway
+        if not ready or not self.lends or not self.allow_threads():
+            return None
+        if self._lending is None:
+            assert self._outlet.socket is not None
+            self._lending = Lending(self._outlet.socket, self._incoming)
+        if not self._lending.lent:
+            self._transport.pause_reading()
+            self._lending.lent = True
+        return self._lending
+
+    def take_back_reading(self) -> bool:
+        """Read again on the loop. False if a thread is reading just now."""
+        if self._lending is None or not self._lending.lent:
+            return True
+        left = self._lending.take_back()
+        if left is None:
+            return False
+        self._reading = False
+        for data in left:
+            if not self._closed:
+                self._take_in(self._decoder.feed, data)
+        self._read_on()
+        return True
+
     # --- the end ---------------------------------------------------------------------------------
 
     @property
@@ -224,6 +259,10 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
 
     async def close(self) -> None:
         """Flush, close and wait until closed. Idempotent."""
+        while True:
+            if self.take_back_reading():
+                break
+            await asyncio.sleep(0.001)  # a thread reads, and stops soon
         if self._linger is None and not self._gone.is_set():
             self._deaf = True
             if not self._closed:

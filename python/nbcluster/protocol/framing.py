@@ -347,3 +347,39 @@ class Decoder:
         if type(blob) is not int or type(nbytes) is not int or nbytes < 0:
             raise ValueError(f"{item!r} does not name anything shared")
         return self.shared.adopt(blob, nbytes)
+
+
+class PlainFrames:
+    """Messages of small frames without large buffers. Nothing is kept from one call to the next.
+
+    Args:
+        incoming: what may arrive: a ``Message`` class, or a union of them.
+    """
+
+    def __init__(self, incoming: Any) -> None:
+        self._decode = msgspec.msgpack.Decoder(list[incoming], dec_hook=_plain_frame).decode
+
+    def messages(self, data: Buffer) -> list[Any] | None:
+        """The messages of all frames; none while the last one is incomplete; None if a ``Decoder`` is needed."""
+        messages: list[Any] = []
+        view = memoryview(data)
+        while view:
+            if len(view) < _PREFIX.size:
+                return []
+            size, count = _PREFIX.unpack_from(view)
+            if not 0 < size <= CHUNK or count:
+                return None
+            if len(view) < _PREFIX.size + size:
+                return []
+            try:
+                messages += self._decode(view[_PREFIX.size : _PREFIX.size + size])
+            except Exception:  # the decoder says what is wrong with it, if anything is
+                return None
+            view = view[_PREFIX.size + size :]
+        return messages
+
+
+def _plain_frame(kind: type, item: Any) -> Frame:
+    if kind is not Frame or type(item) is not bytes:
+        raise ValueError("this is not in the frame itself")
+    return Frame(bytearray(item))
