@@ -103,7 +103,7 @@ def test_callbacks_hear_of_it_at_once(client: Client) -> None:
     for number in range(5):
         lend(client)
         client.submit(square, number, pure=False).add_done_callback(heard.append)
-        eventually(lambda: len(heard) > number, "the callback is called")
+        eventually(lambda: len(heard) > number, "the callback is called")  # noqa: B023
 
 
 def test_several_threads_wait_at_the_same_time(client: Client) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
+
+import pytest
 
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.payload import Frame, Payload
 from tests.support.client_stage import RESULT, Stage, let_go_in, staged
 from tests.support.eventually import soon
 
@@ -20,6 +23,68 @@ async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
     assert stage.link.sent == []
     assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
     assert state.status == PENDING
+
+
+def submitted(key: str, size: int = 1, **fields: Any) -> m.SubmitTasks:
+    return m.SubmitTasks(b"f", Payload(b"f"), [key], [b"x" * size], **fields)
+
+
+def say_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What threads send themselves."""
+    said: list[Any] = []
+
+    def send_at_once(message: Any, first: object) -> bool:
+        said.append(message)
+        return True
+
+    monkeypatch.setattr(stage.link, "send_at_once", send_at_once)
+    return said
+
+
+@staged
+async def test_who_has_just_heard_of_a_result_submits_the_next_task_and_no_more_without_waking_the_loop(
+    stage: Stage,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at_once = say_at_once(stage, patch)
+        kept = stage.want("a")
+        await stage.sent(1)
+        stage.wants.alone = True
+        kept += stage.wants.add(["b"], None, submitted("b"))
+        kept += stage.wants.add(["c"], None, submitted("c"))
+        assert at_once == [submitted("b")]
+        assert (await stage.sent(2))[1:] == [submitted("c")]
+
+
+@staged
+async def test_it_does_not_so_if_that_would_overtake_what_was_said_before(stage: Stage) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at_once = say_at_once(stage, patch)
+        kept = stage.want("a")
+        await stage.sent(1)
+        stage.wants.post(m.WantKeys(["other"]))
+        stage.wants.alone = True
+        kept += stage.wants.add(["b"], None, submitted("b"))
+        assert (await stage.sent(3))[1:] == [m.WantKeys(["other"]), submitted("b")]
+        stage.wants._flushing = True  # taken out of the queue, and not sent yet
+        stage.wants.alone = True
+        kept += stage.wants.add(["c"], None, submitted("c"))
+        assert (await stage.sent(4))[3:] == [submitted("c")]
+        assert at_once == []
+
+
+@staged
+async def test_it_does_not_so_if_it_would_be_long_busy_or_if_nobody_would_look_for_the_dead(stage: Stage) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at_once = say_at_once(stage, patch)
+        stage.wants.alone = True
+        kept = stage.wants.add(["a"], None, submitted("a"))
+        await stage.sent(1)
+        for message in (submitted("b", 100_000), submitted("b", frames={0: [Frame(b"y")]})):
+            stage.wants.alone = True
+            kept += stage.wants.add(["b"], None, message)
+            await stage.sent(len(stage.link.sent) + 1)
+        assert at_once == []
 
 
 @staged

@@ -2,11 +2,11 @@
 
 Rules
 1. Outgoing messages of all threads pass through one queue, in order, and leave together: one wake-up per
-   batch.
+   batch. If nothing is on its way out, a thread that has just heard of a result may submit the next task by itself.
 2. The states of keys are weak: a state is dead when no future holds it. Looking a key up, making its state and
    queueing what goes with it happen under one lock, and so does the release of a dead one's key: the scheduler
    never sees a release that overtakes, or undoes, a newer wish.
-3. States change on the loop only.
+3. States change on the loop only; but see ``own_reading``.
 4. A caller may be interrupted (Ctrl-C) at any instruction. So what a caller's thread does is in such an order that
    each prefix of it does no harm, and a death is noted by C code: an interrupt in a callback written in Python
    would be swallowed. The loop looks for the dead now and then, as long as there are states.
@@ -42,6 +42,10 @@ _QUIET = 2
 
 _RELEASES_BUSY = 200
 """And between two looks while something else does; besides as many as are new, so that there are never more."""
+
+
+_SMALL = 4096
+"""Bytes of arguments up to which a thread itself may submit a task."""
 
 
 class Wants:
@@ -100,9 +104,11 @@ class Wants:
         return states
 
     def _sent_at_once(self, message: Message) -> bool:
-        """Send a message from this thread, if nothing is about to be sent, and whoever looks for the dead will come."""
+        """Submit one small task from this thread, if nothing is about to be sent, and the dead will be looked for."""
         alone, self.alone = self.alone, False
         if not alone or self._outgoing or self._flushing or self._look_again is None:
+            return False
+        if type(message) is not SubmitTasks or message.frames or sum(map(len, message.arguments)) > _SMALL:
             return False
         self.quiet = 0
         return self._connection.send_at_once(message, _nothing)
