@@ -38,7 +38,10 @@ NOT_HERE: dict[str, str] = {
     "KilledWorker(last_worker)": "Errors are not made by users.",
     "KilledWorker(task)": "Errors are not made by users.",
     "LocalCluster(services)": "An older spelling that the peer itself has left behind.",
-    "LocalCluster(worker_class)": "It chooses between Worker and Nanny; subclasses of theirs are refused.",
+    "LocalCluster(worker_class)": (
+        "It chooses between Worker and Nanny. A cluster forks its workers and makes no objects of these classes, so "
+        "what a subclass overrides would never run: it is refused, by an error that names preload= and plugins instead."
+    ),
     "LocalCluster(worker_services)": "An older spelling that the peer itself has left behind.",
     "LocalCluster._repr_html_(cluster_status)": "Inside: it is how the peer works.",
     "LocalCluster.from_name": "It only raises an error in the peer.",
@@ -54,7 +57,10 @@ NOT_HERE: dict[str, str] = {
     "Nanny(scheduler_port)": "An older spelling that the peer itself has left behind.",
     "Nanny(services)": "An older spelling that the peer itself has left behind.",
     "Nanny(validate)": "Inside: it is how the peer works.",
-    "Nanny(worker_class)": "It chooses between Worker and Nanny; subclasses of theirs are refused.",
+    "Nanny(worker_class)": (
+        "A nanny forks its worker and makes no object of a class, so what a subclass overrides would never run; "
+        "preload= can do what it would."
+    ),
     "Queue.__await__": "Inside: it is how the peer works.",
     "Queue.client": "Inside: it is how the peer works.",
     "SSHCluster": "More than one machine is the business of an existing engine.",

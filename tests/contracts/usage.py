@@ -71,12 +71,15 @@ def _note(name: str, test: str, function: Any = None, args: Any = (), keywords: 
     used[name][""].add(test)
     if function is None:
         return
+    others = ""  # the name under which a function has all keywords that it does not name
     try:
-        given = inspect.signature(function).bind(*args, **keywords).arguments
+        signature = inspect.signature(function)
+        given = signature.bind(*args, **keywords).arguments
+        others = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), "")
     except (TypeError, ValueError):
         given = dict(keywords)
     for key, value in given.items():
-        keys = value if key in ("kwargs", "worker_kwargs", "options") and isinstance(value, dict) else [key]
+        keys = value if key == others else [key]
         for one in keys:
             used[name][one].add(test)
         if name == "Client.register_plugin" or key == "plugins":

@@ -39,6 +39,7 @@ class LocalCluster(Cluster):
         asynchronous: use it with ``await``.
         protocol: ``"tcp"`` or ``"inproc"``.
         interface: network interface to listen on, instead of ``host``.
+        worker_class: ``Nanny`` makes the workers processes, ``Worker`` threads; subclasses of theirs are refused.
         scheduler_sync_interval: how often name and kind of the cluster are written into the scheduler's metadata, at
             ``"cluster-manager-info"``; seconds, or text like ``"500 ms"``.
         memory_limit: of each worker: ``"auto"`` splits the machine's memory evenly, a float is a fraction of it,
