@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,3 +96,24 @@ def test_a_worker_that_is_killed_leaves_nothing_and_loses_nothing(
     kill(worker.pid)
     eventually(lambda: not list(tmp_path.glob(f"*/{left.name}")), "what it left is removed")
     assert client.gather(client.map(first, futures)) == list(range(80))
+
+
+def test_results_that_were_shared_go_to_disk_as_well_when_they_are_too_many(
+    cluster: LocalCluster, client: Client, tmp_path: Path
+) -> None:
+    depot = cluster._engine._runtime.depot  # type: ignore[attr-defined]
+    futures = client.map(make, range(120))
+    most = 0
+    for number, future in enumerate(futures):  # each is shared, for the client looks at it; and then nobody does
+        assert future.result()[0] == number
+        most = max(most, depot.nbytes)
+    assert most > LIMIT // 4
+    eventually(lambda: depot.nbytes <= 0.85 * LIMIT + SIZE, repr(depot))
+    assert files(tmp_path)
+    assert client.gather(client.map(first, futures)) == list(range(120))
+    assert [data[0] for data in client.gather(futures)] == list(range(120))
+    assert next(iter(cluster.workers.values())).restarts == 0
+    del futures, future
+    gc.collect()
+    eventually(lambda: depot.nbytes == 0, repr(depot))
+    eventually(lambda: not files(tmp_path))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.operating import Replicate
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.scheduler.events import ClientJoined, ClientLeft, Forget, RetireWorkers
 from nbcluster.scheduler.state import STATE_NAMES
@@ -278,6 +279,51 @@ def test_what_was_shared_and_then_freed_is_gone_from_the_scheduler_too() -> None
     has_shared(bench, "f-0")
     bench.release("f-0")
     assert (bench.state("f-0"), bench.core.state.inlined_bytes) == ("forgotten", 0)
+
+
+def taken_away(bench: Bench, *keys: str, worker: int = 0) -> None:
+    bench.report(worker, m.DataTakenAway(list(keys)))
+
+
+def test_what_a_worker_took_from_shared_memory_to_its_disk_is_had_from_it_alone() -> None:
+    bench = in_memory()
+    bench.join(1)
+    has_shared(bench, "f-0")
+    bench.report(1, m.DataAdded([m.StoredData("f-0", 10_000_000)]))
+    assert len(bench.task("f-0").who_has) == 2
+    taken_away(bench, "f-0")
+    assert [worker.name for worker in bench.task("f-0").who_has] == [0]
+    assert bench.task("f-0").payload is None
+    assert bench.core.state.inlined_bytes == 0
+    assert [message.keys for message in bench.heard(1, m.FreeKeys)] == [["f-0"]]
+    bench.ask(m.Locate(1, ["f-0"]))
+    [located] = bench.heard("ada", m.Located)
+    assert [(item.holders, item.payload) for item in located.items] == [(["fake://0"], None)]
+    has_shared(bench, "f-0")
+    assert bench.task("f-0").payload is not None, "and it may be shared again"
+
+
+def test_copies_that_somebody_asked_for_are_not_given_up_for_one_on_a_disk() -> None:
+    bench = in_memory()
+    bench.join(1)
+    has_shared(bench, "f-0")
+    bench.ask(Replicate(1, ["f-0"], 2))
+    bench.report(1, m.DataAdded([m.StoredData("f-0", 10_000_000)]))
+    taken_away(bench, "f-0")
+    assert len(bench.task("f-0").who_has) == 2
+    assert bench.task("f-0").payload is not None
+
+
+def test_news_of_what_was_taken_away_that_are_no_more_change_nothing() -> None:
+    bench = in_memory()
+    bench.join(1)
+    has_shared(bench, "f-0")
+    payload = bench.task("f-0").payload
+    taken_away(bench, "f-0", "unknown", worker=1)
+    assert bench.task("f-0").payload is payload
+    bench.release("f-0")
+    taken_away(bench, "f-0")
+    assert bench.state("f-0") == "forgotten"
 
 
 @pytest.mark.parametrize("stage", [queued, processing, erred, lineage])

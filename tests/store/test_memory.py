@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nbcluster.errors import SerializationError
-from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.store.memory import SPILL_MIN, Datum, MemoryStore
 from nbcluster.store.spill import SpillError, SpillFolder
@@ -230,6 +230,31 @@ def test_a_file_for_what_was_replaced_meanwhile_is_not_wanted(folder: SpillFolde
     assert not store.spilled(key, datum, file)
     assert not datum.is_spilled
     assert (store.nbytes, store.spilled_nbytes) == (SPILL_MIN, 0)
+
+
+class InSharedMemory:
+    """A buffer there."""
+
+    lost = elsewhere = False
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self.nbytes = data.nbytes
+
+    def name(self) -> int:
+        return 1
+
+    def open(self) -> memoryview:
+        return self._data
+
+
+@pytest.mark.parametrize("value", [b"x" * SPILL_MIN, np.ones(SPILL_MIN)])
+def test_what_has_to_be_copied_out_of_shared_memory_is_not_kept_beside_it(value: Any) -> None:
+    payload = dump(value)
+    frames = tuple(Frame(None, shared=InSharedMemory(memoryview(frame.open()))) for frame in payload.frames)
+    datum = Datum.pickled(Payload(payload.data, frames), SPILL_MIN)
+    first, second = datum.load(), datum.load()
+    assert (first is second) == (type(value) is not bytes)
 
 
 class Accounts(RuleBasedStateMachine):

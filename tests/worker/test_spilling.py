@@ -20,8 +20,9 @@ from nbcluster.protocol.messages import (
     TaskReturned,
     WorkerMetrics,
 )
+from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import TaskRef, dump, load
-from nbcluster.store.memory import SPILL_MIN, Datum, MemoryStore
+from nbcluster.store.memory import SETTLED, SPILL_MIN, Datum, MemoryStore
 from nbcluster.store.spill import SpillFolder
 from nbcluster.worker.server import WorkerServer
 from nbcluster.worker.spilling import FIRST_RETRY, LAST_RETRY, UNSEEN, Spiller
@@ -31,6 +32,8 @@ from tests.support.links import DEADLINE, TOKEN, run
 
 SIZE = SPILL_MIN
 TARGET = 4 * SIZE
+TOTAL = TARGET + 2 * SIZE
+"""What may be in memory together with what was moved to shared memory."""
 
 
 def large(number: int = 0, size: int = SIZE) -> Datum:
@@ -42,10 +45,19 @@ class Bench:
     """A store with a spiller, and a clock that stands still."""
 
     def __init__(self, path: Path) -> None:
-        self.store = MemoryStore()
-        self.folder = SpillFolder(path)
         self.now = 100.0
-        self.spiller = Spiller(self.store, self.folder, TARGET, 2 * TARGET, clock=lambda: self.now)
+        self.store = MemoryStore(clock=lambda: self.now)
+        self.folder = SpillFolder(path)
+        self.taken_away: list[str] = []
+        self.spiller = Spiller(
+            self.store,
+            self.folder,
+            TARGET,
+            2 * TARGET,
+            total=TOTAL,
+            on_taken_away=self.taken_away.append,
+            clock=lambda: self.now,
+        )
 
     def files(self) -> int:
         return len(list(self.folder.path.iterdir())) if self.folder.path.is_dir() else 0
@@ -59,6 +71,32 @@ class Bench:
 
     def all_right(self, *numbers: int) -> bool:
         return all((self.store._data[f"x-{number}"].load() == number).all() for number in numbers)
+
+
+class InSharedMemory:
+    """A buffer there; nobody looks for it any more if ``gone``."""
+
+    lost = elsewhere = False
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self.nbytes = data.nbytes
+
+    def name(self) -> int:
+        return 1
+
+    def open(self) -> memoryview:
+        return self._data
+
+
+def moved(number: int) -> Datum:
+    """A result that this worker has put into shared memory."""
+    payload = dump(np.full(SIZE, number, "u1"))
+    frames = tuple(Frame(None, shared=InSharedMemory(memoryview(frame.open()))) for frame in payload.frames)
+    assert frames
+    datum = Datum.pickled(Payload(payload.data, frames), SIZE)
+    datum.moved = True
+    return datum
 
 
 def bench_test(path: Path, test: Callable[[Bench], Any]) -> None:
@@ -329,3 +367,93 @@ def test_without_a_limit_or_a_target_nothing_goes_to_disk(tmp_path: Path, option
             assert worker._spiller is None
 
     run("uvloop", main())
+
+
+# --- what is in shared memory ---
+
+
+def test_the_coldest_of_what_was_shared_goes_to_disk_when_all_together_is_too_much(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        for number in range(10):
+            bench.store.put(f"x-{number}", moved(number))
+        assert bench.store.moved_nbytes == bench.store.shared_nbytes == 10 * SIZE
+        bench.now += SETTLED
+        bench.store.get("x-0")
+        bench.now += SETTLED
+        bench.spiller.look()
+        await bench.at_rest()
+        assert bench.taken_away == ["x-1", "x-2", "x-3", "x-4"]
+        assert bench.store.moved_nbytes == bench.store.shared_nbytes == TOTAL
+        assert (bench.files(), bench.store.nbytes) == (4, 0)
+        assert bench.all_right(*range(10))
+        for number in range(10):
+            bench.store.drop(f"x-{number}")
+        assert (bench.store.moved_nbytes, bench.store.shared_nbytes, bench.store.spilled_nbytes) == (0, 0, 0)
+
+    bench_test(tmp_path / "spill", test)
+
+
+def test_what_is_not_shared_counts_first_and_goes_first(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        for number in range(2):
+            bench.store.put(f"x-{number}", moved(number))
+        bench.now += SETTLED
+        bench.put(2, 3, 4, 5, 6)
+        bench.spiller.look()
+        await bench.at_rest()
+        assert (bench.files(), bench.store.nbytes, bench.taken_away) == (1, TARGET, [])
+        bench.store.put("x-7", moved(7))
+        bench.spiller.look()
+        await bench.at_rest()
+        assert (bench.store.nbytes, bench.taken_away) == (TARGET, ["x-0"])
+        assert bench.all_right(*range(8))
+
+    bench_test(tmp_path / "spill", test)
+
+
+def test_what_has_just_been_shared_stays_for_who_asked_for_it(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        for number in range(8):
+            bench.store.put(f"x-{number}", moved(number))
+        bench.spiller.look()
+        await bench.at_rest()
+        assert bench.taken_away == []
+        bench.now += SETTLED
+        bench.spiller.look()
+        await bench.at_rest()
+        assert bench.taken_away == ["x-0", "x-1"]
+
+    bench_test(tmp_path / "spill", test)
+
+
+def test_what_others_have_shared_is_not_ours_to_take_away(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        for number in range(10):
+            datum = moved(number)
+            datum.moved = False
+            bench.store.put(f"x-{number}", datum)
+        bench.now += SETTLED
+        bench.spiller.look()
+        await bench.at_rest()
+        assert (bench.taken_away, bench.files(), bench.store.moved_nbytes) == ([], 0, 0)
+
+    bench_test(tmp_path / "spill", test)
+
+
+def test_what_was_shared_stays_there_when_the_disk_refuses(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(bench: Bench) -> None:
+        bench.folder.path.write_text("in the way")
+        for number in range(10):
+            bench.store.put(f"x-{number}", moved(number))
+        bench.now += SETTLED
+        bench.spiller.look()
+        await bench.at_rest()
+        assert (bench.taken_away, bench.store.moved_nbytes) == ([], 10 * SIZE)
+        assert "cannot be written" in caplog.text
+        bench.folder.path.unlink()
+        bench.now += FIRST_RETRY
+        bench.spiller.look()
+        await bench.at_rest()
+        assert bench.taken_away == ["x-0", "x-1", "x-2", "x-3"]
+
+    bench_test(tmp_path / "spill", test)

@@ -249,7 +249,7 @@ class Session:
     async def collect(self, states: Collection[FutureState], *, stop_early: bool) -> dict[Key, Payload]:
         """The payloads of those states that finish; large ones come from the workers that hold them."""
         collected: dict[Key, Payload] = {}
-        attempts = 0
+        attempts, gone = 0, len(states) + 1
         while True:
             await self.wait(states, stop_early=stop_early)
             if stop_early and any(state.status not in (FINISHED, PENDING) for state in states):
@@ -264,13 +264,14 @@ class Session:
             if missing:
                 await self._fetch(missing, collected)
             elif all(state.status != PENDING for state in states):
-                attempts += 1
-                if await self._open(states, collected, last=attempts == _ATTEMPTS):
+                before, gone = gone, await self._open(states, collected, last=attempts + 1 == _ATTEMPTS)
+                if not gone:
                     return collected
+                attempts = attempts + 1 if gone >= before else 0  # what has been opened stays
 
-    async def _open(self, states: Collection[FutureState], collected: dict[Key, Payload], last: bool) -> bool:
-        """Have a look at what is said to be in shared memory: if some is gone, we have to ask for it again."""
-        whole = True
+    async def _open(self, states: Collection[FutureState], collected: dict[Key, Payload], last: bool) -> int:
+        """Have a look at what is said to be in shared memory. Returns how many are gone: they have to be asked for."""
+        gone = 0
         for state in states:
             payload = collected.get(state.key)
             if payload is None or not payload.is_shared:
@@ -280,11 +281,11 @@ class Session:
             except errors.SharedDataGoneError:
                 if last:
                     raise
-                whole = False
+                gone += 1
                 del collected[state.key]
                 if state.payload is payload:
                     state.payload = None
-        return whole
+        return gone
 
     async def _fetch(self, keys: list[Key], collected: dict[Key, Payload]) -> None:
         """Fetch what is in memory somewhere; report what turns out not to be: it will be pending again."""

@@ -464,6 +464,12 @@ class DataShared(Message, frozen=True):
     items: list[DataItem]
 
 
+class DataTakenAway(Message, frozen=True):
+    """The worker had put these results into shared memory, and has them on disk now: who needs them has to ask it."""
+
+    keys: list[Key]
+
+
 class ReplicasFailed(Message, frozen=True):
     """What ``AcquireReplicas`` asked for could not be fetched."""
 
@@ -607,6 +613,7 @@ WorkerMessage = (
     | TasksRecalled
     | DataAdded
     | DataShared
+    | DataTakenAway
     | ReplicasFailed
     | WorkerMetrics
     | TaskOutput

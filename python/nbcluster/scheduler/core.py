@@ -94,6 +94,7 @@ class SchedulerCore:
             m.TaskOutput: reports.output,
             m.DataAdded: reports.data_added,
             m.DataShared: reports.data_shared,
+            m.DataTakenAway: reports.data_taken_away,
             m.ReplicasFailed: self._replicas_failed,
             m.WorkerMetrics: reports.metrics,
             i.Seen: inquiries.seen,

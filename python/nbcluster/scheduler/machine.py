@@ -192,6 +192,10 @@ class Machine:
             if oldest.payload is not None and oldest.who_has and not oldest.payload.is_shared:
                 self._drop_inline(oldest)
 
+    def forget_payload(self, task: SchedTask) -> None:
+        """Have the result no longer at hand: its holders have it."""
+        self._drop_inline(task)
+
     def _drop_inline(self, task: SchedTask) -> None:
         if task.payload is not None:
             self._state.inlined_bytes -= task.payload.sent_nbytes

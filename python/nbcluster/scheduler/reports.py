@@ -9,6 +9,7 @@ from nbcluster.protocol.messages import (
     AcquireReplicas,
     DataAdded,
     DataShared,
+    DataTakenAway,
     Killed,
     Location,
     MissingData,
@@ -219,6 +220,20 @@ class Reports:
                 continue
             if worker in task.who_has and task.payload is None:
                 self._machine.keep_payload(task, item.payload)
+
+    def data_taken_away(self, worker: SchedWorker, message: DataTakenAway) -> None:
+        """Results are on this worker's disk, and need not be in shared memory any more; nobody else has them then."""
+        for key in message.keys:
+            task = self._state.tasks.get(key)
+            if task is None or task.state != MEMORY or task.payload is None or not task.payload.is_shared:
+                continue
+            if worker not in task.who_has or task in self._state.pinned:
+                continue
+            self._machine.forget_payload(task)
+            for other in list(task.who_has):
+                if other is not worker:
+                    self._outbox.free(other, key)
+                    self._machine.lose_replica(task, other)
 
     def replicas_failed(self, worker: SchedWorker, message: ReplicasFailed) -> None:
         """Copies that a worker was asked to make could not be made."""

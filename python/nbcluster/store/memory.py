@@ -6,8 +6,9 @@ What there is no room for is on disk, and is here by its name.
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from nbcluster.protocol import serialize
@@ -17,6 +18,9 @@ from nbcluster.types import Key
 
 SPILL_MIN = 64 * 1024
 """Bytes from which on a result is worth a file."""
+
+SETTLED = 2.0
+"""Seconds after which who was told that a result is in shared memory has surely looked at it."""
 
 _NOT_LIVE: Final = object()
 """In place of the object: it is pickled, or on disk."""
@@ -29,7 +33,18 @@ class Datum:
     there: each use reads it, and leaves nothing behind.
     """
 
-    __slots__ = ("_file", "_lock", "_payload", "_value", "nbytes", "own_nbytes", "shared_nbytes", "type_name")
+    __slots__ = (
+        "_file",
+        "_lock",
+        "_payload",
+        "_value",
+        "moved",
+        "nbytes",
+        "own_nbytes",
+        "shared_nbytes",
+        "type_name",
+        "used",
+    )
 
     def __init__(self, value: Any, nbytes: int, type_name: str = "", *, payload: Payload | None = None) -> None:
         self._value = value if payload is None else _NOT_LIVE
@@ -41,6 +56,10 @@ class Datum:
         """Bytes of this process's own memory: what is shared is the cluster's, and counted once."""
         self.shared_nbytes = nbytes - self.own_nbytes
         """The others, in memory that all processes see."""
+        self.moved = False
+        """It is there because this worker has put it there: it is up to us to take it away again."""
+        self.used = 0.0
+        """When it was moved, or somebody here last looked for it since."""
         self.type_name = type_name
 
     @classmethod
@@ -77,7 +96,10 @@ class Datum:
         with self._lock:
             payload = self._payload
             if payload is not None and self._value is _NOT_LIVE:
-                self._value = serialize.load(payload, "data")
+                value = serialize.load(payload, "data")
+                if payload.is_shared and type(value) is bytes:
+                    return value  # a copy, which would be beside what is shared for as long as that is
+                self._value = value
                 if not payload.is_shared:
                     self._payload = None
             return self._value
@@ -111,7 +133,7 @@ class Datum:
             return False
         self._file = file  # first: at no moment is it nowhere
         self._value, self._payload = _NOT_LIVE, None
-        self.own_nbytes = 0
+        self.own_nbytes = self.shared_nbytes = 0
         if lock is not None:
             lock.release()
         return True
@@ -133,9 +155,14 @@ class Datum:
 
 
 class MemoryStore:
-    """Results by key, how many bytes they are, and which large ones were used least recently."""
+    """Results by key, how many bytes they are, and which large ones were used least recently.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds, from anywhere.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.nbytes = 0
         """In this process's memory."""
         self.shared_nbytes = 0
@@ -145,6 +172,10 @@ class MemoryStore:
         self._data: dict[Key, Datum] = {}
         self._large: OrderedDict[Key, Datum] = OrderedDict()
         """What is worth spilling, coldest first; small ones pay nothing for the order."""
+        self.moved_nbytes = 0
+        """Of what is in shared memory, what we have put there."""
+        self._moved: OrderedDict[Key, Datum] = OrderedDict()
+        """That, coldest first."""
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._data)} results, {self.nbytes} B>"
@@ -161,8 +192,13 @@ class MemoryStore:
     def get(self, key: Key) -> Datum | None:
         """What is stored under a key."""
         datum = self._data.get(key)
-        if datum is not None and datum.own_nbytes >= SPILL_MIN and key in self._large:
-            self._large.move_to_end(key)
+        if datum is not None:
+            if datum.own_nbytes >= SPILL_MIN:
+                if key in self._large:
+                    self._large.move_to_end(key)
+            elif datum.moved and key in self._moved:
+                datum.used = self._clock()
+                self._moved.move_to_end(key)
         return datum
 
     def put(self, key: Key, datum: Datum) -> None:
@@ -175,6 +211,10 @@ class MemoryStore:
         self.spilled_nbytes += datum.spilled_nbytes
         if datum.own_nbytes >= SPILL_MIN:
             self._large[key] = datum
+        elif datum.moved and datum.shared_nbytes:
+            datum.used = self._clock()
+            self._moved[key] = datum
+            self.moved_nbytes += datum.shared_nbytes
 
     def drop(self, key: Key) -> None:
         """Forget a result; whoever uses it keeps it alive.
@@ -190,6 +230,9 @@ class MemoryStore:
         self.spilled_nbytes -= datum.spilled_nbytes
         if datum.own_nbytes >= SPILL_MIN:
             self._large.pop(key, None)
+        elif datum.moved and datum.shared_nbytes:
+            self._moved.pop(key, None)
+            self.moved_nbytes -= datum.shared_nbytes
 
     def drop_all(self, keys: Iterable[Key]) -> None:
         """Forget results.
@@ -211,7 +254,8 @@ class MemoryStore:
         """Forget everything."""
         self._data.clear()
         self._large.clear()
-        self.nbytes = self.shared_nbytes = self.spilled_nbytes = 0
+        self._moved.clear()
+        self.nbytes = self.shared_nbytes = self.spilled_nbytes = self.moved_nbytes = 0
 
     # --- spilling ---
 
@@ -227,20 +271,36 @@ class MemoryStore:
         """
         return self._large.popitem(last=False) if self._large else None
 
+    @property
+    def can_take_away(self) -> bool:
+        """True if ``take_coldest_moved`` gives something: not what may be on its way to somebody who asked for it."""
+        return bool(self._moved) and self._clock() - next(iter(self._moved.values())).used >= SETTLED
+
+    def take_coldest_moved(self) -> tuple[Key, Datum] | None:
+        """The same of what this worker has put into shared memory."""
+        return self._moved.popitem(last=False) if self.can_take_away else None
+
     def spilled(self, key: Key, datum: Datum, file: SpillFile) -> bool:
         """What ``take_coldest`` gave is in a file. False if it is not wanted there: it was dropped, or is in use."""
         if self._data.get(key) is not datum:
             return False
-        nbytes = datum.own_nbytes
+        own, shared = datum.own_nbytes, datum.shared_nbytes
         if not datum.spill(file):
-            self._large[key] = datum
+            self._order_of(datum)[key] = datum
             return False
-        self.nbytes -= nbytes
+        self.nbytes -= own
+        self.shared_nbytes -= shared
+        if datum.moved:
+            self.moved_nbytes -= shared
         self.spilled_nbytes += file.nbytes
         return True
 
     def offer(self, key: Key, datum: Datum) -> None:
         """What ``take_coldest`` gave could not be written: the next time it may be."""
         if self._data.get(key) is datum:
-            self._large[key] = datum
-            self._large.move_to_end(key, last=False)
+            order = self._order_of(datum)
+            order[key] = datum
+            order.move_to_end(key, last=False)
+
+    def _order_of(self, datum: Datum) -> OrderedDict[Key, Datum]:
+        return self._moved if datum.moved else self._large

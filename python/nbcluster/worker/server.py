@@ -36,6 +36,7 @@ from nbcluster.protocol.inspection import ForwardLogs, LogEntry, Look, Seen
 from nbcluster.protocol.messages import (
     DataItem,
     DataShared,
+    DataTakenAway,
     DefineFunctions,
     ForgetFunctions,
     PeerRequest,
@@ -273,7 +274,15 @@ class WorkerServer:
             return None
         folder = SpillFolder(spill_path(config.local_directory, os.getpid()))
         target = int((config.memory_target or 1.0) * config.memory_limit)
-        spiller = Spiller(self.store, folder, target, config.memory_limit)
+        total = min(target + int(SHARED_AHEAD * config.memory_limit), config.memory_limit)
+        spiller = Spiller(
+            self.store,
+            folder,
+            target,
+            config.memory_limit,
+            total=total if self._shared is not None else None,
+            on_taken_away=self._tell_taken_away,
+        )
         self._leave.push_async_callback(spiller.close)
         return spiller
 
@@ -427,6 +436,12 @@ class WorkerServer:
     def _tell_shared(self, items: list[DataItem]) -> None:
         if not self._connection.closed:
             self._connection.send(DataShared(items))
+        if self._spiller is not None:
+            self._spiller.look()
+
+    def _tell_taken_away(self, key: Key) -> None:
+        if not self._connection.closed:
+            self._connection.send(DataTakenAway([key]))
 
     def forget_loaded_functions(self) -> None:
         """Unpickle functions anew: the modules that they come from have changed."""

@@ -4,6 +4,9 @@
                                ▲                          │
                                └──── later, again ◀── no room on disk
 
+What this worker has put into shared memory counts too, though it may be more: then the coldest of that goes to disk,
+and the scheduler is told to send whoever wants it here.
+
 Tasks that produce faster than the disk takes it wait for it.
 """
 
@@ -49,6 +52,8 @@ class Spiller:
         folder: where the files go.
         target: bytes.
         limit: bytes that the worker may use in all.
+        total: bytes that may be in memory together with what is in shared memory because of this worker; None: any.
+        on_taken_away: told of a result that is on disk now, and was in shared memory before.
         clock: monotonic seconds.
     """
 
@@ -59,12 +64,16 @@ class Spiller:
         target: int,
         limit: int,
         *,
+        total: int | None = None,
+        on_taken_away: Callable[[Key], None] = lambda key: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._folder = folder
         self._target = target
         self._brake_above = target + int(BRAKE * (limit - target))
+        self._total = total
+        self._on_taken_away = on_taken_away
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "nbcluster-spill")
         self._owner = TaskOwner("spilling")
@@ -88,7 +97,7 @@ class Spiller:
         """Spill what is too much; remove files of no use. To be called after every change, and now and then."""
         if self._closed:
             return
-        if self._store.nbytes > self._goal and self._store.can_spill:
+        if self._has_too_much or self._shares_too_much:
             if not self._spilling and self._clock() >= self._retry_at:
                 self._spilling = True
                 self._owner.start(self._spill(), "spill")
@@ -105,6 +114,17 @@ class Spiller:
     @property
     def _goal(self) -> int:
         return self._target if self._pressed is None else min(self._target, self._pressed)
+
+    @property
+    def _has_too_much(self) -> bool:
+        return self._store.nbytes > self._goal and self._store.can_spill
+
+    @property
+    def _shares_too_much(self) -> bool:
+        store = self._store
+        if self._total is None or not store.can_take_away:
+            return False
+        return store.nbytes + store.moved_nbytes > self._total
 
     def brake(self, nbytes: int) -> None:
         """Called by threads that have made a result: wait while there is too much in memory and it is being written."""
@@ -123,8 +143,8 @@ class Spiller:
     async def _spill(self) -> None:
         store = self._store
         try:
-            while store.nbytes > self._goal and not self._closed:
-                coldest = store.take_coldest()
+            while (self._has_too_much or self._shares_too_much) and not self._closed:
+                coldest = store.take_coldest() if self._has_too_much else store.take_coldest_moved()
                 if coldest is None or not await self._spill_one(*coldest):
                     return
                 if store.nbytes <= self._brake_above:
@@ -145,7 +165,10 @@ class Spiller:
             return False
         else:
             self._delay = FIRST_RETRY
-            if not self._store.spilled(key, datum, file) and self._store.get(key) is datum:
+            if self._store.spilled(key, datum, file):
+                if datum.moved:
+                    self._on_taken_away(key)
+            elif self._store.get(key) is datum:
                 return False  # it is in use: not again at once
         return True
 

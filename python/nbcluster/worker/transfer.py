@@ -144,7 +144,9 @@ class DataServer:
             if item.payload.is_shared and (datum.own_nbytes or datum.is_spilled):
                 moved.append(item)
                 if self._store.get(key) is datum:
-                    self._store.put(key, Datum.pickled(item.payload, datum.nbytes, datum.type_name))
+                    shared = Datum.pickled(item.payload, datum.nbytes, datum.type_name)
+                    shared.moved = shared.own_nbytes == 0
+                    self._store.put(key, shared)
         if moved:
             self._on_shared(moved)
 
