@@ -176,6 +176,17 @@ def check_whole(name: str, value: object, least: int) -> None:
         raise ValueError(f"{name}={value} is out of range; give an int of at least {least}")
 
 
+def check_flag(name: str, value: object) -> bool:
+    """The value, if it is True or False.
+
+    Raises:
+        TypeError: names the argument and its value.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r} is neither True nor False")
+    return value
+
+
 def _positive(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}={value!r} is not a number of seconds")

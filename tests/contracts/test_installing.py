@@ -191,3 +191,50 @@ def test_a_file_is_copied_and_imported_or_only_copied(api: Any, client: Any, tmp
 
 def _value(module: str) -> Any:
     return importlib.import_module(module).value
+
+
+# --- what is refused ---
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda api: api.PipInstall("numpy"), TypeError, "packages='numpy' is not a list of names"),
+        (lambda api: api.PipInstall([]), ValueError, r"packages=\[\] names nothing to install"),
+        (lambda api: api.PipInstall([5]), TypeError, r"packages=\[5\] is not a list of names"),
+        (lambda api: api.PipInstall(["a"], "--pre"), TypeError, "pip_options='--pre' is not a list of arguments"),
+        (lambda api: api.PipInstall(["a"], restart_workers=1), TypeError, "restart_workers=1 is neither"),
+        (lambda api: api.CondaInstall("numpy"), TypeError, "packages='numpy' is not a list of names"),
+        (lambda api: api.CondaInstall(["a"], "-c"), TypeError, "conda_options='-c' is not a list of arguments"),
+        (lambda api: api.InstallPlugin("pip"), TypeError, "install_fn='pip' is not callable"),
+        (lambda api: api.InstallPlugin(print, "no"), TypeError, "restart_workers='no' is neither"),
+        (lambda api: api.Environ("A=1"), TypeError, "environ='A=1' is not a dict of variables"),
+        (lambda api: api.Environ({"A=1": 2}), ValueError, r"environ\['A=1'\]='2' cannot be an environment variable"),
+        (lambda api: api.Environ({5: 2}), ValueError, r"environ\[5\]='2' cannot be"),
+        (lambda api: api.Environ({"A": "\0"}), ValueError, r"environ\['A'\]=.* cannot be"),
+        (lambda api: api.UploadFile(5), TypeError, "filepath=5 is not a path"),
+        (lambda api: api.UploadFile("/no/such/file"), FileNotFoundError, "/no/such/file"),
+        (lambda api: api.UploadFile("/", load="yes"), TypeError, "load='yes' is neither"),
+        (lambda api: api.UploadDirectory(5), TypeError, "path=5 is not a path"),
+        (lambda api: api.UploadDirectory("/no/such"), NotADirectoryError, "path='/no/such' is no directory"),
+        (lambda api: api.UploadDirectory(".", skip_words="tests"), TypeError, "skip_words='tests' is not a list"),
+        (lambda api: api.UploadDirectory(".", skip=print), TypeError, "skip=<.*print> is not a list of functions"),
+        (lambda api: api.UploadDirectory(".", skip=["a"]), TypeError, r"skip=\['a'\] is not a list of functions"),
+        (lambda api: api.UploadDirectory(".", update_path=0), TypeError, "update_path=0 is neither"),
+        (lambda api: api.UploadDirectory(".", restart_workers=""), TypeError, "restart_workers='' is neither"),
+        (lambda api: api.UploadDirectory(".", mode="all"), ValueError, "mode='all' is not allowed"),
+    ],
+)
+def test_what_plugins_are_made_with_is_checked_at_once(api: Any, make: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        make(api)
+
+
+def test_a_conda_that_is_not_there_is_named(api: Any, keywords: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDA_EXE", "/no/such/conda")
+    with (
+        api.Client(**keywords(n_workers=1)) as client,
+        pytest.raises(RuntimeError, match=r"conda install failed.*(conda could not be found|conda cannot be started)"),
+    ):
+        client.register_plugin(api.CondaInstall(["ada"]))

@@ -178,6 +178,42 @@ def test_unknown_names_and_what_is_no_plugin_are_refused(api: Any, client: Any) 
         client.register_plugin(api.WorkerPlugin)
 
 
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize(
+    ("members", "error", "message"),
+    [
+        ({"name": 5}, TypeError, "name=5 is not the name of a plugin"),
+        ({"name": ""}, TypeError, "name='' is not the name of a plugin"),
+        ({"idempotent": "yes"}, TypeError, "idempotent='yes' is neither True nor False"),
+        ({"restart": 1}, TypeError, "restart=1 is neither True nor False"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["WorkerPlugin", "NannyPlugin"])
+def test_what_a_plugin_says_of_itself_has_to_make_sense(
+    api: Any, client: Any, kind: str, members: dict[str, Any], error: Any, message: str
+) -> None:
+    plugin = types.new_class("Plugin", (getattr(api, kind),), exec_body=lambda space: space.update(members))()
+    with pytest.raises(error, match=message):
+        client.register_plugin(plugin)
+
+
+@pytest.mark.differs("bad input")
+def test_names_of_plugins_are_texts(api: Any, client: Any) -> None:
+    for name in ("", 5):
+        with pytest.raises(TypeError, match=f"name={name!r} is not the name of a plugin"):
+            client.register_plugin(worker_plugin(api), name=name)
+        with pytest.raises(TypeError, match=f"name={name!r} is not the name of a plugin"):
+            client.unregister_worker_plugin(name)
+        with pytest.raises(TypeError, match=f"name={name!r} is not the name of a plugin"):
+            client.unregister_scheduler_plugin(name)
+    with pytest.raises(TypeError, match="nanny='yes' is neither True nor False"):
+        client.unregister_worker_plugin("marker", nanny="yes")
+    with pytest.raises(TypeError, match="idempotent=None is neither"):
+        client.register_plugin(scheduler_plugin(api, idempotent=None))
+    with pytest.raises(TypeError, match="setup=5 is not callable"):
+        client.register_worker_callbacks(5)
+
+
 def test_a_plugin_of_the_scheduler_is_told_of_tasks(api: Any, client: Any) -> None:
     async def start(self: Any, scheduler: Any) -> None:
         self.scheduler = scheduler

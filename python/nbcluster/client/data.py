@@ -15,6 +15,7 @@ from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
+from nbcluster.commands import check_flag
 from nbcluster.errors import SharedDataGoneError, TimeoutError
 from nbcluster.protocol.messages import DataItem, Scatter
 from nbcluster.protocol.payload import Payload
@@ -48,6 +49,8 @@ class DataClient(ExplainingClient):
         Returns:
             The same structure, with results in place of futures.
         """
+        if direct is not None:
+            check_flag("direct", direct)
         if errors not in ("raise", "skip"):
             raise ValueError(f"errors={errors!r} is not allowed; give 'raise' or 'skip'")
         if isinstance(futures, Iterator):
@@ -162,6 +165,7 @@ class DataClient(ExplainingClient):
             data: a list, tuple, set, range or dict scatters its elements; anything else is one piece.
             workers: names or addresses of the workers to hold it.
             broadcast: put it on every worker.
+            direct: accepted for compatibility: large data always goes straight to the workers.
             hash: name it by its content, so that equal data is held once. False: a new name each time.
             timeout: seconds to wait for workers.
             asynchronous: True returns something to be awaited, on any event loop.
@@ -176,6 +180,8 @@ class DataClient(ExplainingClient):
         """
         names = submission.options(workers=workers).workers
         seconds = parse_seconds(timeout, "timeout")
+        for flag, value in (("broadcast", broadcast), ("direct", direct is not None and direct), ("hash", hash)):
+            check_flag(flag, value)
         if isinstance(data, (Iterator, Queue)):
             raise TypeError(f"scatter() does not take iterators or queues ({data!r}); give a list of the elements")
         if isinstance(data, range):

@@ -9,7 +9,7 @@ from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures
 from nbcluster.client.observing import ObservingClient, info_of_view
 from nbcluster.client.running import RunningClient, worker_names
-from nbcluster.commands import check_whole
+from nbcluster.commands import check_flag, check_whole
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.operating import (
     ManageMemory,
@@ -48,9 +48,10 @@ class OperatingClient(ObservingClient, RunningClient):
             TimeoutError: they did not come back in time.
         """
         seconds = RESTART_TIMEOUT if timeout is None else parse_seconds(timeout, "timeout")
+        wait = check_flag("wait_for_workers", wait_for_workers)
         return self._sync(
             self._operate,
-            lambda request: RestartCluster(request, seconds, bool(wait_for_workers)),
+            lambda request: RestartCluster(request, seconds, wait),
             then=lambda _: None,
         )
 
@@ -71,8 +72,11 @@ class OperatingClient(ObservingClient, RunningClient):
             ValueError: one of them is not known, or was not started by the cluster.
             TimeoutError: one did not come back in time.
         """
+        check_flag("raise_for_error", raise_for_error)
+        names = worker_names(workers)
+        if names is None:
+            raise TypeError("workers=None is not a list of worker names or addresses; client.restart() restarts all")
         given = [workers] if isinstance(workers, (str, int)) else list(workers)
-        names = worker_names(given) or []
         seconds = RESTART_TIMEOUT if timeout is None else parse_seconds(timeout, "timeout")
 
         def finish(answer: dict[str, str]) -> dict[Any, str]:
@@ -114,7 +118,7 @@ class OperatingClient(ObservingClient, RunningClient):
         if n is not None:
             check_whole("n", n, least=0)
         check_whole("minimum", minimum, least=0)
-        return self._sync(self._retire, chosen, bool(close_workers), n, minimum)
+        return self._sync(self._retire, chosen, check_flag("close_workers", close_workers), n, minimum)
 
     async def _retire(self, workers: list[str] | None, close: bool, n: int | None, minimum: int) -> dict[str, Any]:
         known = info_of_view(await self._view())["workers"]
@@ -158,6 +162,9 @@ class OperatingClient(ObservingClient, RunningClient):
         Args:
             futures: what may be moved; None means everything.
             workers: names or addresses of those that take part; None means all.
+
+        Raises:
+            ValueError: none of these workers is running.
         """
         names = worker_names(workers)
         found = None if futures is None else self._mine(futures)

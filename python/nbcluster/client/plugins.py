@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from nbcluster.client.operating import RESTART_TIMEOUT, OperatingClient
 from nbcluster.client.running import results
-from nbcluster.plugins.base import NannyPlugin, Plugin, SchedulerPlugin, WorkerPlugin, plugin_name
+from nbcluster.commands import check_flag
+from nbcluster.plugins.base import NannyPlugin, Plugin, SchedulerPlugin, WorkerPlugin, check_name, plugin_name
 from nbcluster.protocol.calling import dump_side_call
 from nbcluster.protocol.operating import RestartWorkers
 from nbcluster.protocol.running import KeptName, RegisterSchedulerPlugin, RunFunction
@@ -42,20 +43,21 @@ class PluginClient(OperatingClient):
             >>> results = client.register_plugin(Greeting(), name="greeting")
         """
         _check_plugin(plugin)
-        name = _check_name(name or plugin_name(plugin))
+        name = plugin_name(plugin) if name is None else check_name(name)
+        once = check_flag("idempotent", plugin.idempotent)
         if isinstance(plugin, SchedulerPlugin):
             payload = dump(plugin, "plugin", in_band=True)
             return self._sync(
                 self._session.run,
-                lambda request: RegisterSchedulerPlugin(request, name, payload, bool(plugin.idempotent)),
+                lambda request: RegisterSchedulerPlugin(request, name, payload, once),
                 then=lambda outcomes: results(outcomes, "raise") and None,
             )
         kind: Literal["nanny", "worker"] = "nanny" if isinstance(plugin, NannyPlugin) else "worker"
         from nbcluster.plugins.joining import add_plugin
 
-        keep = KeptName(kind, name, bool(plugin.idempotent))
+        keep = KeptName(kind, name, once)
         call = dump_side_call(add_plugin, (), {"plugin": plugin, "kind": kind, "name": name})
-        restart = bool(getattr(plugin, "restart", False))
+        restart = check_flag("restart", plugin.restart)
         return self._sync(
             self._register,
             lambda request: RunFunction(request, call, keep=keep),
@@ -81,8 +83,8 @@ class PluginClient(OperatingClient):
         """
         from nbcluster.plugins.joining import remove_plugin
 
-        kind: Literal["nanny", "worker"] = "nanny" if nanny else "worker"
-        call = dump_side_call(remove_plugin, (), {"kind": kind, "name": _check_name(name)})
+        kind: Literal["nanny", "worker"] = "nanny" if nanny is not None and check_flag("nanny", nanny) else "worker"
+        call = dump_side_call(remove_plugin, (), {"kind": kind, "name": check_name(name)})
         return self._sync(
             self._session.run,
             lambda request: RunFunction(request, call, drop=KeptName(kind, name)),
@@ -95,7 +97,7 @@ class PluginClient(OperatingClient):
         Raises:
             ValueError: there is none of this name.
         """
-        _check_name(name)
+        check_name(name)
         return self._sync(
             self._session.run,
             lambda request: RegisterSchedulerPlugin(request, name),
@@ -126,9 +128,9 @@ class PluginClient(OperatingClient):
         Example:
             >>> client.upload_file("helpers.py")  # doctest: +SKIP
         """
-        from nbcluster.plugins.files import UploadFile
+        from nbcluster.plugins.files import UploadFile, as_path
 
-        return self.register_plugin(UploadFile(filename, load))
+        return self.register_plugin(UploadFile(as_path("filename", filename), load))
 
 
 def _check_plugin(plugin: object) -> None:
@@ -139,9 +141,3 @@ def _check_plugin(plugin: object) -> None:
             f"plugin={plugin!r} is none: Registering duck-typed plugins is not allowed. Please inherit from "
             "NannyPlugin, WorkerPlugin, or SchedulerPlugin to create a plugin."
         )
-
-
-def _check_name(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"name={name!r} is not the name of a plugin; give a text")
-    return name

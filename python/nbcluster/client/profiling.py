@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from nbcluster.client.connected import ConnectedClient
 from nbcluster.client.inspecting import PATIENCE, names_of
-from nbcluster.commands import GetTaskStream, TaskStream, check_whole
+from nbcluster.commands import GetTaskStream, TaskStream, check_flag, check_whole
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol.profiles import Profile, merged, nested
 from nbcluster.snapshot import TaskRecord
@@ -58,7 +59,8 @@ class ProfilingClient(ConnectedClient):
             raise TypeError(f"key={key!r} is not the name of a function; give text, or None for all")
         if plot not in (False, True, "save"):
             raise ValueError(f"plot={plot!r} is not allowed; give True, False or 'save'")
-        if (plot or filename) and not merge_workers:
+        _check_file(filename)
+        if not check_flag("merge_workers", merge_workers) and (plot or filename):
             raise ValueError("merge_workers=False has no plot; ask for each worker by workers=[address]")
         look = i.LookAtProfile(key, _moment("start", start), _moment("stop", stop), bool(server))
         path = filename or ("dask-profile.html" if plot == "save" else None)
@@ -120,6 +122,7 @@ class ProfilingClient(ConnectedClient):
         """
         if plot not in (False, True, "save"):
             raise ValueError(f"plot={plot!r} is not allowed; give True, False or 'save'")
+        _check_file(filename)
         if count is not None:
             check_whole("count", count, least=0)
         first, last = _moment("start", start), _moment("stop", stop)
@@ -165,6 +168,11 @@ class ProfilingClient(ConnectedClient):
             }
             for record in records
         ]
+
+
+def _check_file(filename: object) -> None:
+    if filename is not None and not isinstance(filename, (str, os.PathLike)):
+        raise TypeError(f"filename={filename!r} is not a path")
 
 
 def _moment(name: str, value: float | str | None) -> float | None:

@@ -12,6 +12,7 @@ from nbcluster.client.connected import ConnectedClient, nothing
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, with_parts
 from nbcluster.client.states import ERROR, FutureState
+from nbcluster.commands import check_flag
 from nbcluster.protocol.messages import CancelKeys, WantKeys
 from nbcluster.types import Key
 from nbcluster.units import parse_seconds
@@ -69,7 +70,7 @@ class SubmittingClient(ConnectedClient):
             resources=resources,
             retries=retries,
             priority=priority,
-            actor=actor or actors,
+            actor=actor or check_flag("actors", actors),
         )
         parse_seconds(fifo_timeout, "fifo_timeout")
         if key is not None and (not isinstance(key, str) or not key):
@@ -123,7 +124,7 @@ class SubmittingClient(ConnectedClient):
             resources=resources,
             retries=retries,
             priority=priority,
-            actor=actor or actors,
+            actor=actor or check_flag("actors", actors),
         )
         parse_seconds(fifo_timeout, "fifo_timeout")
         if not iterables:

@@ -147,6 +147,21 @@ Plugin = WorkerPlugin | NannyPlugin | SchedulerPlugin
 
 
 def plugin_name(plugin: Plugin) -> str:
-    """The name that a plugin says it has, or a new one."""
+    """The name that a plugin says it has, or a new one.
+
+    Raises:
+        TypeError: what it says is not a name.
+    """
     name = getattr(plugin, "name", None)
-    return name if isinstance(name, str) and name else f"{type(plugin).__name__}-{uuid.uuid4()}"
+    return f"{type(plugin).__name__}-{uuid.uuid4()}" if name is None else check_name(name)
+
+
+def check_name(name: object) -> str:
+    """The name of a plugin.
+
+    Raises:
+        TypeError: it cannot be one.
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"name={name!r} is not the name of a plugin; give a text")
+    return name

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from nbcluster.commands import check_flag
 from nbcluster.plugins.base import WorkerPlugin
 
 ARCHIVES = {".egg", ".pyz", ".zip"}
@@ -35,10 +36,10 @@ class UploadFile(WorkerPlugin):
     """
 
     def __init__(self, filepath: str | os.PathLike[str], load: bool = True) -> None:
-        path = Path(filepath)
+        path = as_path("filepath", filepath)
         self.filename = path.name
+        self.load = check_flag("load", load)
         self.data = path.read_bytes()
-        self.load = load
         self.name = f"upload-file-{self.filename}"
 
     def setup(self, worker: Any) -> None:
@@ -74,13 +75,17 @@ class UploadDirectory(WorkerPlugin):
     ) -> None:
         if mode != "workers":
             raise ValueError(f"mode={mode!r} is not allowed; files go to the workers: give 'workers'")
-        root = Path(path).expanduser().resolve()
+        root = as_path("path", path).expanduser().resolve()
         if not root.is_dir():
             raise NotADirectoryError(f"path={os.fspath(path)!r} is no directory")
         self.path = root.name
-        self.restart = restart_workers
-        self.update_path = update_path
+        self.restart = check_flag("restart_workers", restart_workers)
+        self.update_path = check_flag("update_path", update_path)
         self.name = f"upload-directory-{root.name}"
+        if isinstance(skip_words, str) or not all(isinstance(word, str) for word in skip_words):
+            raise TypeError(f"skip_words={skip_words!r} is not a list of names, like ['tests']")
+        if not isinstance(skip, Iterable) or not all(callable(predicate) for predicate in skip):
+            raise TypeError(f"skip={skip!r} is not a list of functions that are given a path")
         words, predicates = set(skip_words), list(skip)
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -101,6 +106,13 @@ class UploadDirectory(WorkerPlugin):
             if self.update_path:
                 _add_to_path(folder / self.path)
             importlib.invalidate_caches()
+
+
+def as_path(name: str, value: object) -> Path:
+    """A path that was given as the argument of this name."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}={value!r} is not a path")
+    return Path(value)
 
 
 def _folder(worker: Any) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nbcluster.commands import check_flag
 from nbcluster.plugins.base import NannyPlugin, WorkerPlugin
 
 logger = logging.getLogger("nbcluster.worker")
@@ -36,7 +37,7 @@ class InstallPlugin(WorkerPlugin):
         if not callable(install_fn):
             raise TypeError(f"install_fn={install_fn!r} is not callable")
         self._install = install_fn
-        self.restart = restart_workers
+        self.restart = check_flag("restart_workers", restart_workers)
         self.name = f"{type(self).__name__}-{uuid.uuid4()}"
 
     def setup(self, worker: Any) -> None:
@@ -66,7 +67,7 @@ class PipInstall(InstallPlugin):
     def __init__(
         self, packages: Sequence[str], pip_options: Sequence[str] | None = None, restart_workers: bool = False
     ) -> None:
-        super().__init__(_Installer("pip", _texts("packages", packages), list(pip_options or ())), restart_workers)
+        super().__init__(_installer("pip", packages, pip_options), restart_workers)
 
 
 class CondaInstall(InstallPlugin):
@@ -75,12 +76,19 @@ class CondaInstall(InstallPlugin):
     def __init__(
         self, packages: Sequence[str], conda_options: Sequence[str] | None = None, restart_workers: bool = False
     ) -> None:
-        super().__init__(_Installer("conda", _texts("packages", packages), list(conda_options or ())), restart_workers)
+        super().__init__(_installer("conda", packages, conda_options), restart_workers)
 
 
-def _texts(name: str, values: object) -> list[str]:
+def _installer(program: str, packages: object, options: object) -> _Installer:
+    names = _texts("packages", packages, "names, like ['numpy']")
+    if not names:
+        raise ValueError(f"packages={packages!r} names nothing to install")
+    return _Installer(program, names, _texts(f"{program}_options", options or (), "arguments, like ['--upgrade']"))
+
+
+def _texts(name: str, values: object, kind: str) -> list[str]:
     if isinstance(values, str) or not isinstance(values, Sequence) or not all(isinstance(v, str) for v in values):
-        raise TypeError(f"{name}={values!r} is not a list of names, like ['numpy']")
+        raise TypeError(f"{name}={values!r} is not a list of {kind}")
     return list(values)
 
 
@@ -93,8 +101,8 @@ class _Installer:
     def __call__(self) -> None:
         logger.info("%s installs %s", self.program, ", ".join(self.packages))
         if self.program == "conda":
-            command = ["conda", "install", "-y", "-p", sys.prefix, *self.options, *self.packages]
-            self._run(command)
+            conda = os.environ.get("CONDA_EXE", "conda")
+            self._run([conda, "install", "-y", "-p", sys.prefix, *self.options, *self.packages])
             return
         with tempfile.TemporaryDirectory() as folder:  # a requirements file: it may name environment variables
             requirements = Path(folder) / "requirements.txt"
@@ -120,7 +128,12 @@ class Environ(NannyPlugin):
     restart = True
 
     def __init__(self, environ: Mapping[str, Any] | None = None) -> None:
-        self.environ = {str(name): str(value) for name, value in (environ or {}).items()}
+        if environ is not None and not isinstance(environ, Mapping):
+            raise TypeError(f"environ={environ!r} is not a dict of variables, like {{'LEVEL': 'debug'}}")
+        self.environ = {name: str(value) for name, value in (environ or {}).items()}
+        for name, value in self.environ.items():
+            if not isinstance(name, str) or not name or "=" in name or "\0" in name + value:
+                raise ValueError(f"environ[{name!r}]={value!r} cannot be an environment variable")
 
     def setup(self, nanny: Any) -> None:
         """Set them."""

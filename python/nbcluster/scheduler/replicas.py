@@ -83,6 +83,9 @@ class Replicas:
     def rebalance(self, client: SchedClient, message: Rebalance) -> None:
         """Move results from workers that hold more than the mean to those that hold less."""
         workers = self._running(message.workers)
+        if message.workers is not None and not workers:
+            self._refuse(client, message.request, f"workers={message.workers!r} names no worker that is running")
+            return
         job = _Job(client, message.request)
         movable = None if message.keys is None else set(self._in_memory(message.keys))
         held = {worker: sum(task.nbytes for task in worker.holds) for worker in workers}
