@@ -9,7 +9,7 @@ from __future__ import annotations
 DIFFERENCES = {
     "adapt options": "adapt() replaces all options of an earlier adapt(); nothing accumulates.",
     "adaptive log": "The log of adapt() says for each decision what was wanted and why.",
-    "as_completed timeout": "A timeout of as_completed says how many futures were not done.",
+    "as_completed timeout": "A timeout of as_completed says how many futures were not done, and which.",
     "active memory manager": (
         "Only copies that nobody has asked for are spare: replicate() and scatter(broadcast=True) need not be undone."
     ),

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from typing import Any
 
 import pytest
 
 from tests.contracts.gates import Gate, add, at_gate, fail_with, inc
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.differs("explain")
 
@@ -104,3 +106,51 @@ def test_a_scheduler_that_does_not_answer_keeps_nobody_waiting(api: Any) -> None
                 future.result(timeout=0.01)
         finally:
             os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.differs("waiting says for what")
+def test_each_timeout_reads_well(api: Any, keywords: Any, gate: Gate) -> None:
+    with api.Client(**keywords(n_workers=1)) as client:
+        running = client.submit(at_gate, gate, key="running")
+        gate.wait_for_visitors()
+        spare = client.submit(inc, 1, key="spare")
+        queued = [client.submit(inc, number, key=f"queued-{number}") for number in range(2)]
+        after = client.submit(inc, queued[0], key="after")
+        after_all = client.submit(sum, [running, *queued], key="after all")
+        lost = client.submit(inc, 1, key="lost", workers=["nobody"])
+        eventually(lambda: client.explain(queued[1]).ahead == 1)
+        late = "was not done after 0\\.01 s; it is still pending\\. It"
+        says = texts(api, running, *queued, after, after_all)
+        assert re.fullmatch(rf"running {late} has been running for \S+ m?s on worker 0 \(.*\)\.", says["running"])
+        assert re.fullmatch(
+            rf"queued-0 {late} has been queued for \S+ m?s, and is next: all workers are busy\.", says["queued-0"]
+        )
+        assert re.fullmatch(
+            rf"queued-1 {late} has been queued for \S+ m?s, behind 1 other task: all workers are busy\.",
+            says["queued-1"],
+        )
+        assert re.fullmatch(
+            rf"after {late} has been waiting for \S+ m?s for the result of 'queued-0'\. 'queued-0' has been queued .*",
+            says["after"],
+        )
+        assert re.fullmatch(
+            rf"after all {late} has been waiting for \S+ m?s for 3 results \('running', 'queued-0', 'queued-1'\)\. .*",
+            says["after all"],
+        )
+        with pytest.raises(api.TimeoutError, match=f"lost {late} cannot run: it is restricted to 'nobody'"):
+            lost.exception(timeout=0.01)
+        with pytest.raises(
+            api.TimeoutError, match=r"2 of 2 futures .*: running, queued-0\. 'running' has been running"
+        ):
+            api.wait([running, queued[0]], timeout=0.01)
+        gate.open()
+        spare.result()
+
+
+def texts(api: Any, *futures: Any) -> dict[str, str]:
+    said = {}
+    for future in futures:
+        with pytest.raises(api.TimeoutError) as caught:
+            future.result(timeout=0.01)
+        said[future.key] = str(caught.value)
+    return said

@@ -118,7 +118,7 @@ def test_waiting_for_others_to_the_roots() -> None:
     assert explanation.waiting_for == ["b", "c"]
     assert [(root.key, root.reason) for root in explanation.roots] == [("a", why.NO_RESOURCE)]
     text = sentence(explanation)
-    assert "2 results 'b', 'c'" in text
+    assert "2 results ('b', 'c')" in text
     assert text.endswith("'a' cannot run: no worker has the resources GPU=1.")
 
 

@@ -179,7 +179,10 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         return None
 
     def _too_late(self) -> TimeoutError:
-        return TimeoutError(f"{self.count()} futures were not done in time")
+        keys = list(dict.fromkeys(future.key for future in list(self._coming.values())))
+        shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
+        count = self.count()
+        return TimeoutError(f"{count} future{' was' if count == 1 else 's were'} not done in time: {shown}")
 
     def _shaped(self, future: Future) -> Any:
         if not self.with_results:

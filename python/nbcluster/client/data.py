@@ -104,7 +104,7 @@ class DataClient(ExplainingClient):
                 raise
             if not done:
                 why = self._why_late_in_thread((state,))
-                raise TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}{why}")
+                raise _late(state, seconds, why)
             ready = _payloads_at_hand((state,))
             if ready is not None:
                 with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
@@ -117,10 +117,7 @@ class DataClient(ExplainingClient):
         try:
             return await asyncio.wait_for(self._collect((state,), True), seconds)
         except asyncio.TimeoutError:
-            why = await self._why_late((state,))
-            raise TimeoutError(
-                f"{state.key} was not done after {seconds:g} s; it is still {state.status}{why}"
-            ) from None
+            raise _late(state, seconds, await self._why_late((state,))) from None
 
     async def _await_result(self, future: Future) -> Any:
         state = future._state
@@ -140,7 +137,13 @@ class DataClient(ExplainingClient):
         seconds = seconds_or_none(timeout)
         if future.done() and not self.asynchronous:
             return then()
-        return self._sync(self._wait_for, (future._state,), None, then=lambda _: then(), timeout=seconds)
+        return self._sync(self._done_in_time, future._state, seconds, then=lambda _: then())
+
+    async def _done_in_time(self, state: FutureState, seconds: float | None) -> None:
+        try:
+            await asyncio.wait_for(self._wait_for((state,)), seconds)
+        except asyncio.TimeoutError:
+            raise _late(state, seconds, await self._why_late((state,))) from None
 
     async def _wait_for(
         self, states: Collection[FutureState], enough: int | None = None, stop_early: bool = False
@@ -243,3 +246,7 @@ def _payloads_at_hand(states: Collection[FutureState]) -> dict[Key, Payload] | N
                 return None
             payloads[state.key] = payload
     return payloads
+
+
+def _late(state: FutureState, seconds: float | None, why: str) -> TimeoutError:
+    return TimeoutError(f"{state.key} was not done after {seconds:g} s; it is still {state.status}{why}")

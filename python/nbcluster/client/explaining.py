@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -89,13 +90,17 @@ class ExplainingClient(ConnectedClient):
 
     async def _why_late(self, states: Iterable[FutureState]) -> str:
         """A sentence for a timeout; empty if nobody says in time what is the matter."""
-        state = next(iter(states), None)
-        if state is None:
+        some = list(islice(states, 2))
+        if not some:
             return ""
+        state = some[0]
         try:
             said = await asyncio.wait_for(self._explain(state.key, state, 0.5 * _BRIEF), _BRIEF)
         except (asyncio.TimeoutError, BlockedHandlerError, ClosedClientError, CommError):
             return ""
+        named = repr(state.key)
+        if len(some) == 1 and said.text.startswith(named):  # the timeout names it already
+            return f". It{said.text[len(named) :]}"
         return f". {said.text}"
 
     def _why_late_in_thread(self, states: Iterable[FutureState]) -> str:

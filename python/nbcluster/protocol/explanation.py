@@ -110,9 +110,9 @@ def sentence(said: Explanation) -> str:
     if situation.reason != WAITING:
         return describe(situation)
     count = said.waiting_count
-    needed = f"{count} results" if count != 1 else "the result of"
-    waited = f"{situation.key!r} has waited{_long(situation)} for {needed}"
-    text = f"{waited} {_listed(said.waiting_for, count)}{_past(situation)}."
+    listed = _listed(said.waiting_for, count)
+    needed = f"{count} results ({listed})" if count != 1 else f"the result of {listed}"
+    text = f"{situation.key!r} has been waiting{_for(situation)} for {needed}{_past(situation)}."
     roots = [describe(root) for root in said.roots]
     if roots:
         more = said.root_count - len(said.roots)
@@ -130,10 +130,6 @@ def describe(situation: Situation) -> str:
 
 def _where(at: Situation) -> str:
     return _SENTENCES[at.reason](at)
-
-
-def _long(at: Situation) -> str:
-    return "" if at.seconds is None else f" {_duration(at.seconds)}"
 
 
 def _for(at: Situation) -> str:
@@ -197,7 +193,10 @@ _SENTENCES: dict[str, Callable[[Situation], str]] = {
         f"waits{_for(at)}: the resources {_resources(at)} that it needs are in use, "
         f"with {_behind(at.ahead)} before it in the queue"
     ),
-    QUEUED: lambda at: f"is queued{_for(at)}, behind {_behind(at.ahead)}: all workers{_restricted(at)} are busy",
+    QUEUED: lambda at: (
+        f"has been queued{_for(at)}{f', behind {_behind(at.ahead)}' if at.ahead else ', and is next'}: "
+        f"all workers{_restricted(at)} are busy"
+    ),
     ASSIGNED: _assigned,
     FETCHING: lambda at: (
         f"waits on {_on(at)} for its data, which is being fetched from {_listed(at.workers, len(at.workers))}"
