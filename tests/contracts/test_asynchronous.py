@@ -277,3 +277,10 @@ def test_tornado_coroutines_work_too(api: Any, run: Run) -> None:
         assert await old_style() == (2, [1, 2, 3])
 
     run(test)
+
+
+def test_scheduler_information_is_there_without_await(run: Run) -> None:
+    async def test(client: Any) -> None:
+        assert client.scheduler_info()["n_workers"] == 2
+
+    run(test)

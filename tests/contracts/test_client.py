@@ -246,3 +246,33 @@ def test_closing_may_be_given_a_time(api: Any, cluster: Any) -> None:
     other = api.Client(cluster, set_as_default=False)
     other.close(timeout=10)
     assert other.status == "closed"
+
+
+def test_it_knows_its_futures(client: Any) -> None:
+    future = client.submit(inc, 1, pure=False)
+    future.result()
+    assert client.futures[future.key].status == "finished"
+    key = future.key
+    del future
+    eventually(lambda: key not in client.futures, "the future to be let go of")
+
+
+def test_it_knows_where_its_scheduler_is(client: Any) -> None:
+    assert client.scheduler.address == client.scheduler_info()["address"]
+
+
+def test_a_cluster_in_this_process_shows_its_scheduler(client: Any, cluster: Any) -> None:
+    scheduler = cluster.scheduler
+    assert scheduler.address == cluster.scheduler_address
+    assert set(scheduler.workers) == set(client.scheduler_info()["workers"])
+    future = client.submit(inc, 1, pure=False)
+    future.result()
+    assert scheduler.tasks[future.key].state == "memory"
+
+
+def test_a_client_that_is_no_default_is_not_the_current_one_within_with_either(api: Any, cluster: Any) -> None:
+    with api.Client(cluster) as default, api.Client(cluster, set_as_default=False) as other:
+        assert api.Client.current() is default
+        assert api.get_client() is default
+        with other.as_current():
+            assert api.Client.current() is other

@@ -265,6 +265,15 @@ def test_the_default_client_is_dasks_default_scheduler(api: Any, client: Any) ->
     assert (total, smallest) == (10296.0, 0.0)
 
 
+@pytest.mark.parametrize("name", ["distributed", "dask.distributed", "Distributed"])
+def test_the_default_client_can_be_asked_for_by_name(client: Any, name: str) -> None:
+    value = dask.delayed(there)(0)
+    here = value.compute(scheduler="threads")
+    assert value.compute(scheduler=name).rstrip("0123456789") != here.rstrip("0123456789_")
+    with dask.config.set(scheduler=name):
+        assert value.compute().rstrip("0123456789") != here.rstrip("0123456789_")
+
+
 def test_who_names_another_scheduler_gets_it(client: Any) -> None:
     assert dask.delayed(there)(0).compute(scheduler="sync") == threading.current_thread().name
     with dask.config.set(scheduler="sync"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 from typing import Any
 
@@ -262,3 +263,13 @@ def test_a_client_is_found_by_its_clusters_address(api: Any, client: Any, cluste
         return inner.submit(inc, 1).key
 
     assert client.submit(which, cluster.scheduler_address).result() == client.submit(inc, 1).key
+
+
+def submit_two(package: str) -> Any:
+    return importlib.import_module(package).get_client().map(inc, range(2))
+
+
+def test_futures_that_a_task_returns_can_be_gathered(api: Any, client: Any) -> None:
+    futures = client.submit(submit_two, api.__name__, pure=False).result()
+    assert client.gather(futures) == [1, 2]
+    assert client.submit(sum, futures).result() == 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import inspect
 import os
 import threading
@@ -49,6 +50,9 @@ _open: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
 
 class ConnectedClient:
     """What every part of a client builds on: its link to a cluster, and how to run something on the loop."""
+
+    _of_tasks = False
+    """Whether it is the client that tasks use."""
 
     def __init__(
         self,
@@ -116,6 +120,9 @@ class ConnectedClient:
 
     # --- life ---
 
+    async def _look(self) -> None:
+        """Before an asynchronous client is there: have it know its cluster."""
+
     def _target(self) -> Target:
         if self.scheduler_file is not None:
             return self._loop_thread.sync(self._target_of_file, self.scheduler_file)
@@ -169,6 +176,8 @@ class ConnectedClient:
             )
             self._session = Session(connection, PeerPool(target.token, ssl=ssl), target.token)
             self._welcome = await self._session.start(self._timeout, interval=1.0)
+            if self.asynchronous and not self._of_tasks:
+                await self._look()
         except BaseException:
             if target.owned:
                 await target.cluster._detach()
@@ -230,27 +239,33 @@ class ConnectedClient:
             await self.cluster._close()
         await self._close()
 
+    def _enter(self) -> None:
+        """A ``with`` block makes the client the current one, unless it is to be asked for by name only."""
+        self._current = self.as_current() if self._set_as_default else contextlib.nullcontext()
+        self._current.__enter__()
+
+    def _leave(self) -> None:
+        self._current.__exit__(None, None, None)
+
     def __enter__(self) -> Client:
         if self.asynchronous:
             raise TypeError("this client is asynchronous; use 'async with', not 'with'")
-        self._current = self.as_current()
-        self._current.__enter__()
+        self._enter()
         return self._this
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._current.__exit__(kind, error, tb)
+        self._leave()
         self.close()
 
     async def __aenter__(self) -> Client:
         await self
-        self._current = self.as_current()
-        self._current.__enter__()
+        self._enter()
         return self._this
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._current.__exit__(kind, error, tb)
+        self._leave()
         await self._close()
 
     def __await__(self) -> Any:

@@ -15,6 +15,10 @@ from nbcluster.client import defaults
 from nbcluster.client.import_hooks import WhenImported
 
 _CONFIG = "dask.config"
+_BASE = "dask.base"
+_NAMES = ("distributed", "dask.distributed")
+"""By which dask's users ask for the default client, as in ``compute(scheduler="distributed")``."""
+
 _SHUFFLE = "dataframe.shuffle.method"
 
 
@@ -47,6 +51,11 @@ class DefaultClient:
         return f"<DefaultClient: {defaults.current()!r}>"
 
 
+def get_of_default(dsk: Any, keys: Any, **options: Any) -> Any:
+    """The ``get`` of whichever client is the current one."""
+    return DefaultClient().get(dsk, keys, **options)
+
+
 class _Hook:
     """Sets dask's configuration, now or when dask is imported, and takes that back."""
 
@@ -57,19 +66,24 @@ class _Hook:
         self._settings: list[tuple[str, Any, Any]] = []
         """What was set: its name, the value, and dask's own way to take it back."""
         self._entered = False
-        self._waiting: WhenImported | None = None
+        self._waiting: list[WhenImported] = []
+        self._named: dict[str, Callable[..., Any]] = {}
+        """Dask's schedulers by name."""
 
     def enter(self) -> None:
         with self._lock:
             if not self._entered:
                 self._entered = True
-                self._waiting = WhenImported(_CONFIG, self._found)
+                self._waiting = [WhenImported(_CONFIG, self._found), WhenImported(_BASE, self._found_names)]
 
     def leave(self) -> None:
         with self._lock:
             self._entered = False
-            if self._waiting is not None:
-                self._waiting.cancel()
+            for waiting in self._waiting:
+                waiting.cancel()
+            for name in _NAMES:
+                if self._named.get(name) is get_of_default:
+                    del self._named[name]
             settings, self._settings = self._settings, []
             for name, value, setting in settings:
                 if self._config is not None and self._config.get(name, None) is value:
@@ -80,6 +94,13 @@ class _Hook:
         with self._lock:
             if self._entered and not self._settings:
                 self._set(config)
+
+    def _found_names(self, base: ModuleType) -> None:
+        with self._lock:
+            if self._entered:
+                self._named = base.named_schedulers
+                for name in _NAMES:
+                    self._named.setdefault(name, get_of_default)
 
     def _set(self, config: ModuleType) -> None:
         chosen: dict[str, Any] = {"scheduler": self._client}

@@ -78,7 +78,12 @@ class DataClient(ExplainingClient):
 
     def _check_mine(self, futures: Iterable[Future]) -> None:
         for future in futures:
-            if future.client._session is not self._session:
+            other = future.client
+            if other._session is self._session:
+                continue
+            if other._of_tasks and other._welcome.cluster_id == self._welcome.cluster_id:
+                future.bind_client(self._this)  # a task that ran in this process has returned it
+            else:
                 raise ValueError(f"{future!r} belongs to another client ({future.client!r}); gather it there")
 
     def _result(self, future: Future, timeout: float | str | None) -> Any:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
+from nbcluster.client.states import FutureState
 from nbcluster.client.tables import SchedulerInfo
 from nbcluster.comm.scheduler_file import StrPath, write
 from nbcluster.commands import GetView, View
 from nbcluster.errors import WorkerStartTimeoutError
 from nbcluster.snapshot import ClusterView
-from nbcluster.types import Address, Status
+from nbcluster.types import Address, Key, Status
 from nbcluster.units import format_bytes
+
+
+class SchedulerAt(NamedTuple):
+    """A scheduler, as a client knows it."""
+
+    address: Address
 
 
 class ObservingClient(ConnectedClient):
@@ -26,9 +33,31 @@ class ObservingClient(ConnectedClient):
         self._session.view = answer.cluster
         return answer.cluster
 
+    async def _look(self) -> None:
+        await self._view()
+
+    @property
+    def scheduler(self) -> SchedulerAt:
+        """Where the scheduler is: ``client.scheduler.address``."""
+        return SchedulerAt(self._welcome.address)
+
+    @property
+    def futures(self) -> dict[Key, FutureState]:
+        """What is known of each key that this client has a future for: ``client.futures[key].status``."""
+        return self._session.wants.alive()
+
     def scheduler_info(self, n_workers: int = -1) -> Any:
-        """What the scheduler knows of itself and its workers, as plain dicts by worker address."""
+        """What the scheduler knows of itself and its workers, as plain dicts by worker address.
+
+        Of an asynchronous client it is there at once, as it was a second ago at the most; to await it asks anew.
+        """
+        view = self._session.view if self.asynchronous else None
+        if view is not None:
+            return info_of_view(view, n_workers).asking(lambda: self._info(n_workers))
         return self._sync(self._view, then=lambda view: info_of_view(view, n_workers))
+
+    async def _info(self, n_workers: int) -> SchedulerInfo:
+        return info_of_view(await self._view(), n_workers)
 
     def nthreads(self, workers: list[str] | None = None) -> Any:
         """Threads per worker address."""
@@ -115,7 +144,7 @@ class ObservingClient(ConnectedClient):
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
 
-def info_of_view(view: ClusterView, n_workers: int = -1) -> dict[str, Any]:
+def info_of_view(view: ClusterView, n_workers: int = -1) -> SchedulerInfo:
     """A cluster's view as the plain dicts of ``scheduler_info``."""
     workers = view.workers if n_workers < 0 else view.workers[:n_workers]
     port = urlsplit(view.dashboard_link).port if view.dashboard_link else None

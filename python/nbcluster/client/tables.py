@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from html import escape
 from typing import Any
 
@@ -29,6 +29,18 @@ class HasWhat(dict[str, list[str]]):
 
 class SchedulerInfo(dict[str, Any]):
     """What ``scheduler_info`` tells: of the scheduler, and of its workers by address."""
+
+    _ask: Callable[[], Awaitable[SchedulerInfo]] | None = None
+
+    def asking(self, ask: Callable[[], Awaitable[SchedulerInfo]]) -> SchedulerInfo:
+        """The same, and to await it is to ask anew."""
+        self._ask = ask
+        return self
+
+    def __await__(self) -> Generator[Any, None, SchedulerInfo]:
+        if self._ask is None:
+            raise TypeError("this client is not asynchronous: what scheduler_info() returns is there, without await")
+        return self._ask().__await__()
 
     def _repr_html_(self) -> str:
         workers: dict[str, dict[str, Any]] = self["workers"]

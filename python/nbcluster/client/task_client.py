@@ -51,6 +51,8 @@ class TaskClient(Client):
         timeout: seconds to wait for the connection.
     """
 
+    _of_tasks = True
+
     def __init__(self, target: Target, seat: Callable[[], Seat | None], *, name: str, timeout: float) -> None:
         self._seat = seat
         super().__init__(target, timeout=timeout, set_as_default=False, name=name, cancel_on_interrupt=False)

@@ -273,6 +273,12 @@ class Wants:
         if not self.closed_because:
             self.post(RetryKeys([state.key for state in states]))
 
+    def alive(self) -> dict[Key, FutureState]:
+        """The states that somebody holds, by key."""
+        with self._lock:
+            refs = list(self._states.items())
+        return {key: state for key, ref in refs if (state := ref()) is not None}
+
     def end(self, reason: str) -> list[FutureState]:
         """From now on nothing more is said, because of ``reason``. Returns the states that are left."""
         with self._lock:

@@ -107,6 +107,18 @@ class LocalCluster(Cluster):
                 return
         super().__init__(_engine_here(spec), spec.name, asynchronous=asynchronous, security=own["security"])
 
+    @property
+    def scheduler(self) -> Any:
+        """The scheduler in this process, to be looked at: ``address``, ``workers``, ``tasks``, as plugins see it.
+
+        Raises:
+            AttributeError: there is none here: the cluster has not started, or a Jupyter server keeps it.
+        """
+        found = getattr(self._engine, "scheduler", None)
+        if found is None:
+            raise AttributeError(f"{self!r} has no scheduler in this process; see scheduler_info and scheduler_address")
+        return found
+
 
 def _engine_here(spec: ClusterSpec) -> Engine:
     from nbcluster.engines.in_process import InProcessEngine  # not for those whose cluster a server keeps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -59,6 +59,11 @@ class InProcessEngine(Engine):
         if self._runtime is None:
             raise ClusterClosedError(f"the cluster {self._spec.name!r} is {self.status}")
         return self._runtime
+
+    @property
+    def scheduler(self) -> Any:
+        """The scheduler, as plugins see it; None before the start."""
+        return None if self._runtime is None else self._runtime.server.facade
 
     async def start(self) -> None:
         """Start everything here."""
