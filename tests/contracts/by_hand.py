@@ -26,6 +26,13 @@ def quiet(api: Any) -> dict[str, Any]:
     return {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0", "host": LOOPBACK}
 
 
+def quiet_cluster(api: Any) -> dict[str, Any]:
+    """The same for a cluster."""
+    if api.__name__ == "nbcluster":
+        return {"dashboard_address": None}
+    return {"dashboard_address": f"{LOOPBACK}:0", "scheduler_kwargs": {"dashboard": False}}
+
+
 def loopback_interface() -> str:
     """What the machine calls its loopback interface."""
     interfaces = psutil.net_if_addrs().items()

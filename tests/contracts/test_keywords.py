@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,17 @@ def test_preload_imports_modules_and_the_scheduler_can_preload_too(
 def test_a_preload_that_fails_says_so_at_once(own: Any) -> None:
     with pytest.raises(RuntimeError, match=r"no_such_module_at_all"):
         own(preload="no_such_module_at_all")
+
+
+# --- deaths ---
+
+
+SLOW = "import asyncio\nasync def dask_setup(worker):\n    await asyncio.Event().wait()\n"
+
+
+def test_a_cluster_whose_workers_are_not_there_in_time_does_not_start(own: Any) -> None:
+    with pytest.raises((RuntimeError, asyncio.TimeoutError)):
+        own(preload=[SLOW], death_timeout="500ms")
 
 
 # --- lifetimes ---

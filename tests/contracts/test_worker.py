@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.by_hand import quiet, run
-from tests.contracts.gates import inc
+from tests.contracts.by_hand import quiet, quiet_cluster, run
+from tests.contracts.gates import add, inc
 from tests.support.eventually import soon
 
 
@@ -80,15 +80,44 @@ def test_extra_workers_join_a_cluster_that_runs_and_scaling_leaves_them_alone(ap
 
 
 @pytest.mark.differs("nannies")
-def test_a_name_that_is_taken_is_refused_and_so_is_who_cannot_share_live_objects(api: Any) -> None:
+def test_a_name_that_is_taken_is_refused(api: Any) -> None:
     async def main() -> None:
         async with api.Scheduler() as scheduler, api.Worker(scheduler.address, nthreads=1, name="ada"):
             with pytest.raises(ValueError, match="name taken, 'ada'"):
                 await api.Worker(scheduler.address, name="ada")
+
+    run(main)
+
+
+def test_workers_join_a_cluster_of_threads_that_speaks_tcp(api: Any) -> None:
+    keywords: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "asynchronous": True}
+
+    async def main() -> None:
+        async with (
+            api.LocalCluster(protocol="tcp", **keywords, **quiet_cluster(api)) as cluster,
+            api.Worker(cluster.scheduler_address, nthreads=1, name="extra"),
+            api.Nanny(cluster.scheduler_address, nthreads=1, name="further"),
+            api.Client(cluster, asynchronous=True) as client,
+        ):
+            [own] = set(cluster.workers) - {"extra", "further"}
+            first = client.submit(bytes, 200_000, workers=[own])
+            second = client.submit(add, first, b"!", workers=["extra"])
+            third = client.submit(add, second, b"!", workers=["further"])
+            assert await client.submit(add, third, b"!", workers=[own]) == bytes(200_000) + b"!!!"
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_none_joins_a_cluster_of_threads_that_hand_each_other_live_objects(api: Any) -> None:
+    async def main() -> None:
         keywords = {"n_workers": 0, "processes": False, "dashboard_address": None, "asynchronous": True}
-        async with api.LocalCluster(protocol="tcp", **keywords) as cluster:
-            with pytest.raises(RuntimeError, match="none can join from elsewhere"):
-                await api.Worker(cluster.scheduler_address)
+        async with api.LocalCluster(**keywords) as cluster:
+            assert cluster.scheduler_address.startswith("inproc://")
+            with pytest.raises(RuntimeError, match="none can join from elsewhere; start it with protocol='tcp'"):
+                await api.Nanny(cluster.scheduler_address, nthreads=1)
+            async with api.Worker(cluster.scheduler_address, nthreads=1) as worker:
+                assert worker.address.startswith("inproc://")
 
     run(main)
 

@@ -126,7 +126,7 @@ class Lookout:
         if self._link.welcome.live and not in_process:
             raise ClusterError(
                 "the workers of this cluster are threads of its process and hand each other live objects: none can "
-                "join from elsewhere; start it with processes=True, or use nbcluster.Scheduler"
+                "join from elsewhere; start it with protocol='tcp', or with processes=True"
             )
         await self._link.ask(lambda number: TakeName(number, name, supervised))
         self._name = name

@@ -175,7 +175,7 @@ class ClusterRuntime:
             self.address,
             self.dashboard.link,
             shared=self.shared_memory,
-            live=spec.in_process and not spec.guests,
+            live=spec.protocol == "inproc",
             tls=None if spec.tls is None else spec.tls.client,
         )
         self.observers = Observers(self.view, lambda: self.server.changes, self.tasks)

@@ -58,11 +58,13 @@ class ThreadCrew(Crew):
     def _config(self, name: WorkerName) -> WorkerConfig:
         runtime, spec = self._runtime, self._runtime.spec
         return WorkerConfig(
-            scheduler=runtime.inproc_address,
+            # By any other way than this they hand each other what others can be handed, too.
+            scheduler=runtime.inproc_address if spec.protocol == "inproc" else runtime.listening,
             name=name,
             listen=runtime.worker_address(name),
             nthreads=spec.threads_per_worker,
             memory_limit=self._memory_limit,
+            memory_target=None,  # it is that of the process, which has more in it than results
             resources=spec.resources,
             level=spec.level,
             preload=spec.workers.preload,
