@@ -61,7 +61,10 @@ export interface IClusterView {
   readonly version: number;
 }
 
-/** The life of a cluster, and of each of its workers. */
+/**
+ * The life of a cluster, and of each of its workers. Each has a name in lower
+ * case too, as users know it.
+ */
 export type Status =
   | 'created'
   | 'starting'
