@@ -19,6 +19,7 @@ import pytest
 from nbcluster import Client, LocalCluster, SubprocessCluster
 from nbcluster.client import session
 from nbcluster.client.session import Session
+from nbcluster.comm.outlet import Outlet
 from nbcluster.store import kept, segments
 from nbcluster.store.depot import Depot
 from nbcluster.store.shared import SharedStore
@@ -353,3 +354,34 @@ def test_where_the_kernel_shares_no_memory_everything_is_sent(monkeypatch: pytes
         futures = [client.submit(lambda i, x: x + i, i, array, workers=[i]) for i in range(2)]
         assert client.submit(lambda a, b: int((b - a).sum()), *futures).result() == SIZE
         assert (futures[0].result() == array).all()
+
+
+def test_the_processes_of_an_encrypted_cluster_share_memory_on_their_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    write = Outlet.write
+
+    def counted(self: Outlet, buffers: list[Any]) -> None:
+        sent.extend(len(buffer) for buffer in buffers)
+        write(self, buffers)
+
+    monkeypatch.setattr(Outlet, "write", counted)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, security=True) as cluster:
+        assert {worker.address[:6] for worker in cluster.workers.values()} == {"tls://"}
+        depot = depot_of(cluster)
+        with Client(cluster) as client, Client(cluster.scheduler_address, security=cluster.security) as another:
+            assert another._session.connection.peer_address.startswith("tls://")
+            array = np.arange(SIZE)
+            future = client.scatter(array, broadcast=True)
+            sums = [client.submit(np.sum, future, workers=[worker]) for worker in (0, 1)]
+            assert client.gather(sums) == [array.sum()] * 2
+            assert another.submit(np.max, array).result() == SIZE - 1
+            result = client.submit(np.ones, SIZE, workers=[0])
+            assert client.submit(np.sum, result, workers=[1]).result() == SIZE
+            seen = another.submit(np.ones, SIZE, workers=[0]).result()
+            assert seen.sum() == SIZE
+            assert shared_by(client).copied_bytes == shared_by(another).copied_bytes == array.nbytes
+            assert depot.nbytes == 2 * array.nbytes, "what was scattered, and what was computed"
+        assert sum(sent) < MIB // 2, "names are sent, and nothing large"
+        del seen, future, sums, result
+        gc.collect()
+        eventually(lambda: depot.nbytes == 0, repr(depot))

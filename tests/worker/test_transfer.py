@@ -328,15 +328,35 @@ def test_a_result_that_was_used_here_since_is_not_copied_again(tmp_path: Path) -
     sharing("unix", tmp_path, test)
 
 
-def test_who_is_on_another_host_gets_the_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_who_shares_no_memory_gets_the_bytes(kind: str, tmp_path: Path) -> None:
     async def test(serving: SharedServing, address: str) -> None:
         serving.data.put("x", Datum(ARRAY, ARRAY.nbytes))
-        items, _ = await serving.peer().fetch(address, ["x"])
+        far = serving.peer()
+        far.shared = None
+        items, _ = await far.fetch(address, ["x"])
         assert not items[0].payload.is_shared
         assert (load(items[0].payload) == ARRAY).all()
         assert (serving.shared.copied_bytes, serving.told) == (0, [])
+        await serving.peer().fetch(address, ["x"])
+        assert serving.shared.copied_bytes == ARRAY.nbytes
+        items, _ = await far.fetch(address, ["x"])
+        assert not items[0].payload.is_shared, "also what is shared with others by now"
+        assert (load(items[0].payload) == ARRAY).all()
 
-    sharing("tcp", tmp_path, test)
+    sharing(kind, tmp_path, test)
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_who_shares_memory_gets_its_name_whichever_way_it_came(kind: str, tmp_path: Path) -> None:
+    async def test(serving: SharedServing, address: str) -> None:
+        serving.data.put("x", Datum(ARRAY, ARRAY.nbytes))
+        items, _ = await serving.peer().fetch(address, ["x"])
+        assert items[0].payload.is_shared
+        assert (load(items[0].payload) == ARRAY).all()
+        assert [item.key for item in serving.told] == ["x"]
+
+    sharing(kind, tmp_path, test)
 
 
 def test_small_results_are_sent_to_everybody(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ class ClusterRuntime:
             Settings(allowed_failures=spec.scheduler.allowed_failures),
             spec.blocked_handlers,
         )
-        self.shared_memory = "" if spec.in_process or spec.tls else self._share_memory()
+        self.shared_memory = "" if spec.in_process else self._share_memory()
         await self._listen()
         self.dashboard = DashboardActivator(
             spec.dashboard_address,

@@ -75,7 +75,8 @@ class PeerPool:
         Raises:
             CommError: it cannot be reached, or was lost before it answered.
         """
-        answer: Data = await self.ask(address, lambda request: GetData(request, keys))
+        shared = self.shared is not None
+        answer: Data = await self.ask(address, lambda request: GetData(request, keys, shared))
         return answer.items, answer.missing
 
     async def ask(self, address: Address, make: Callable[[int], Message]) -> Any:

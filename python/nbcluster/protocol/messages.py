@@ -540,6 +540,8 @@ class GetData(Message, frozen=True):
 
     request: int
     keys: list[Key]
+    shares: bool = False
+    """The asker sees the memory that the processes of the cluster's host share: there a name is enough."""
 
 
 class Data(Message, frozen=True):

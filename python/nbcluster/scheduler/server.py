@@ -290,6 +290,9 @@ class SchedulerServer:
         if former is not None:
             former.connection.abort()
             former.leave(WorkerLeft(registration.name, cause="was replaced by another worker of its name"))
+        if registration.shares and self.shared is not None:
+            session.connection.same_host = True  # whichever way it came
+            session.connection.share(self.shared)
         session.name = registration.name
         session.pid = registration.pid
         session.address = registration.address

@@ -199,6 +199,7 @@ class WorkerServer:
         )
         leave.push_async_callback(connection.close)
         if self._shared is not None:
+            connection.same_host = True  # whichever way we came: it is the scheduler that we share with
             connection.share(self._shared)
         self._connection = connection
         in_process = connection.in_process

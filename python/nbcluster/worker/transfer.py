@@ -90,6 +90,9 @@ class DataServer:
         if not isinstance(request, GetData):
             self._on_actor(connection, request)
             return
+        if self._shared is not None and not connection.in_process and request.shares != connection.same_host:
+            connection.same_host = request.shares  # whichever way it came
+            connection.share(self._shared)
         found: list[tuple[Key, Datum]] = []
         missing: list[Key] = []
         to_pickle = 0
