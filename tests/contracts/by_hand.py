@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-PATIENCE = 60
+PATIENCE = 150
 LOOPBACK = "127.0.0.1"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nbcluster import Client, LocalCluster
-from nbcluster.cluster import runtime
+from nbcluster.cluster import shared_memory
 from nbcluster.store.depot import Depot
 from tests.support.eventually import eventually
 from tests.support.kill import kill
@@ -39,7 +39,7 @@ def nothing_is_left_here() -> Iterator[None]:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
-    monkeypatch.setattr(runtime, "LAST_MESSAGES", 0.1)
+    monkeypatch.setattr(shared_memory, "LAST_MESSAGES", 0.1)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         yield cluster
 

@@ -29,19 +29,19 @@ from nbcluster.cluster.crew import Crew
 from nbcluster.cluster.idleness import wait_until_idle
 from nbcluster.cluster.introducing import keep_introduced
 from nbcluster.cluster.lifetimes import Lifetimes
+from nbcluster.cluster.listening import listen_at_port
 from nbcluster.cluster.logbook import ClusterLogs
-from nbcluster.cluster.network import ANYWHERE, LOOPBACK
 from nbcluster.cluster.observers import Observers, OnView
 from nbcluster.cluster.operations import Operations
 from nbcluster.cluster.process_crew import ProcessCrew
 from nbcluster.cluster.scaling import Load
 from nbcluster.cluster.scratch import Scratch
+from nbcluster.cluster.shared_memory import share_memory
 from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.cluster.views import make_view
-from nbcluster.comm import scheduler_file, tls_contexts
-from nbcluster.comm.addresses import TcpAddress, machine_address
+from nbcluster.comm import scheduler_file
+from nbcluster.comm.addresses import TcpAddress
 from nbcluster.comm.credentials import ClusterDirectory, read_token_file
-from nbcluster.comm.descriptor_server import DescriptorServer
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import (
     Adapt,
@@ -70,22 +70,11 @@ from nbcluster.protocol.operating import ClusterOperation
 from nbcluster.scheduler.server import SchedulerServer
 from nbcluster.scheduler.state import Settings
 from nbcluster.snapshot import ClusterView, OwnerView
-from nbcluster.store import depot_links, segments
-from nbcluster.store.depot import Depot, Holder
-from nbcluster.store.shared import SharedStore
+from nbcluster.store.depot import Depot
 from nbcluster.supervisor.launching import Launched
 from nbcluster.types import Address, RunId, Status, WorkerName
 
 logger = logging.getLogger("nbcluster.cluster")
-
-LAST_MESSAGES = 5.0
-"""Seconds in which the scheduler surely reads what a process had sent before it ended."""
-
-SHARED_MOST = 0.6
-"""Share of the machine's memory that may be shared; what would be more is sent, and can go to disk."""
-
-SHORT = 0.1
-"""Share of the machine's memory that is left when it is short of it: nothing is kept then that could be used again."""
 
 START_TIMEOUT = 60.0
 """Seconds that the first workers have to arrive."""
@@ -228,33 +217,12 @@ class ClusterRuntime:
 
     def _share_memory(self) -> str:
         """Open the depot of shared memory; returns where it is reached: empty if this kernel has none."""
-        if not segments.AVAILABLE:
+        path = self.directory.socket("store")
+        shared = share_memory(path, self.token)
+        if shared is None:
             return ""
-        segments.allow_many_descriptors()
-        stack, path = self._stack, self.directory.socket("store")
-        self.depot = depot = Depot(int(SHARED_MOST * machine.memory().value), machine.Shortage(SHORT))
-        stack.callback(depot.close)
-        loop = asyncio.get_running_loop()
-
-        def leave(holder: Holder) -> None:
-            depot.leave(holder)
-            if holder.in_transit:  # of these its last messages tell, which lie unread at another socket
-                loop.call_later(LAST_MESSAGES, depot.forget, holder)
-
-        server = DescriptorServer(
-            path,
-            self.token,
-            join=depot.join,
-            answer=depot.answer,
-            leave=leave,
-            lingers=lambda holder: bool(holder.held),
-        )
-        stack.callback(server.close)
-        store = SharedStore(depot_links.LocalDepotLink(depot), keep=True)
-        stack.callback(store.close)
-        depot_links.announce(str(path), depot)
-        stack.callback(depot_links.withdraw, str(path))
-        self.server.shared = store
+        self._stack.enter_context(shared.close)
+        self.depot, self.server.shared = shared.depot, shared.store
         return str(path)
 
     async def _listen(self) -> None:
@@ -265,29 +233,10 @@ class ClusterRuntime:
         if spec.protocol == "inproc":
             self.address = self.listening = self.inproc_address
         else:
-            await self._listen_at_port()
+            self.host, self.listening, also = await listen_at_port(server, spec)
+            self.address = spec.scheduler.contact_address or self.listening
+            self.directory.publish(self.listening, *also)
         self.directory.publish(self.address, self.private_address)
-
-    async def _listen_at_port(self) -> None:
-        spec = self.spec
-        self.host = machine_address() if spec.host in ANYWHERE else spec.host
-        wanted = TcpAddress(
-            "0.0.0.0" if spec.host in ANYWHERE else spec.host, spec.scheduler_port, spec.tls is not None
-        )
-        context = None if spec.tls is None else tls_contexts.listening(spec.tls.scheduler)
-        try:
-            listening = await self.server.listen(str(wanted), ssl=context)
-        except OSError as error:
-            raise ClusterError(
-                f"scheduler_port={spec.scheduler_port} on {spec.host!r} is not to be had ({error}); "
-                "give another one, or 0 for any"
-            ) from error
-        port = int(listening.rpartition(":")[2])
-        self.listening = str(TcpAddress(self.host, port, wanted.encrypted))
-        self.address = spec.scheduler.contact_address or self.listening
-        self.directory.publish(self.listening)
-        if spec.host in ANYWHERE:
-            self.directory.publish(str(TcpAddress(LOOPBACK, port, wanted.encrypted)))
 
     async def _wait_for_first_workers(self) -> None:
         patience = self.spec.workers.death_timeout or START_TIMEOUT
