@@ -160,6 +160,17 @@ def test_several_locks_are_taken_at_once(api: Any, client: Any, name: str) -> No
     assert not both.locked()
 
 
+def test_several_locks_are_taken_at_once_or_not_waited_for(api: Any, client: Any, name: str) -> None:
+    locks, other = api.MultiLock([name, f"{name} b"]), api.MultiLock([name, f"{name} c"])
+    assert locks.acquire(blocking=False) is True
+    assert other.acquire(blocking=False) is False
+    with pytest.raises(ValueError, match="can't specify a timeout for a non-blocking call"):
+        other.acquire(blocking=False, timeout=1)
+    locks.release()
+    assert other.acquire(blocking=True) is True
+    other.release()
+
+
 def test_some_of_several_locks_may_be_enough(api: Any, client: Any, name: str) -> None:
     first = api.MultiLock([f"{name} a", f"{name} b"])
     assert first.acquire()

@@ -50,11 +50,11 @@ class Busy:
 
     def submit(self, name: str, **options: Any) -> None:
         key = self._record.key(name)
-        self._futures.append(self.client.submit(self._record.note, name, key=key, **options))
+        self._add(self.client.submit(self._record.note, name, key=key, **options))
 
     def map(self, names: list[str], **options: Any) -> None:
         keys = [self._record.key(name) for name in names]
-        self._futures += self.client.map(self._record.note, names, key=keys, **options)
+        self._add(*self.client.map(self._record.note, names, key=keys, **options))
 
     def compute(self, *names: str, annotations: dict[str, Any] | None = None, **options: Any) -> None:
         """A graph: a chain of these."""
@@ -64,12 +64,17 @@ class Busy:
             for name in names:
                 call = dask.delayed(self._record.note)
                 chain.append(call(name, *chain[-1:], dask_key_name=self._record.key(name)))
-        self._futures.append(self.client.compute(chain[-1], optimize_graph=False, **options))
+        self._add(self.client.compute(chain[-1], optimize_graph=False, **options))
+
+    def _add(self, *futures: Any) -> None:
+        """They come to the scheduler before others are submitted."""
+        self._futures += futures
+        wanted = {future.key for future in futures}
+        eventually(lambda: wanted <= set(self.client.run_on_scheduler(_keys)), "the scheduler knows the tasks")
 
     def order(self) -> list[str]:
         """Open the gate, once all have arrived where they wait for the thread; the names in the order of running."""
         wanted = {future.key for future in self._futures}
-        eventually(lambda: wanted <= set(self.client.run_on_scheduler(_keys)), "the scheduler knows the tasks")
         eventually(lambda: all(wanted <= set(keys) for keys in self.client.run(_keys_sent_ahead, wanted).values()))
         self._gate.open()
         self.client.gather(self._futures)
