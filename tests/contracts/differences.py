@@ -66,6 +66,8 @@ DIFFERENCES = {
         "What supervises workers runs no code of the user: run(nanny=True) is refused, and plugins of nannies run in "
         "each worker's process, before those of workers."
     ),
+    "other exceptions": "What a task raises that is no Exception makes its future err, as a RemoteError.",
+    "own arrays": "Tasks get copies of arrays in a graph, also in threads: what they write there stays theirs.",
     "output of tasks": "What a task prints reaches the terminal or cell that submitted it, and the logs.",
     "progress": "The bars of progress() are plain HTML or, in a terminal, a line on stderr that counts tasks.",
     "metadata of tasks": (

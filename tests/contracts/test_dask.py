@@ -399,3 +399,26 @@ def test_what_is_mapped_over_parts_is_given_futures(client: Any) -> None:
     assert items.map(total, weights=weights).compute() == [7, 8]
     parts = dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=2)
     assert parts.map_partitions(total, weights, meta=parts).x.sum().compute() == 15
+
+
+@pytest.mark.differs("own arrays")
+def test_what_tasks_write_into_an_array_of_ones_own_stays_theirs(client: Any) -> None:
+    target = np.zeros(4)
+    da.store(da.ones(4, chunks=2), target)
+    assert target.tolist() == [0] * 4
+
+
+def test_what_is_stored_in_a_file_is_there(client: Any, tmp_path: Any) -> None:
+    target = np.lib.format.open_memmap(tmp_path / "stored.npy", "w+", float, (4,))
+    da.store(da.ones(4, chunks=2), Mapped(tmp_path / "stored.npy"))
+    assert target.tolist() == [1] * 4
+
+
+class Mapped:
+    """An array in a file, which tasks of any process can write to."""
+
+    def __init__(self, path: Any) -> None:
+        self.path = path
+
+    def __setitem__(self, where: Any, block: Any) -> None:
+        np.load(self.path, mmap_mode="r+")[where] = block

@@ -124,3 +124,20 @@ def _fail_if_odd(x: int) -> int:
     if x % 2:
         raise Mishap(str(x))
     return x
+
+
+class Unusual(BaseException):
+    """No Exception."""
+
+
+def raise_unusual() -> None:
+    raise Unusual("at the end")
+
+
+@pytest.mark.differs("other exceptions")
+def test_what_is_no_exception_makes_the_future_err_too(client: Any) -> None:
+    future = client.submit(raise_unusual, pure=False)
+    with pytest.raises(Exception, match="Unusual: at the end"):
+        future.result()
+    assert future.status == "error"
+    assert client.submit(inc, 1).result() == 2
