@@ -19,7 +19,7 @@ def find_futures(value: Any) -> list[Future]:
 def _walk(value: Any, found: dict[Key, Future]) -> None:
     kind = type(value)
     if kind is Future:
-        found.setdefault(value.key, value)
+        found.setdefault(value._state.key, value)
     elif kind is dict:
         for item in value.values():
             _walk(item, found)
@@ -51,19 +51,20 @@ def with_parts(value: Any) -> Any:
 def replace_futures(value: Any, values: Mapping[Key, Any]) -> Any:
     """The same structure with values for futures, and None for those that have none; a list leaves these out."""
     if type(value) is list:
-        value = [item for item in value if type(item) is not Future or item.key in values]
+        value = [item for item in value if type(item) is not Future or item._state.key in values]
     return _replaced(value, values)
 
 
 def _replaced(value: Any, values: Mapping[Key, Any]) -> Any:
     kind = type(value)
     if kind is Future:
-        return values.get(value.key)
+        return values.get(value._state.key)
     if kind is dict:
         return {key: _replaced(item, values) for key, item in value.items()}
     if kind is list or kind is tuple or kind is set or kind is frozenset:
         build: Callable[[Any], Any] = kind
-        return build(_replaced(item, values) for item in value)
+        # Futures are looked up here, for there may be very many of them, and of nothing else.
+        return build([values.get(i._state.key) if type(i) is Future else _replaced(i, values) for i in value])
     if is_named_tuple(value):
         return value._make(_replaced(item, values) for item in value)
     return value

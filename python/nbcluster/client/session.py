@@ -252,18 +252,22 @@ class Session:
         attempts, gone = 0, len(states) + 1
         while True:
             await self.wait(states, stop_early=stop_early)
-            if stop_early and any(state.status not in (FINISHED, PENDING) for state in states):
-                return collected
-            missing = []
-            for state in states:
-                if state.status == FINISHED and state.key not in collected:
-                    if state.payload is not None:
-                        collected[state.key] = state.payload
-                    else:
+            missing, pending = [], False
+            for state in states:  # once over all: what there are so many of is in no cache
+                status = state.status
+                if status == PENDING:
+                    pending = True
+                elif status != FINISHED:
+                    if stop_early:
+                        return collected
+                elif state.payload is None:
+                    if state.key not in collected:
                         missing.append(state.key)
+                elif state.key not in collected:
+                    collected[state.key] = state.payload
             if missing:
                 await self._fetch(missing, collected)
-            elif all(state.status != PENDING for state in states):
+            elif not pending:
                 before, gone = gone, await self._open(states, collected, last=attempts + 1 == _ATTEMPTS)
                 if not gone:
                     return collected
@@ -272,6 +276,8 @@ class Session:
     async def _open(self, states: Collection[FutureState], collected: dict[Key, Payload], last: bool) -> int:
         """Have a look at what is said to be in shared memory. Returns how many are gone: they have to be asked for."""
         gone = 0
+        if not any(payload.frames for payload in collected.values()):
+            return gone  # nothing: as it is for small ones, of which there may be very many
         for state in states:
             payload = collected.get(state.key)
             if payload is None or not payload.is_shared:

@@ -172,7 +172,7 @@ class FutureState:
 class Countdown:
     """Calls ``then`` once enough of the given states are done; ``stop_early`` makes one failure enough."""
 
-    __slots__ = ("_left", "_states", "_stop_early", "_then")
+    __slots__ = ("_left", "_open", "_states", "_stop_early", "_then")
 
     def __init__(
         self,
@@ -186,7 +186,9 @@ class Countdown:
         self._stop_early = stop_early
         states = list(states)
         self._states = [state for state in states if state.status == PENDING]
-        self._left = len(self._states) if enough is None else min(enough, len(self._states))
+        self._open = len(self._states)
+        """How many of them may still say that they are done."""
+        self._left = self._open if enough is None else min(enough, self._open)
         if stop_early and any(state.status not in (PENDING, FINISHED) for state in states):
             self._left = 0
         if not self._left:
@@ -197,6 +199,7 @@ class Countdown:
             state.waiters = (*state.waiters, *alone) if state.waiters else alone
 
     def _done(self, state: FutureState) -> None:
+        self._open -= 1
         self._left -= 1
         if self._left == 0 or (self._stop_early and state.status != FINISHED):
             self._fire()
@@ -209,5 +212,6 @@ class Countdown:
     def cancel(self) -> None:
         """Stop watching."""
         self._then = None
-        for state in self._states:
-            state.forget_waiter(self._done)
+        if self._open:  # else none of them knows of us any more
+            for state in self._states:
+                state.forget_waiter(self._done)

@@ -101,7 +101,8 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     @property
     def is_shared(self) -> bool:
         """True if the data, or part of it, is in shared memory."""
-        return any(frame.shared is not None for frame in self.frames)
+        frames = self.frames
+        return bool(frames) and any(frame.shared is not None for frame in frames)
 
     @property
     def is_lost(self) -> bool:
