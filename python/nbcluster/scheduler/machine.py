@@ -88,6 +88,20 @@ class Machine:
             elif not waiting_on:
                 self._ready(task)
 
+    def start_free(self, tasks: list[SchedTask]) -> None:
+        """The same for many with the same options that need no others: there is nothing to wait for."""
+        known = self._state
+        note, now, stimulus = known.story.append, known.now, known.stimulus
+        started = [task for task in tasks if task.state == RELEASED]
+        for task in started:
+            key, counts = task.key, task.prefix.counts
+            counts[RELEASED] -= 1
+            counts[QUEUED] += 1
+            note((now, key, RELEASED, WAITING, stimulus))
+            note((now, key, WAITING, QUEUED, stimulus))
+            task.state = QUEUED
+        self._placement.enqueue_free(started)
+
     def _ready(self, task: SchedTask) -> None:
         task.waiting_on = None
         self._move(task, QUEUED)
@@ -174,7 +188,7 @@ class Machine:
 
     def add_replica(self, task: SchedTask, worker: SchedWorker) -> None:
         """A worker holds the data."""
-        task.who_has = including(task.who_has, worker)
+        task.who_has = including(task.who_has, worker) if task.who_has else worker.only
         worker.holds[task] = None
 
     def keep_payload(self, task: SchedTask, payload: Payload) -> None:

@@ -76,7 +76,11 @@ class Outbox:
 
     def compute(self, worker: SchedWorker, task: ComputeTask) -> None:
         """Assign a task."""
-        _append(self._workers, worker, Compute, task)
+        batches = self._workers.get(worker)
+        if batches and batches[-1][0] is Compute:  # as `_append`, without one more call for each task
+            batches[-1][1].append(task)
+        else:
+            _append(self._workers, worker, Compute, task)
 
     def define(self, worker: SchedWorker, function: FunctionId, definition: Payload) -> None:
         """Send a function, ahead of the first task that needs it."""
@@ -107,7 +111,11 @@ class Outbox:
 
     def done(self, client: SchedClient, item: KeyDone) -> None:
         """Tell a client of a result."""
-        _append(self._clients, client, KeysDone, item)
+        batches = self._clients.get(client)
+        if batches and batches[-1][0] is KeysDone:
+            batches[-1][1].append(item)
+        else:
+            _append(self._clients, client, KeysDone, item)
 
     def let_go(self, client: SchedClient, count: int) -> None:
         """Note that a client has let go of keys. What was said to it of results so far was said before."""

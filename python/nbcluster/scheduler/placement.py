@@ -26,12 +26,13 @@ from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
-from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks
+from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks, TaskOptions
 from nbcluster.scheduler.lanes import Lane, Lanes, is_named
 from nbcluster.scheduler.outbox import Outbox
 from nbcluster.scheduler.state import PROCESSING, QUEUED, SchedTask, SchedulerState, SchedWorker
 from nbcluster.types import Status
 
+_RUNNING = Status.RUNNING
 _VICTIMS_EXAMINED = 8
 _HOLDERS_EXAMINED = 8
 _OVERTAKEN_EXAMINED = 8
@@ -66,8 +67,18 @@ class Placement:
             if worker is not None:
                 self._assign(task, worker)
                 return
-        lane = self._lanes.lane(options) if options.workers or options.resources else self._lanes.any
-        heappush(lane.heap, (-options.priority, task.order, task))
+        heappush(self._lane(options).heap, (-options.priority, task.order, task))
+
+    def enqueue_free(self, tasks: list[SchedTask]) -> None:
+        """The same for many that need no others, and have the same options."""
+        if tasks:
+            options = tasks[0].options
+            heap, priority = self._lane(options).heap, -options.priority
+            for task in tasks:
+                heappush(heap, (priority, task.order, task))
+
+    def _lane(self, options: TaskOptions) -> Lane:
+        return self._lanes.lane(options) if options.workers or options.resources else self._lanes.any
 
     def fill(self) -> None:
         """Hand queued tasks to workers that have room; then let idle workers take from busy ones."""
@@ -253,9 +264,11 @@ class Placement:
         if worker.long_running:
             worker.long_running.pop(task.run_id, None)
         worker.occupancy = max(0.0, worker.occupancy - task.estimate) if worker.processing else 0.0
-        for name, amount in task.options.resources.items():
-            if amount:
-                worker.available[name] += amount
+        resources = task.options.resources
+        if resources:
+            for name, amount in resources.items():
+                if amount:
+                    worker.available[name] += amount
         task.processing_on = None
         return worker
 
@@ -282,11 +295,11 @@ class Placement:
 
     def _sort(self, worker: SchedWorker) -> None:
         """Put a worker into the sets it belongs to now; last in line for the next task."""
-        settings, nthreads = self._settings, worker.nthreads
-        count = len(worker.processing) - len(worker.long_running)
-        if worker.status != Status.RUNNING:
+        if worker.status is not _RUNNING:
             self.remove(worker)
             return
+        settings, nthreads = self._settings, worker.nthreads
+        count = len(worker.processing) - len(worker.long_running)
         idle = count < nthreads and not worker.doubtful
         open_ = count <= nthreads or (
             worker.occupancy < nthreads * settings.prefetch and count < nthreads * settings.most_ahead
@@ -294,12 +307,12 @@ class Placement:
         if worker.resources or self._lanes.by_signature:
             self._lanes.sort(worker, idle=idle, open_=open_)
         else:
-            self._open.pop(worker, None)
-            self._idle.pop(worker, None)
-            if idle:
-                self._idle[worker] = None
-            if open_:
-                self._open[worker] = None
+            for workers, belongs in ((self._idle, idle), (self._open, open_)):
+                if belongs:
+                    workers[worker] = None
+                    workers.move_to_end(worker)
+                elif workers:
+                    workers.pop(worker, None)
         if count > nthreads or (worker.doubtful and count):
             self._busy[worker] = None
         else:

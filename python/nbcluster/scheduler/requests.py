@@ -53,7 +53,8 @@ class Requests:
 
     def submit(self, client: SchedClient, message: SubmitTasks) -> None:
         """Make tasks of new keys and start them; join the ones that are there."""
-        tasks, machine = self._state.tasks, self._machine
+        tasks, machine, wants = self._state.tasks, self._machine, client.wants
+        function, options, arguments = message.function, message.options, message.arguments
         keys = message.keys
         sparse = bool(message.dependencies or message.frames)
         new, known = [], []
@@ -65,26 +66,32 @@ class Requests:
             if task is None or self._has_nothing(task):
                 if task is None:
                     task = self._new_task(key)
-                elif task.state == ERRED:
-                    machine.release(task)
-                task.function = message.function
-                task.data = message.arguments[index]
-                task.options = message.options
-                task.retries = message.options.retries
+                    task.who_wants = client.only
+                    wants[task] = 0
+                else:
+                    if task.state == ERRED:
+                        machine.release(task)
+                    self._want(client, task)
+                task.function = function
+                task.data = arguments[index]
+                task.options = options
+                task.retries = options.retries
                 task.origin = client
                 if sparse:
                     self._add_details(task, index, message)
                 new.append(task)
-                self._want(client, task)
             else:
                 self._want(client, task)
                 known.append(task)
         if new:  # before any is started, as a key that comes twice may be
-            self._count_function(message.function, message.definition, len(new))
+            self._count_function(function, message.definition, len(new))
         for task in known:
             self._catch_up(client, task)
-        for task in new:
-            machine.start(task)
+        if message.dependencies:
+            for task in new:
+                machine.start(task)
+        else:
+            machine.start_free(new)
 
     def _is_another(self, task: SchedTask, index: int, message: SubmitTasks) -> bool:
         """True unless the result is there already that this submission would compute."""
@@ -100,10 +107,10 @@ class Requests:
 
     def _new_task(self, key: Key) -> SchedTask:
         state = self._state
-        state.orders += 1
-        task = SchedTask(key, state.prefix(key_prefix(key)), state.orders)
-        task.prefix.counts[RELEASED] += 1
-        state.tasks[key] = task
+        state.orders = order = state.orders + 1
+        prefix = state.prefix(key_prefix(key))
+        prefix.counts[RELEASED] += 1
+        task = state.tasks[key] = SchedTask(key, prefix, order)
         return task
 
     def _add_details(self, task: SchedTask, index: int, message: SubmitTasks) -> None:

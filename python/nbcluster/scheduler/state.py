@@ -285,7 +285,7 @@ Transition = tuple[float, Key, State, State, str]
 """What happened to a key: when, from which state to which, at whose instigation. A bare tuple, for speed."""
 
 
-class RunRecord(NamedTuple):
+class RunRecord(msgspec.Struct, frozen=True, gc=False):
     """One completed run, for the task stream. Start and stop are by the worker's wall clock."""
 
     number: int
