@@ -277,7 +277,7 @@ class Session:
         """Have a look at what is said to be in shared memory. Returns how many are gone: they have to be asked for."""
         gone = 0
         if not any(payload.frames for payload in collected.values()):
-            return gone  # nothing: as it is for small ones, of which there may be very many
+            return 0  # as it is for small ones, of which there may be very many
         for state in states:
             payload = collected.get(state.key)
             if payload is None or not payload.is_shared:
