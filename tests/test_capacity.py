@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nbcluster.capacity import LOOK_AGAIN, Shortage, cpu_count, cpus, left_memory, memory
+from nbcluster.capacity import LOOK_AGAIN, Shortage, cpu_count, cpus, left_memory, limiting_memory, memory
 
 GIB = 2**30
 
@@ -82,15 +82,17 @@ def test_there_is_always_one_cpu_to_plan_with(monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_is_left_is_what_machine_and_control_groups_have_left(groups: Path, own: Path) -> None:
     machine = psutil.virtual_memory().available
-    assert left_memory(groups, own) == pytest.approx(machine, rel=0.2)
+    assert left_memory(limiting_memory(groups, own)) == pytest.approx(machine, rel=0.2)
     (groups / "user" / "memory.max").write_text("max\n")
+    folders = limiting_memory(groups, own)
+    assert folders == [groups / "user"]
     (groups / "user" / "memory.current").write_text("5\n")
-    assert left_memory(groups, own) == pytest.approx(machine, rel=0.2)
+    assert left_memory(folders) == pytest.approx(machine, rel=0.2)
     (groups / "user" / "memory.max").write_text("1000\n")
     (groups / "user" / "memory.current").write_text("900\n")
-    assert left_memory(groups, own) == 100
+    assert left_memory(folders) == 100
     (groups / "user" / "memory.stat").write_text("anon 700\ninactive_file 120\nactive_file 30\nshmem 50\n")
-    assert left_memory(groups, own) == 250
+    assert left_memory(folders) == 250
 
 
 def test_the_machine_is_short_when_little_of_its_memory_is_left_and_is_not_asked_too_often() -> None:

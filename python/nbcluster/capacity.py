@@ -71,7 +71,8 @@ class Shortage:
         self, share: float, left: Callable[[], float] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._enough = share * memory().value
-        self._left = left or left_memory
+        folders = limiting_memory()  # they are looked for once: there are many, and this may be asked in a hurry
+        self._left = left or (lambda: left_memory(folders))
         self._clock = clock
         self._next_look = -math.inf
         self._short = False
@@ -85,10 +86,15 @@ class Shortage:
         return self._short
 
 
-def left_memory(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> float:
-    """How many bytes could still be had, of this machine and of every control group that this process is in."""
+def limiting_memory(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> list[Path]:
+    """The folders of those control groups of this process that say how much memory they may use."""
+    return list(dict.fromkeys(f for f in _own_folders(cgroups, own_cgroup) if (f / "memory.max").exists()))
+
+
+def left_memory(folders: list[Path]) -> float:
+    """How many bytes could still be had, of this machine and of these control groups."""
     left = _available_memory()
-    for folder in _own_folders(cgroups, own_cgroup):
+    for folder in folders:
         limit, used = _first(folder / "memory.max"), _first(folder / "memory.current")
         if limit is not None and used is not None:
             left = min(left, limit - used + _reclaimable(folder / "memory.stat"))
