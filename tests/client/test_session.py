@@ -367,3 +367,19 @@ def test_a_scheduler_that_says_nothing_is_not_waited_for_for_ever() -> None:
         await session.close("done")
 
     asyncio.run(main())
+
+
+# --- what is known there ---
+
+
+@staged
+async def test_what_was_submitted_is_known_once_the_scheduler_has_answered_what_came_after_it(stage: Stage) -> None:
+    [_] = stage.want("x")
+    known = asyncio.ensure_future(stage.session.make_known())
+    want, locate = await stage.sent(2)
+    assert want == m.WantKeys(["x"])
+    assert not known.done()
+    stage.link.hear(m.Located(locate.request, []))
+    await known
+    await stage.session.make_known()
+    assert len(stage.link.sent) == 2, "it was known by then"

@@ -339,6 +339,9 @@ class ConnectedClient:
         """Wait in this thread until a state is not pending; False if that takes longer than ``timeout``."""
         return self._session.reading.wait(state, timeout, self._at_latch)
 
+    def _make_known(self) -> None:
+        """Before a future travels by another way than this client's link: have the scheduler know its task."""
+
     def _ask_peer(self, address: Address, make: Callable[[int], Message]) -> concurrent.futures.Future[Any]:
         """Ask a worker something, on the link to it. What one thread asks arrives in that order."""
         session = self._session

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, FutureState
-from nbcluster.protocol.serialize import reduce_future
+from nbcluster.protocol.serialize import are_noted, reduce_future
 from nbcluster.protocol.typenames import find_type
 from nbcluster.types import Key
 
@@ -160,6 +160,8 @@ class Future:
     # --- the object ---
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if self._state.status == PENDING and not are_noted():
+            self._client._make_known()
         return reduce_future(self)
 
     def __dask_tokenize__(self) -> tuple[str, Key]:

@@ -78,6 +78,8 @@ class Session:
         self.wants = Wants(connection)
         self.reading = OwnReading(connection, self.wants)
         self.wants.before_flush = self.reading.take_back
+        self._known = 0
+        """How many submissions the scheduler is known to have read."""
         if connection.lends:
             connection.allow_threads()
         self.view: ClusterView | None = None
@@ -210,6 +212,13 @@ class Session:
     async def _locate(self, keys: list[Key]) -> list[Location]:
         locations: list[Location] = await self.ask(lambda number: Locate(number, keys))
         return locations
+
+    async def make_known(self) -> None:
+        """Wait until the scheduler has read all that was submitted so far."""
+        submitted = self.wants.submitted
+        if submitted != self._known:
+            await self._locate([])  # the link is FIFO: what is answered was read after all that was sent before
+            self._known = submitted
 
     async def ask_peer(self, address: Address, make: Callable[[int], Message]) -> Any:
         """Ask a worker something.

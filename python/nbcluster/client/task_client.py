@@ -108,6 +108,11 @@ class TaskClient(Client):
     def _wait_for_one(self, state: FutureState, timeout: float | None) -> bool:
         return state.wait_in_thread(timeout, self._at_latch)
 
+    def _make_known(self) -> None:
+        """A task's result goes by its worker's link: who receives a future in it must not ask too early."""
+        if not self._loop_thread.is_current:
+            self._loop_thread.run(self._session.make_known())
+
     async def _await_here(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """A coroutine's task does not take a seat again: its thread does nothing but wait for it."""
         seat = self._seat()

@@ -68,6 +68,8 @@ class Wants:
         self._outgoing: deque[Message] = deque()
         self._let_go = 0
         """How many keys were released or cancelled so far; an interrupt may leave it too small, never too large."""
+        self.submitted = 0
+        """How often something was said of keys that were wanted."""
         self._wake_pending = False
         self._flushing = False
         self.alone = False
@@ -98,9 +100,11 @@ class Wants:
                     known[key] = ref
                 states.append(state)
             self._made += len(known) - before
-            if then is not None and not self._sent_at_once(then):
-                self._outgoing.append(then)
-                self._wake()
+            if then is not None:
+                if not self._sent_at_once(then):
+                    self._outgoing.append(then)
+                    self._wake()
+                self.submitted += 1  # last: what is counted is on its way
         return states
 
     def _sent_at_once(self, message: Message) -> bool:

@@ -270,6 +270,11 @@ def note_dependency(thing: HasKey) -> None:
         _scope.met.append(thing)
 
 
+def are_noted() -> bool:
+    """True if the futures that this thread pickles now go where their client's own messages go, and not before them."""
+    return _scope.met is not None
+
+
 def reduce_future(future: HasKey) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """What a future's ``__reduce__`` returns. A :func:`dump_call` under way learns of the future by it."""
     note_dependency(future)
