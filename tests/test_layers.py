@@ -60,6 +60,8 @@ SHELLS = {
         "functions",
         "idle_sharing",
         "inspecting",
+        "limits",
+        "listening",
         "log_forwarding",
         "metrics",
         "output",

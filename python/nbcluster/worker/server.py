@@ -8,7 +8,6 @@ scheduler ── messages ──▶ events ──▶ core ──▶ commands ─
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import pickle
@@ -32,7 +31,7 @@ from nbcluster.plugins.base import WorkerPlugin
 from nbcluster.preloading import Preloads
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.delivery import SenderRequest
-from nbcluster.protocol.inspection import ForwardLogs, LogEntry, Look, Seen
+from nbcluster.protocol.inspection import ForwardLogs, Look, Seen
 from nbcluster.protocol.messages import (
     DataItem,
     DataShared,
@@ -43,16 +42,15 @@ from nbcluster.protocol.messages import (
     RegisterWorker,
     Stopping,
     TaskDone,
-    TaskOutput,
     TasksDone,
     ToWorker,
 )
 from nbcluster.protocol.operating import PauseChanged
-from nbcluster.protocol.running import CallEnded, RunCall
+from nbcluster.protocol.records import Message
+from nbcluster.protocol.running import RunCall
 from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.store.memory import Datum, MemoryStore
 from nbcluster.store.shared import SharedStore
-from nbcluster.store.spill import SpillFolder
 from nbcluster.types import Address, Key, Role
 from nbcluster.worker import commands as c
 from nbcluster.worker.actors import ActorHost
@@ -72,6 +70,8 @@ from nbcluster.worker.executor import Executor, Recorder
 from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.idle_sharing import IdleSharing
 from nbcluster.worker.inspecting import Inspector
+from nbcluster.worker.limits import SHARED_AHEAD, make_pressure, make_spiller
+from nbcluster.worker.listening import listen_at_first
 from nbcluster.worker.log_forwarding import LogForwarding
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
@@ -79,15 +79,11 @@ from nbcluster.worker.plugins import WorkerPlugins
 from nbcluster.worker.ports import ClientFactory
 from nbcluster.worker.pressure import MemoryPressure
 from nbcluster.worker.side_calls import SideCalls
-from nbcluster.worker.spilling import Spiller, spill_path
+from nbcluster.worker.spilling import Spiller
 from nbcluster.worker.state import WorkerTask
 from nbcluster.worker.transfer import DataServer
 
 logger = logging.getLogger(__name__)
-
-
-SHARED_AHEAD = 0.25
-"""Share of its memory limit that a worker puts into shared memory before anybody wants it there."""
 
 
 class WorkerServer:
@@ -142,7 +138,7 @@ class WorkerServer:
         self._owner = TaskOwner(f"worker {config.name}")
         self._outputs: TaskOutputs | None = None
         self.plugins = WorkerPlugins(self.current)
-        self._side_calls = SideCalls(self.current, self._tell_call)
+        self._side_calls = SideCalls(self.current, self._tell)
         """What functions that run on it see of it."""
         self._idle_sharing: IdleSharing | None = None
         self._leave = AsyncExitStack()
@@ -203,16 +199,18 @@ class WorkerServer:
             connection.share(self._shared)
         self._connection = connection
         in_process = connection.in_process
-        self.address = await self._listen_for_peers()
+        self.address = await listen_at_first(config, self._listen)
         if in_process:
             announce_shortcut(self.address, await self._listen("inproc://"))
             leave.callback(withdraw_shortcut, self.address)
         if self._capture_output:
-            self._outputs = TaskOutputs(self._send_output)
+            self._outputs = TaskOutputs(lambda outputs: self._tell(*outputs))
             leave.callback(self._outputs.install())
         self.core = WorkerCore(self.address)
         if not in_process:  # else clients and others hold the very objects
-            self._spiller = self._make_spiller()
+            self._spiller = make_spiller(config, self.store, self._shared is not None, self._tell_taken_away)
+            if self._spiller is not None:
+                leave.push_async_callback(self._spiller.close)
         self._executor = Executor(
             config.nthreads,
             self._functions,
@@ -236,7 +234,7 @@ class WorkerServer:
         leave.callback(self._executor.close)
         self._inspector = Inspector(self.core, self._executor)
         leave.callback(self._inspector.sampler.close)
-        self._log_forwarding = LogForwarding(self._send_log)
+        self._log_forwarding = LogForwarding(lambda entry: self._tell(replace(entry, worker=self.address)))
         leave.callback(self._log_forwarding.close)
         if self._shared is not None:
             self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._may_share, self._owner)
@@ -265,41 +263,9 @@ class WorkerServer:
         connection.start(self)
         leave.push_async_callback(self._owner.close)
         self._owner.start(self._measure(), "metrics")
-        pressure = None if in_process else self._make_pressure()
+        pressure = None if in_process else make_pressure(config, self._spiller, self._tell_paused)
         if pressure is not None:
             self._watch_memory(pressure)
-
-    def _make_spiller(self) -> Spiller | None:
-        config = self.config
-        if not (config.memory_limit and (config.memory_target or config.memory_spill) and config.local_directory):
-            return None
-        folder = SpillFolder(spill_path(config.local_directory, os.getpid()))
-        target = int((config.memory_target or 1.0) * config.memory_limit)
-        total = min(target + int(SHARED_AHEAD * config.memory_limit), config.memory_limit)
-        spiller = Spiller(
-            self.store,
-            folder,
-            target,
-            config.memory_limit,
-            total=total if self._shared is not None else None,
-            on_taken_away=self._tell_taken_away,
-        )
-        self._leave.push_async_callback(spiller.close)
-        return spiller
-
-    def _make_pressure(self) -> MemoryPressure | None:
-        config, spiller = self.config, self._spiller
-        spill = config.memory_spill if spiller is not None else None
-        if not config.memory_limit or (spill is None and config.memory_pause is None):
-            return None
-        return MemoryPressure(
-            config.memory_limit,
-            target=config.memory_target or spill or 1.0,
-            spill=spill,
-            pause=config.memory_pause,
-            press=spiller.press if spiller is not None else lambda excess: None,
-            tell=self._tell_paused,
-        )
 
     def _tell_paused(self, paused: bool) -> None:
         logger.log(
@@ -308,24 +274,11 @@ class WorkerServer:
             self.config.name,
             "takes no more tasks: its memory is above memory_pause_fraction" if paused else "takes tasks again",
         )
-        if not self._connection.closed:
-            self._connection.send(PauseChanged(paused))
+        self._tell(PauseChanged(paused))
 
     def _watch_memory(self, pressure: MemoryPressure) -> None:
         if not self._connection.closed:
             asyncio.get_running_loop().call_later(pressure.look(), self._watch_memory, pressure)
-
-    async def _listen_for_peers(self) -> Address:
-        """At the first port that is free. Returns how they reach it."""
-        host, contact = self.config.listen.rpartition(":")[0], self.config.contact
-        tries = [f"{host}:{port}" for port in self.config.ports] or [self.config.listen]
-        for address in tries[:-1]:
-            with contextlib.suppress(OSError):
-                listening = await self._listen(address)
-                break
-        else:
-            listening = await self._listen(tries[-1])
-        return contact[:-1] + listening.rpartition(":")[2] if contact.endswith(":0") else contact or listening
 
     async def _listen(self, address: Address) -> Address:
         identity = self.config.tls if address.startswith("tls://") else None
@@ -376,7 +329,7 @@ class WorkerServer:
             elif kind is ForgetFunctions:
                 self._functions.forget(message.functions)
             elif kind is Look:
-                self._send(c.Send([Seen(message.request, self._inspector.see(message.look))]))
+                self._tell(Seen(message.request, self._inspector.see(message.look)))
             elif kind is ForwardLogs:
                 self._log_forwarding.order(message)
             elif kind is RunCall:
@@ -414,35 +367,21 @@ class WorkerServer:
         limit = self.config.memory_limit
         return not limit or self.store.shared_nbytes + nbytes <= SHARED_AHEAD * limit
 
-    def _send_output(self, outputs: list[TaskOutput]) -> None:
-        if not self._connection.closed:
-            self._connection.send(*outputs)
-
     def log_event(self, event: LogEvent) -> None:
         """Have the scheduler log what a task says. From any thread."""
-        self._finished.get_loop().call_soon_threadsafe(self._send_event, event)
+        self._finished.get_loop().call_soon_threadsafe(self._tell, event)
 
-    def _send_event(self, event: LogEvent) -> None:
-        if not self._connection.closed:
-            self._connection.send(event)
-
-    def _send_log(self, entry: LogEntry) -> None:
-        if not self._connection.closed:
-            self._connection.send(replace(entry, worker=self.address))
-
-    def _tell_call(self, ended: CallEnded) -> None:
-        if not self._connection.closed:
-            self._connection.send(ended)
+    def _tell(self, *messages: Message) -> None:
+        if not self._connection.closed:  # else `lost` is on its way
+            self._connection.send(*messages)
 
     def _tell_shared(self, items: list[DataItem]) -> None:
-        if not self._connection.closed:
-            self._connection.send(DataShared(items))
+        self._tell(DataShared(items))
         if self._spiller is not None:
             self._spiller.look()
 
     def _tell_taken_away(self, key: Key) -> None:
-        if not self._connection.closed:
-            self._connection.send(DataTakenAway([key]))
+        self._tell(DataTakenAway([key]))
 
     def forget_loaded_functions(self) -> None:
         """Unpickle functions anew: the modules that they come from have changed."""
@@ -509,8 +448,7 @@ class WorkerServer:
         self._owner.start(self._fetch_from(command.holder, command.keys), f"fetch from {command.holder}")
 
     def _send(self, command: c.Send) -> None:
-        if not self._connection.closed:  # else `lost` is on its way
-            self._connection.send(*command.messages)
+        self._tell(*command.messages)
 
     _perform: ClassVar[dict[type, Callable[[WorkerServer, Any], None]]] = {
         c.Execute: _execute,
