@@ -48,7 +48,7 @@ class Operations:
         runtime.server.forget_all("cluster-restarted", "The cluster was restarted.")
         await self._in_time(runtime.crew.restart(), deadline)
         runtime.observers.poke()
-        names = list(runtime.requested)
+        names = list(runtime.roster.names)
 
         def is_done() -> bool:
             if operation.wait:
@@ -98,10 +98,10 @@ class Operations:
         if not names:
             return answer
         if operation.close:
-            own = [name for name in names if name in runtime.requested]
+            own = [name for name in names if name in runtime.roster.names]
             if own:
                 await runtime.adaptive.stop()
-                runtime.dismiss(own)
+                runtime.roster.dismiss(own)
             runtime.server.retire([name for name in names if name not in own])
         else:
             runtime.server.retire(names)

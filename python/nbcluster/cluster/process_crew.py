@@ -100,7 +100,7 @@ class ProcessCrew(Crew):
 
     def worker_limit(self, name: WorkerName) -> int | None:
         """An even split is made anew whenever the number of workers changes."""
-        workers = max(1, len(self._runtime.requested))
+        workers = max(1, len(self._runtime.roster.names))
         return memory_per_worker(self._runtime.spec.memory_limit, self._total_memory, workers)
 
     def worker_exited(self, name: WorkerName, pid: int, cause: str, running: frozenset[RunId], log: str) -> None:

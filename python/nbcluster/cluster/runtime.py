@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
 import logging
 import pickle
 import secrets
@@ -34,6 +33,7 @@ from nbcluster.cluster.logbook import ClusterLogs
 from nbcluster.cluster.observers import Observers, OnView
 from nbcluster.cluster.operations import Operations
 from nbcluster.cluster.process_crew import ProcessCrew
+from nbcluster.cluster.roster import Roster
 from nbcluster.cluster.scaling import Load
 from nbcluster.cluster.scratch import Scratch
 from nbcluster.cluster.shared_memory import share_memory
@@ -96,8 +96,6 @@ class ClusterRuntime:
         self.listening: Address = ""
         """Where it listens, if they are told something else."""
         self.owner: OwnerView | None = None
-        self.requested: list[WorkerName] = []
-        """The names of the workers that there should be."""
         self.started = time.time()
         self.closed = asyncio.Event()
         self.depot: Depot | None = None
@@ -105,9 +103,7 @@ class ClusterRuntime:
         self._stack = contextlib.AsyncExitStack()
         self._zygote = zygote
         self._close_reason = ""
-        self._membership = 0
-        self._renewing: set[WorkerName] = set()
-        """Workers that go because their time is over, and that others of their names will follow."""
+        self.roster = Roster(self)
 
     # --- life ---
 
@@ -174,7 +170,7 @@ class ClusterRuntime:
         stack.push_async_callback(preloads.stop, self.server.facade)
         await preloads.start(self.server.facade)
         await self._add_plugins(spec.scheduler.plugins)
-        self.lifetimes = Lifetimes(spec.workers.lifetime, self._time_is_over)
+        self.lifetimes = Lifetimes(spec.workers.lifetime, self.roster.time_is_over)
         stack.callback(self.lifetimes.close)
         self.crew = self._make_crew()
         stack.push_async_callback(self.crew.close)
@@ -241,12 +237,12 @@ class ClusterRuntime:
     async def _wait_for_first_workers(self) -> None:
         patience = self.spec.workers.death_timeout or START_TIMEOUT
         deadline = time.monotonic() + patience
-        while len(self.server.worker_views) < len(self.requested):
+        while len(self.server.worker_views) < len(self.roster.names):
             self._check_first_workers()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ClusterError(
-                    f"only {len(self.server.worker_views)} of {len(self.requested)} workers arrived within "
+                    f"only {len(self.server.worker_views)} of {len(self.roster.names)} workers arrived within "
                     f"{patience:g} s. {self.logs.tail()}"
                 )
             with contextlib.suppress(asyncio.TimeoutError):
@@ -293,7 +289,7 @@ class ClusterRuntime:
             await self.adaptive.stop()
             self.scale(command.n)
         elif isinstance(command, StopWorkers):
-            self.stop_workers(command.names)
+            self.roster.stop(command.names)
         elif isinstance(command, Adapt):
             self.adaptive.start(command)
         elif isinstance(command, StopAdapting):
@@ -338,44 +334,7 @@ class ClusterRuntime:
 
     def scale(self, n: int) -> None:
         """Have ``n`` workers: the newest ones go first, gently."""
-        names = [name for name in self.requested if isinstance(name, int)]
-        if n < len(names):
-            willing = self._may_go(names)
-            idle_first = sorted(names, key=lambda name: (name not in willing, self._load(name), -name))
-            going = idle_first[: len(names) - n]
-            if self.adaptive.view is not None:  # it is no order, so plugins have the last word
-                going = [name for name in going if name in willing]
-            self._set_workers(sorted(set(names) - set(going)))
-        else:
-            free = (name for name in itertools.count() if name not in names and name not in self.server.guests)
-            while len(names) < n:
-                names.append(next(free))
-            self._set_workers(sorted(names))
-
-    def _may_go(self, names: Iterable[WorkerName]) -> set[WorkerName]:
-        """Which of these workers the scheduler's plugins let go."""
-        if not self.server.plugins:
-            return set(names)
-        workers = self.server.core.state.workers
-        absent = {name for name in names if name not in workers}
-        return absent | {w.name for w in self.server.plugins.may_go([workers[n] for n in names if n in workers])}
-
-    def dismiss(self, names: Iterable[WorkerName]) -> None:
-        """Have these workers no more; they go gently."""
-        leaving = set(names)
-        self._set_workers([name for name in self.requested if name not in leaving])
-
-    def stop_workers(self, names: list[WorkerName]) -> None:
-        """Have these workers no more.
-
-        Raises:
-            ValueError: there is no such worker.
-        """
-        unknown = [name for name in names if name not in self.requested]
-        if unknown:
-            known = ", ".join(map(repr, self.requested)) or "none"
-            raise ValueError(f"workers={names!r} names {unknown[0]!r}, which is not among this cluster's own: {known}")
-        self.dismiss(names)
+        self.roster.scale(n)
 
     def worker_address(self, name: WorkerName) -> Address:
         """Where a worker is to listen for its peers: in the cluster's directory, unless others must reach it."""
@@ -388,43 +347,6 @@ class ClusterRuntime:
             return f"unix://{self.directory.socket(f'w{name}-{secrets.token_hex(3)}')}"
         return f"{spec.protocol}://{spec.host}:0"
 
-    def _load(self, name: WorkerName) -> int:
-        worker = self.server.core.state.workers.get(name)
-        return -1 if worker is None else len(worker.processing)
-
-    def _set_workers(self, names: Iterable[WorkerName]) -> None:
-        wanted = list(names)
-        leaving = [name for name in self.requested if name not in wanted]
-        self.requested = wanted
-        self._membership += 1
-        coming_back = [name for name in wanted if name in self.server.core.state.retiring]
-        self.crew.hire([name for name in wanted if name not in coming_back])
-        for name in coming_back:
-            self.tasks.start(self._replace(name), f"replace worker {name}")
-        connected = self.server.core.state.workers
-        self.server.retire([name for name in leaving if name in connected])
-        for name in leaving:
-            if name not in connected:
-                self.retired(name)
-
-    async def _replace(self, name: WorkerName) -> None:
-        """A name that was on its way out is wanted again: let the former one go, then start another."""
-        await self.crew.dismiss(name)
-        if name in self.requested:
-            self.crew.hire([name])
-
-    def _time_is_over(self, name: WorkerName) -> None:
-        """A worker has lived for its ``lifetime``."""
-        if name not in self.requested:
-            return
-        lifetime = self.spec.workers.lifetime
-        logger.info("Worker %s has reached the end of its lifetime", name)
-        if lifetime is None or not lifetime.restart:
-            self._set_workers([other for other in self.requested if other != name])
-        elif name in self.server.core.state.workers:
-            self._renewing.add(name)
-            self.server.retire([name])
-
     # --- the scheduler's ports, and the crew's ---
 
     def supervised(self, name: WorkerName) -> bool:
@@ -433,26 +355,19 @@ class ClusterRuntime:
 
     def owns(self, name: WorkerName) -> bool:
         """True if this cluster has a worker of this name, or is about to have one."""
-        return name in self.requested or name in self.crew.slots
+        return name in self.roster.names or name in self.crew.slots
 
     def joined(self, name: WorkerName) -> None:
         """A worker has registered."""
         self.crew.joined(name)
-        if name in self.requested:
+        if name in self.roster.names:
             self.lifetimes.born(name)
         self.logs.book.set_address(name, self.server.core.state.workers[name].address)
         self.observers.poke()
 
     def retired(self, name: WorkerName) -> None:
         """Nothing would be lost any more: stop it."""
-        if name in self._renewing:
-            self._renewing.discard(name)
-            self.tasks.start(self._replace(name), f"replace worker {name}")
-            return
-        if name not in self.requested and self.status in (Status.STARTING, Status.RUNNING):
-            if name not in self.crew.slots:
-                self.server.stop_worker(name, "it was retired")
-            self.tasks.start(self.crew.dismiss(name), f"stop worker {name}")
+        self.roster.retired(name)
 
     def worker_exited(self, name: WorkerName, pid: int, cause: str, running: Iterable[RunId], log: str) -> None:
         """A worker's process ended."""
@@ -467,7 +382,7 @@ class ClusterRuntime:
         workers = self.server.worker_views
         limits = [worker.memory_limit for worker in workers]
         return Load(
-            workers=len(self.requested),
+            workers=len(self.roster.names),
             threads=self.spec.threads_per_worker,
             occupancy=self.server.occupancy,
             running=tasks.processing,
@@ -496,7 +411,7 @@ class ClusterRuntime:
     @property
     def capacity(self) -> int:
         """How many workers this machine can reasonably hold."""
-        reasonable = max(self._reasonable, len(self.requested))
+        reasonable = max(self._reasonable, len(self.roster.names))
         most = self.spec.max_workers
         return reasonable if most is None else min(reasonable, most)
 

@@ -109,7 +109,7 @@ class ThreadCrew(Crew):
     @property
     def _memory_limit(self) -> int | None:
         """What each is meant to use. Nobody enforces it: threads share one process."""
-        workers = max(1, len(self._runtime.requested))
+        workers = max(1, len(self._runtime.roster.names))
         return memory_per_worker(self._runtime.spec.memory_limit, self._total_memory, workers)
 
     async def close(self) -> None:

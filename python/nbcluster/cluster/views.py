@@ -26,7 +26,7 @@ def make_view(runtime: ClusterRuntime) -> ClusterView:
         address=runtime.address,
         dashboard_link=runtime.dashboard.link,
         workers=worker_views(runtime),
-        requested=len(runtime.requested),
+        requested=len(runtime.roster.names),
         threads_per_worker=spec.threads_per_worker,
         capacity=runtime.capacity,
         tasks=server.task_counts,
