@@ -214,8 +214,8 @@ def test_scaling_by_cores(own: Any) -> None:
 
 
 def test_scaling_by_memory(own: Any) -> None:
-    cluster = own(n_workers=1, memory_limit="1GiB")
-    cluster.scale(memory="3 GiB")
+    cluster = own(n_workers=1, memory_limit="8GiB")  # much more than this process, which is the worker's, may have
+    cluster.scale(memory="24 GiB")
     cluster.wait_for_workers(3)
 
 

@@ -39,9 +39,9 @@ def test_its_status_is_one_of_status(api: Any, own: Any) -> None:
     assert cluster.status == api.Status.closed
 
 
-@pytest.mark.parametrize(("arguments", "n"), [({"n": 3}, 3), ({"memory": "3 GiB"}, 3), ({"cores": 4}, 2)])
+@pytest.mark.parametrize(("arguments", "n"), [({"n": 3}, 3), ({"memory": "24 GiB"}, 3), ({"cores": 4}, 2)])
 def test_scale_up_is_another_name_of_scale(own: Any, arguments: dict[str, Any], n: int) -> None:
-    cluster = own(threads_per_worker=2, memory_limit="1 GiB")
+    cluster = own(threads_per_worker=2, memory_limit="8 GiB")
     cluster.scale_up(**arguments)
     cluster.wait_for_workers(n)
     assert len(cluster.plan) == n
