@@ -20,18 +20,6 @@ from tests.support.kill import kill
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes")
 
 
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as client:
-        yield client
-
-
 def hold(lock: Any, gate: Gate) -> int:
     with lock:
         gate.pass_through()

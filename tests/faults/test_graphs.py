@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import dask.array as da
 import numpy as np
@@ -14,18 +13,6 @@ from tests.support.eventually import eventually
 from tests.support.kill import Killer, kill
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills workers the Linux way")
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as client:
-        yield client
 
 
 def test_a_graph_is_computed_although_workers_are_killed_all_the_time(cluster: LocalCluster, client: Client) -> None:

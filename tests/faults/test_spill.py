@@ -32,12 +32,6 @@ def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
     assert list(tmp_path.iterdir()) == [], "nothing is left when the cluster is closed"
 
 
-@pytest.fixture
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as client:
-        yield client
-
-
 def make(number: int) -> bytes:
     return bytes([number]) * SIZE
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -17,18 +17,6 @@ from tests.support.kill import Killer, kill, seconds
 from tests.support.tasks import crash, segfault, square, square_slowly
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tells deaths by the Linux way of dying")
-
-
-@pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as client:
-        yield client
 
 
 def test_no_result_is_lost_when_workers_are_killed_at_any_moment(cluster: LocalCluster, client: Client) -> None:

@@ -13,23 +13,10 @@ from nbcluster.store.depot_links import LocalDepotLink
 from nbcluster.store.kept import SECONDS
 from nbcluster.store.large_pages import SIZE
 from nbcluster.store.shared import ALONE_MIN, SharedStore
-from tests.support.open_files import open_files, shared_segments
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs memfd")
 
 LARGE = 4 * ALONE_MIN
-
-
-@pytest.fixture
-def depot() -> Iterator[Depot]:
-    gc.collect()
-    files, shared = open_files(), shared_segments()
-    depot = Depot()
-    yield depot
-    depot.close()
-    gc.collect()
-    assert open_files() == files
-    assert shared_segments() == shared
 
 
 @pytest.fixture

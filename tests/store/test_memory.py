@@ -18,6 +18,7 @@ from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.store.memory import SPILL_MIN, Datum, MemoryStore
 from nbcluster.store.spill import SpillError, SpillFolder
+from tests.support.in_shared_memory import InSharedMemory
 
 
 def test_what_is_stored_is_found_and_counted() -> None:
@@ -230,22 +231,6 @@ def test_a_file_for_what_was_replaced_meanwhile_is_not_wanted(folder: SpillFolde
     assert not store.spilled(key, datum, file)
     assert not datum.is_spilled
     assert (store.nbytes, store.spilled_nbytes) == (SPILL_MIN, 0)
-
-
-class InSharedMemory:
-    """A buffer there."""
-
-    lost = elsewhere = False
-
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self.nbytes = data.nbytes
-
-    def name(self) -> int:
-        return 1
-
-    def open(self) -> memoryview:
-        return self._data
 
 
 @pytest.mark.parametrize("value", [b"x" * SPILL_MIN, np.ones(SPILL_MIN)])

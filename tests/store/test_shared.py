@@ -24,23 +24,10 @@ from nbcluster.store.depot import KEPT_PART, Depot
 from nbcluster.store.depot_links import LocalDepotLink
 from nbcluster.store.kept import SECONDS
 from nbcluster.store.shared import ALONE_MIN, ARENA_SIZE, SharedStore
-from tests.support.open_files import open_files, shared_segments
 
 MIB = 1 << 20
 SMALL, LARGE = 1 * MIB, ALONE_MIN
 """One is put into an arena, the other gets a segment."""
-
-
-@pytest.fixture
-def depot() -> Iterator[Depot]:
-    gc.collect()
-    files, shared = open_files(), shared_segments()
-    depot = Depot()
-    yield depot
-    depot.close()
-    gc.collect()
-    assert open_files() == files
-    assert shared_segments() == shared
 
 
 @pytest.fixture

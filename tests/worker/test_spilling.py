@@ -28,6 +28,7 @@ from nbcluster.worker.server import WorkerServer
 from nbcluster.worker.spilling import FIRST_RETRY, LAST_RETRY, UNSEEN, Spiller
 from tests.support.eventually import soon
 from tests.support.fake_scheduler import FakeScheduler, fake_scheduler, worker_of
+from tests.support.in_shared_memory import InSharedMemory
 from tests.support.links import DEADLINE, TOKEN, run
 
 SIZE = SPILL_MIN
@@ -71,22 +72,6 @@ class Bench:
 
     def all_right(self, *numbers: int) -> bool:
         return all((self.store._data[f"x-{number}"].load() == number).all() for number in numbers)
-
-
-class InSharedMemory:
-    """A buffer there; nobody looks for it any more if ``gone``."""
-
-    lost = elsewhere = False
-
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self.nbytes = data.nbytes
-
-    def name(self) -> int:
-        return 1
-
-    def open(self) -> memoryview:
-        return self._data
 
 
 def moved(number: int) -> Datum:
