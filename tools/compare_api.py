@@ -72,7 +72,9 @@ def render(usage: Usage) -> tuple[str, list[str]]:
         owner = name.partition(".")[0]
         total += 1
         tests = usage.get(name, {}).get(keyword, [])
-        if tests:
+        if own_reason(name, keyword) is not None:
+            left_out += 1
+        elif tests:
             shown += 1
             rows[owner].append(f"| `{label}` | {link(_plainest(tests, name, keyword, breadth))} |")
         elif reason_for(name, keyword) is not None:
@@ -98,10 +100,14 @@ def entries() -> Iterator[tuple[str, str, str]]:
             yield name, keyword, f"{name}({keyword}=)"
 
 
+def own_reason(name: str, keyword: str) -> str | None:
+    """Why it is left out though a test may use it: a keyword that is accepted and ignored is not shown by that."""
+    return NOT_HERE.get(f"{name}({keyword})" if keyword else name)
+
+
 def reason_for(name: str, keyword: str) -> str | None:
-    """Why it is left out, if it is."""
-    own = f"{name}({keyword})" if keyword else name
-    return NOT_HERE.get(own) or NOT_HERE.get(name) or NOT_HERE.get(name.partition(".")[0])
+    """Why it is left out, if it is: by itself or with what it belongs to."""
+    return own_reason(name, keyword) or NOT_HERE.get(name) or NOT_HERE.get(name.partition(".")[0])
 
 
 def _plainest(tests: list[str], name: str, keyword: str, breadth: Counter[str]) -> str:
