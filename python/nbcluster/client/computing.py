@@ -50,7 +50,7 @@ class ComputingClient(DataClient):
             resources: what each task occupies on its worker.
             sync: False returns futures.
             asynchronous: True returns something to be awaited, on any event loop.
-            direct: accepted for compatibility: large results always come straight from the workers.
+            direct: accepted for compatibility: data takes the shortest way there is, whatever this says.
             retries: how often to run each task again if it raises.
             priority: higher runs first; among equals, tasks run in the order that dask finds best for memory.
             fifo_timeout: accepted for compatibility: graphs of equal priority always run first in, first out.

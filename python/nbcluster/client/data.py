@@ -43,7 +43,7 @@ class DataClient(ExplainingClient):
             futures: a future, or lists, tuples, sets and dicts with futures in them, nested at will.
             errors: ``"raise"`` raises the first error as soon as it is known; ``"skip"`` leaves what erred out
                 of a list, and has None for it anywhere else.
-            direct: accepted for compatibility: large results always come straight from the workers.
+            direct: accepted for compatibility: data takes the shortest way there is, whatever this says.
             asynchronous: True returns something to be awaited, on any event loop.
 
         Returns:
@@ -173,7 +173,7 @@ class DataClient(ExplainingClient):
             data: a list, tuple, set, range or dict scatters its elements; anything else is one piece.
             workers: names or addresses of the workers to hold it.
             broadcast: put it on every worker.
-            direct: accepted for compatibility: large data always goes straight to the workers.
+            direct: accepted for compatibility: data takes the shortest way there is, whatever this says.
             hash: name it by its content, so that equal data is held once. False: a new name each time.
             timeout: seconds to wait for workers.
             asynchronous: True returns something to be awaited, on any event loop.

@@ -6,7 +6,7 @@ Rules
 2. The states of keys are weak: a state is dead when no future holds it. Looking a key up, making its state and
    queueing what goes with it happen under one lock, and so does the release of a dead one's key: the scheduler
    never sees a release that overtakes, or undoes, a newer wish.
-3. States change on the loop only; but see ``own_reading``.
+3. States change on the loop, or in a thread that reads the link in its place (``own_reading``): never in two at once.
 4. A caller may be interrupted (Ctrl-C) at any instruction. So what a caller's thread does is in such an order that
    each prefix of it does no harm, and a death is noted by C code: an interrupt in a callback written in Python
    would be swallowed. The loop looks for the dead now and then, as long as there are states.
@@ -54,7 +54,7 @@ class Wants:
     def __init__(self, connection: Connection) -> None:
         self.closed_because = ""
         self.loop = asyncio.get_running_loop()
-        """The loop that states change on."""
+        """The loop that reads the link, unless a thread does in its place."""
         self._connection = connection
         self._lock = threading.RLock()
         self._states: dict[Key, _Ref] = {}
