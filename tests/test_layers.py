@@ -49,7 +49,18 @@ VOCABULARY = {
     "versions",
 }
 SHELLS = {
-    "scheduler": {"errands", "facade", "guests", "inspecting", "plugins", "server", "sessions", "side_calls"},
+    "scheduler": {
+        "errands",
+        "facade",
+        "groups",
+        "guests",
+        "inspecting",
+        "plugins",
+        "server",
+        "sessions",
+        "side_calls",
+        "views",
+    },
     "worker": {
         "actors",
         "context",
@@ -74,6 +85,7 @@ SHELLS = {
         "side_calls",
         "spilling",
         "transfer",
+        "views",
     },
 }
 ENGINES = {"": "engine contract", "base": "engine contract", "registry": "engine contract", "control": "engine control"}

@@ -92,6 +92,9 @@ DIFFERENCES = {
     "the worker's client": (
         "The client that tasks use is never the default one of the user's process; outside tasks there is no worker."
     ),
+    "views": (
+        "What user code sees of scheduler and workers tells, and changes nothing; what it does not tell is named."
+    ),
     "waiting in a task": "A task that waits for other tasks gives its thread to them, so a single thread is enough.",
     "waiting says for what": "A timeout of result() and wait() names the keys that were not done.",
     "a restart drops futures": (

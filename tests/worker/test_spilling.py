@@ -349,7 +349,7 @@ def test_without_a_limit_or_a_target_nothing_goes_to_disk(tmp_path: Path, option
             fake_scheduler(f"unix://{tmp_path}/scheduler.sock") as scheduler,
             worker_of(scheduler, tmp_path, local_directory=str(tmp_path), **options) as worker,
         ):
-            assert worker._spiller is None
+            assert worker.spiller is None
 
     run("uvloop", main())
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
 from nbcluster.client.states import FutureState
 from nbcluster.client.tables import SchedulerInfo
+from nbcluster.comm.addresses import host_of
 from nbcluster.comm.scheduler_file import StrPath, write
 from nbcluster.commands import GetView, View
 from nbcluster.errors import WorkerStartTimeoutError
@@ -182,9 +183,3 @@ def info_of_view(view: ClusterView, n_workers: int = -1) -> SchedulerInfo:
         },
     }
     return SchedulerInfo(info)
-
-
-def host_of(address: Address) -> str:
-    """The host that an address names; this one for what has no network in it."""
-    protocol, _, rest = address.partition("://")
-    return rest.rpartition(":")[0].strip("[]") if protocol in ("tcp", "tls") else "127.0.0.1"

@@ -121,7 +121,17 @@ class SchedulerPlugin:
         """Run when the cluster is restarted."""
 
     def transition(self, key: str, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any) -> None:
-        """Run when a task has changed its state: released, waiting, processing, memory, error or forgotten."""
+        """Run when a task has changed its state: released, waiting, processing, memory, erred or forgotten.
+
+        Args:
+            key: which task.
+            start: the state that it was in.
+            finish: the state that it is in now.
+            args: nothing.
+            stimulus_id: what made it change.
+            kwargs: of a task that was processed, how that went: ``worker``, ``thread`` and ``startstops``;
+                ``nbytes`` and ``typename`` of the result; ``exception_text`` and ``traceback_text`` of a failure.
+        """
 
     def add_worker(self, scheduler: Any, worker: str) -> Hook:
         """Run when a worker has joined; ``worker`` is its address."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from nbcluster.plugins.base import SchedulerPlugin
 
-_ENDS = {"memory": "memory", "error": "erred"}
+_ENDS = ("memory", "erred")
 
 
 class CollectStates(SchedulerPlugin):
@@ -30,7 +30,7 @@ class CollectStates(SchedulerPlugin):
         """Note an end."""
         if finish in _ENDS and key in self._awaited:
             self._awaited.discard(key)
-            self.states[key] = _ENDS[finish]
+            self.states[key] = finish
 
 
 def collected(name: str, dask_scheduler: Any) -> dict[str, str]:

@@ -12,6 +12,7 @@ the type with those arguments fails, because its ``__init__`` has another signat
 from __future__ import annotations
 
 import copyreg
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,19 @@ def load_exception(payload: Payload) -> BaseException:
             error.__context__ = context
             error.__suppress_context__ = link.suppress_context
     return errors[0]
+
+
+def describe_payload(payload: Payload) -> str:
+    """The last line of the traceback of what :func:`dump_exception` made; nothing is unpickled."""
+    link = _decode(payload.data)[0]
+    return f"{link.type_name}: {link.text}" if link.text else link.type_name
+
+
+def traceback_text(payload: Payload) -> str:
+    """Where it was raised, as lines of a traceback; nothing is unpickled, but source is read."""
+    frames = _decode(payload.data)[0].frames
+    summaries = [traceback.FrameSummary(frame.filename, frame.lineno, frame.name) for frame in frames]
+    return "".join(traceback.format_list(summaries))
 
 
 def _last(error: BaseException) -> BaseException:

@@ -28,6 +28,7 @@ from nbcluster.scheduler.events import (
     Forget,
     FromClient,
     FromWorker,
+    Logged,
     RetireWorkers,
     Tick,
     WorkerJoined,
@@ -101,7 +102,7 @@ class SchedulerCore:
             i.LogEntry: inquiries.log_entry,
             CallEnded: running.ended,
             PauseChanged: reports.pause_changed,
-            c.LogEvent: self.coordination.log,
+            c.LogEvent: lambda _, message: self.coordination.log(message),
         }
         self._on_event: dict[type, Callable[[Any], None]] = {
             FromClient: self._from_client,
@@ -114,6 +115,7 @@ class SchedulerCore:
             Forget: self._forget,
             DropSpares: lambda _: self.replicas.drop_spares(),
             Tick: lambda _: self.coordination.tick(),
+            Logged: lambda event: self.coordination.log(event.message),
         }
 
     def handle(self, event: Event, now: float) -> list[Command]:

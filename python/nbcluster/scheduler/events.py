@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.messages import RegisterWorker
 from nbcluster.types import RunId, WorkerName
 
@@ -70,6 +71,12 @@ class Tick(NamedTuple):
     """Time has passed, and somebody waits for a lease that may have expired."""
 
 
+class Logged(NamedTuple):
+    """User code in the scheduler's process logs something under topics."""
+
+    message: LogEvent
+
+
 Event = (
     ClientJoined
     | ClientLeft
@@ -81,4 +88,5 @@ Event = (
     | Forget
     | DropSpares
     | Tick
+    | Logged
 )

@@ -74,8 +74,11 @@ class Lane:
             heappop(heap)
         return bool(heap)
 
+    def __iter__(self) -> Iterator[SchedTask]:
+        return (task for _, order, task in self.heap if task.state == QUEUED and task.order == order)
+
     def __len__(self) -> int:
-        return sum(1 for _, order, task in self.heap if task.state == QUEUED and task.order == order)
+        return sum(1 for _ in self)
 
 
 class Lanes:

@@ -368,12 +368,23 @@ class Placement:
     def queued(self) -> Iterator[SchedTask]:
         """All tasks in the lanes, in no particular order."""
         for lane in self._lanes:
-            yield from (task for _, _, task in lane.heap if task.state == QUEUED)
+            yield from lane
+
+    def is_placeable(self, task: SchedTask) -> bool:
+        """True if a connected worker could ever run this task."""
+        lane = Lane(task.options, self._lanes.everybody)
+        return any(lane.allows(worker) for worker in self._state.workers.values())
+
+    def unplaceable_tasks(self) -> Iterator[SchedTask]:
+        """The queued tasks that no connected worker could ever run."""
+        workers = self._state.workers.values()
+        for lane in self._lanes:
+            if not any(lane.allows(worker) for worker in workers):
+                yield from lane
 
     def unplaceable(self) -> int:
         """How many queued tasks no connected worker could ever run."""
-        workers = self._state.workers.values()
-        return sum(len(lane) for lane in self._lanes if not any(lane.allows(worker) for worker in workers))
+        return sum(1 for _ in self.unplaceable_tasks())
 
 
 def _spare(worker: SchedWorker) -> int:

@@ -9,7 +9,9 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from nbcluster.comm.tasks import TaskOwner
@@ -19,18 +21,24 @@ from nbcluster.protocol.messages import SubmitGraph, SubmitTasks, TaskOptions
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.running import RegisterSchedulerPlugin
 from nbcluster.protocol.serialize import load
-from nbcluster.scheduler.facade import SchedulerFacade, WorkerState, shown_state
-from nbcluster.scheduler.state import SchedulerState, SchedWorker, Transition
+from nbcluster.scheduler.facade import SchedulerFacade, shown_state
+from nbcluster.scheduler.state import (
+    ERRED,
+    MEMORY,
+    PROCESSING,
+    RunRecord,
+    SchedulerState,
+    SchedWorker,
+    State,
+    Transition,
+)
+from nbcluster.scheduler.views import annotations_of, failure_texts
 from nbcluster.types import Key
 
 logger = logging.getLogger("nbcluster.scheduler")
 
 PATIENCE = 5.0
 """Seconds that a plugin has for each of the hooks that the scheduler's end waits for."""
-
-
-_DEFAULTS = TaskOptions()
-_ANNOTATIONS = ("priority", "workers", "retries", "allow_other_workers", "resources")
 
 
 class _TellingStory(deque[Transition]):
@@ -55,8 +63,11 @@ class SchedulerPlugins:
         self._told: list[SchedulerPlugin] = []
         self._owner: TaskOwner | None = None
         self._graphs = 0
+        self._runs_told = 0
+        """Of how many runs the plugins have been told the end."""
         self.fresh: list[Transition] = []
         """Transitions that plugins have not been told of."""
+        self.by_name: Mapping[str, SchedulerPlugin] = MappingProxyType(self._plugins)
 
     def __bool__(self) -> bool:
         return bool(self._plugins)
@@ -70,16 +81,36 @@ class SchedulerPlugins:
         """
         name = message.name
         if message.plugin is None:
-            if self._plugins.pop(name, None) is None:
-                known = ", ".join(repr(other) for other in self._plugins)
-                there = f"there are {known}" if known else "there is none"
-                raise ValueError(f"The scheduler plugin {name!r} does not exist; {there}")
+            self.remove(name)
         elif not (message.once and name in self._plugins):
             plugin = load(message.plugin, "plugin")
             waits = plugin.start(self._facade)
             if inspect.isawaitable(waits):
                 await waits
+            self.add(plugin, name)
+
+    def add(self, plugin: SchedulerPlugin, name: str, *, once: bool = False) -> None:
+        """Have one told of what happens from now on.
+
+        Raises:
+            TypeError: it is no plugin of a scheduler.
+        """
+        if not isinstance(plugin, SchedulerPlugin):
+            raise TypeError(f"plugin={plugin!r} is none of a scheduler; inherit from SchedulerPlugin")
+        if not (once and name in self._plugins):
             self._plugins[name] = plugin
+            self._choose()
+
+    def remove(self, name: str) -> None:
+        """Have one told no more.
+
+        Raises:
+            ValueError: there is none of this name.
+        """
+        if self._plugins.pop(name, None) is None:
+            known = ", ".join(repr(other) for other in self._plugins)
+            there = f"there are {known}" if known else "there is none"
+            raise ValueError(f"The scheduler plugin {name!r} does not exist; {there}")
         self._choose()
 
     def _choose(self) -> None:
@@ -87,6 +118,7 @@ class SchedulerPlugins:
         story = self._state.story
         if self._told and not isinstance(story, _TellingStory):
             self._state.story = _TellingStory(story, self.fresh)
+            self._runs_told = self._state.runs_done
         elif not self._told and isinstance(story, _TellingStory):
             self._state.story = deque(story, story.maxlen)
             self.fresh.clear()
@@ -136,15 +168,42 @@ class SchedulerPlugins:
         """Tell of the transitions since the last time."""
         lines = self.fresh[:]
         self.fresh.clear()
+        runs = self._fresh_runs()
         for _, key, before, after, stimulus in lines:
             start, finish = shown_state(before), shown_state(after)
             if start == finish:
                 continue
+            details = self._how_it_ended(key, after, runs.get(key)) if before == PROCESSING else {}
             for plugin in self._told:
                 try:
-                    plugin.transition(key, start, finish, stimulus_id=stimulus)
+                    plugin.transition(key, start, finish, stimulus_id=stimulus, **details)
                 except Exception:
                     logger.exception("The scheduler plugin %r failed over the transition of %s", plugin, key)
+
+    def _fresh_runs(self) -> dict[Key, RunRecord]:
+        """The runs that have ended since the last time, by key."""
+        stream, done = self._state.stream, self._state.runs_done
+        fresh = min(len(stream), done - self._runs_told)
+        self._runs_told = done
+        return {run.key: run for run in islice(stream, len(stream) - fresh, None)}
+
+    def _how_it_ended(self, key: Key, after: State, run: RunRecord | None) -> dict[str, Any]:
+        """What more is known of a task that is done."""
+        details: dict[str, Any] = {}
+        if after not in (MEMORY, ERRED):
+            return details
+        task = self._state.tasks.get(key)
+        if run is not None:
+            worker = self._state.workers.get(run.worker)
+            details["worker"] = str(run.worker) if worker is None else worker.address
+            details["thread"] = run.thread
+            details["startstops"] = ({"action": "compute", "start": run.start, "stop": run.stop},)
+        if after == MEMORY and run is not None:
+            details["nbytes"] = run.nbytes
+            details["typename"] = "" if task is None else task.type_name
+        elif after == ERRED and task is not None:
+            details["exception_text"], details["traceback_text"] = failure_texts(task)
+        return details
 
     def worker_joined(self, address: str) -> None:
         """Tell of a new worker."""
@@ -187,7 +246,7 @@ class SchedulerPlugins:
         for name, plugin in self._plugins.items():
             views = {worker.address: worker for worker in workers}
             try:
-                allowed = plugin.valid_workers_downscaling(self._facade, [WorkerState(w) for w in workers])
+                allowed = plugin.valid_workers_downscaling(self._facade, list(map(self._facade.worker_state, workers)))
                 workers = [views[view.address] for view in allowed]
             except Exception:
                 logger.exception("The scheduler plugin %r failed over which workers may go", name)
@@ -221,9 +280,6 @@ def _annotations(options: dict[Key, TaskOptions]) -> dict[str, dict[Key, Any]]:
     """What is not as it is by default: values by key by option."""
     found: dict[str, dict[Key, Any]] = {}
     for key, own in options.items():
-        if own is not _DEFAULTS:
-            for name in _ANNOTATIONS:
-                value = getattr(own, name)
-                if value != getattr(_DEFAULTS, name):
-                    found.setdefault(name, {})[key] = value
+        for name, value in annotations_of(own).items():
+            found.setdefault(name, {})[key] = value
     return found

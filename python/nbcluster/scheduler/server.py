@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
+from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.inspection import Inspected
 from nbcluster.protocol.joining import Joining
 from nbcluster.protocol.messages import (
@@ -31,7 +32,7 @@ from nbcluster.protocol.messages import (
     Welcome,
     WorkerMessage,
 )
-from nbcluster.protocol.payload import SharedMemory
+from nbcluster.protocol.payload import Payload, SharedMemory
 from nbcluster.scheduler import figures
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.errands import Errand, Errands, Ports
@@ -41,6 +42,7 @@ from nbcluster.scheduler.events import (
     DropSpares,
     Event,
     Forget,
+    Logged,
     RetireWorkers,
     Tick,
     WorkerJoined,
@@ -97,6 +99,8 @@ class SchedulerServer:
         """Workers from outside."""
         self._errands = Errands(ports, self.facade, self.plugins, self.guests)
         self._listeners: list[Listener] = []
+        self.loop: asyncio.AbstractEventLoop
+        """That of its links."""
         self._clients: dict[str, ClientSession] = {}
         self._workers: dict[WorkerName, WorkerSession] = {}
         self._numbers = 0
@@ -116,6 +120,7 @@ class SchedulerServer:
         """Accept links at one more address; returns it with the port filled in."""
         listener = await listen(address, token=self._token, incoming=INCOMING, on_connection=self._connected, **options)
         self._listeners.append(listener)
+        self.loop = asyncio.get_running_loop()
         if self._spares is None:
             self._look_after_memory()
         return listener.address
@@ -222,6 +227,12 @@ class SchedulerServer:
         """Cancel every future and forget every task."""
         self.handle(Forget(reason, msg))
         self.plugins.restarted()
+
+    def log_event(self, topics: list[str], value: Payload) -> None:
+        """Log an event on behalf of user code that runs here."""
+        event = LogEvent(0, topics, value)
+        self.handle(Logged(event))
+        self.plugins.logged([event])
 
     async def wait_changed(self) -> None:
         """Wait until a worker has joined or left."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from nbcluster.comm.addresses import host_of, port_of
 from nbcluster.errors import ClosedClientError
+from nbcluster.plugins.base import WorkerPlugin, check_name, plugin_name
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.types import Address, Key, Status
+from nbcluster.worker import context
+from nbcluster.worker.views import MemoryManager, SchedulerAt, WorkerState
 
 if TYPE_CHECKING:
     from nbcluster.worker.server import WorkerServer
@@ -29,6 +34,11 @@ class CurrentWorker:
         memory_limit: bytes that it may use, or None.
         level: how deep its cluster is nested: 1, unless it was started in a task of another.
         resources: what it offers to tasks that ask for ``resources=``.
+        state: its tasks: what runs, waits, is fetched and is held.
+        memory_manager: its memory: limit, and at which shares of it something is done.
+        scheduler: where its scheduler is: ``scheduler.address``.
+        loop: its event loop.
+        nanny: None: what supervises it has no address.
 
     Example:
         >>> def on_which_worker():
@@ -50,6 +60,11 @@ class CurrentWorker:
         self.memory_limit = config.memory_limit
         self.resources = dict(config.resources)
         self.level = config.level
+        self.state = WorkerState(server)
+        self.memory_manager = MemoryManager(server)
+        self.scheduler = SchedulerAt(config.scheduler)
+        self.loop = self.io_loop = asyncio.get_running_loop()
+        self.nanny: None = None
         self._server = server
         self._token = token
         self._lock = threading.Lock()
@@ -59,15 +74,73 @@ class CurrentWorker:
     def __repr__(self) -> str:
         return f"<Worker {self.name!r} {self.address} threads={self.nthreads}>"
 
+    def __getattr__(self, name: str) -> NoReturn:
+        there = sorted(one for one in {*vars(type(self)), *vars(self)} if not one.startswith("_"))
+        raise AttributeError(f"this worker has no {name!r} to be looked at from here; there are {', '.join(there)}")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} stays where it runs; return what it tells, such as a name or a number")
+
     @property
     def address(self) -> Address:
         """Where other workers fetch its results."""
         return self._server.address
 
+    contact_address = worker_address = address
+
+    @property
+    def ip(self) -> str:
+        """The host in its address."""
+        return host_of(self.address)
+
+    @property
+    def port(self) -> int:
+        """The port in its address; 0 if there is none."""
+        return port_of(self.address)
+
     @property
     def status(self) -> Status:
-        """Whether it is running or closed."""
-        return Status.CLOSED if self._closed else Status.RUNNING
+        """Whether it is running, paused for lack of memory, or closed."""
+        if self._closed:
+            return Status.CLOSED
+        return Status.RUNNING if self.state.running else Status.PAUSED
+
+    @property
+    def active_threads(self) -> dict[int, Key]:
+        """The keys of the tasks that run, by the identity of their thread."""
+        runs = self._server.core.state.runs
+        at_work = ((at.ident, runs.get(at.run_id)) for at in self._server.at_work() if not at.waits)
+        return {ident: run.task.key for ident, run in at_work if run is not None}
+
+    @property
+    def active_keys(self) -> set[Key]:
+        """The keys of the tasks that run."""
+        return set(self.active_threads.values())
+
+    def get_current_task(self) -> Key:
+        """The key of the task that asks.
+
+        Raises:
+            KeyError: no task asks.
+
+        Example:
+            >>> client.submit(lambda: get_worker().get_current_task(), key="who-am-i").result()
+            'who-am-i'
+        """
+        key = context.current_key()
+        if key is None:
+            raise KeyError("no task runs here: get_current_task() works inside of tasks")
+        return key
+
+    def identity(self) -> dict[str, Any]:
+        """What it is, as plain data."""
+        return {
+            "type": "Worker",
+            "id": self.id,
+            "scheduler": self.scheduler_address,
+            "nthreads": self.nthreads,
+            "memory_limit": self.memory_limit,
+        }
 
     @property
     def data(self) -> Mapping[Key, Any]:
@@ -118,6 +191,23 @@ class CurrentWorker:
         """The plugins of this worker, by name."""
         return self._server.plugins.by_name
 
+    async def plugin_add(self, plugin: Any, name: str | None = None) -> dict[str, str]:
+        """Set a plugin up here alone: for ``preload=`` and the like.
+
+        Args:
+            plugin: an object of a class that inherits from ``WorkerPlugin``. One of its name goes first.
+            name: what to call it; by default its own ``name``, or a new one.
+        """
+        if not isinstance(plugin, WorkerPlugin):
+            raise TypeError(f"plugin={plugin!r} is none of a worker; inherit from WorkerPlugin")
+        await self._server.plugins.add(plugin, "worker", plugin_name(plugin) if name is None else check_name(name))
+        return {"status": "OK"}
+
+    async def plugin_remove(self, name: str) -> dict[str, str]:
+        """Tear a plugin down here alone."""
+        await self._server.plugins.remove("worker", check_name(name))
+        return {"status": "OK"}
+
     def add_plugin(self, plugin: Any, kind: str, name: str) -> Awaitable[None]:
         """Set a plugin up here. ``client.register_plugin`` does so on all workers."""
         return self._server.plugins.add(plugin, kind, name)
@@ -156,8 +246,8 @@ class CurrentWorker:
                 self._client = factory.open(self.scheduler_address, self._token, str(self.name), wait, tls)
             return self._client
 
-    async def close(self) -> None:
-        """The worker ends, and with it the client of its tasks."""
+    async def leave(self) -> None:
+        """The worker has ended, and with it the client of its tasks. Only for the worker itself."""
         self._closed = True
         client, self._client = self._client, None
         if client is not None and self._server.clients is not None:

@@ -66,7 +66,7 @@ from nbcluster.worker.events import (
     RunsEnded,
     RunsRecalled,
 )
-from nbcluster.worker.executor import Executor, Recorder
+from nbcluster.worker.executor import AtWork, Executor, Recorder
 from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.idle_sharing import IdleSharing
 from nbcluster.worker.inspecting import Inspector
@@ -148,7 +148,8 @@ class WorkerServer:
         self._connection: Connection
         self._executor: Executor
         self._actors: ActorHost
-        self._spiller: Spiller | None = None
+        self.spiller: Spiller | None = None
+        self.pressure: MemoryPressure | None = None
         self._metrics: Metrics
         self._inspector: Inspector
         self._log_forwarding: LogForwarding
@@ -208,9 +209,9 @@ class WorkerServer:
             leave.callback(self._outputs.install())
         self.core = WorkerCore(self.address)
         if not in_process:  # else clients and others hold the very objects
-            self._spiller = make_spiller(config, self.store, self._shared is not None, self._tell_taken_away)
-            if self._spiller is not None:
-                leave.push_async_callback(self._spiller.close)
+            self.spiller = make_spiller(config, self.store, self._shared is not None, self._tell_taken_away)
+            if self.spiller is not None:
+                leave.push_async_callback(self.spiller.close)
         self._executor = Executor(
             config.nthreads,
             self._functions,
@@ -218,7 +219,7 @@ class WorkerServer:
             recorder=self._recorder,
             live=in_process,
             on_task_end=self._outputs.task_ended if self._outputs else None,
-            on_large=self._spiller.brake if self._spiller else None,
+            on_large=self.spiller.brake if self.spiller else None,
             tell=self._tell_done if self.threads_tell else None,
             worker=self.current,
         )
@@ -227,7 +228,7 @@ class WorkerServer:
             self.current, self._executor.coroutines, self._outputs.task_ended if self._outputs else None
         )
         leave.callback(self._actors.close)
-        leave.push_async_callback(self.current.close)
+        leave.push_async_callback(self.current.leave)
         leave.callback(self._side_calls.close)
         self.plugins.observe(self.core.state)
         leave.push_async_callback(self.plugins.close)
@@ -263,9 +264,9 @@ class WorkerServer:
         connection.start(self)
         leave.push_async_callback(self._owner.close)
         self._owner.start(self._measure(), "metrics")
-        pressure = None if in_process else make_pressure(config, self._spiller, self._tell_paused)
-        if pressure is not None:
-            self._watch_memory(pressure)
+        self.pressure = None if in_process else make_pressure(config, self.spiller, self._tell_paused)
+        if self.pressure is not None:
+            self._watch_memory(self.pressure)
 
     def _tell_paused(self, paused: bool) -> None:
         logger.log(
@@ -360,6 +361,10 @@ class WorkerServer:
             return False
         return self._connection.send_at_once(TasksDone([done]), first)
 
+    def at_work(self) -> list[AtWork]:
+        """The threads that run tasks. From any thread."""
+        return self._executor.at_work()
+
     def _is_idle(self) -> bool:
         return not self._executor.executing and not self._executor.queued
 
@@ -377,8 +382,8 @@ class WorkerServer:
 
     def _tell_shared(self, items: list[DataItem]) -> None:
         self._tell(DataShared(items))
-        if self._spiller is not None:
-            self._spiller.look()
+        if self.spiller is not None:
+            self.spiller.look()
 
     def _tell_taken_away(self, key: Key) -> None:
         self._tell(DataTakenAway([key]))
@@ -397,8 +402,8 @@ class WorkerServer:
                 self._perform[type(command)](self, command)
             if self.plugins.fresh:
                 self.plugins.tell()
-            if self._spiller is not None:
-                self._spiller.look()
+            if self.spiller is not None:
+                self.spiller.look()
         except Exception:  # what this worker believes can no longer be trusted: others run its tasks again
             logger.critical("Worker %s ends: it failed over %s", self.config.name, event, exc_info=True)
             self.stop("internal error")
@@ -480,6 +485,6 @@ class WorkerServer:
             if metrics is not None:
                 self._connection.send(metrics)
             self._data_server.tidy()
-            if self._spiller is not None:
-                self._spiller.look()
+            if self.spiller is not None:
+                self.spiller.look()
             await asyncio.sleep(self.config.metrics_interval)

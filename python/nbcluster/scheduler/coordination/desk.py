@@ -24,7 +24,7 @@ from nbcluster.scheduler.coordination.topics import Topics
 from nbcluster.scheduler.coordination.variables import Variables
 from nbcluster.scheduler.outbox import Outbox
 from nbcluster.scheduler.requests import Requests
-from nbcluster.scheduler.state import SchedClient, SchedulerState, SchedWorker
+from nbcluster.scheduler.state import SchedClient, SchedulerState
 
 Handler = Callable[[SchedClient, Any], None]
 
@@ -110,9 +110,13 @@ class Coordination:
         elif holder is self._handouts:
             self._tickets.withdraw(ticket)
 
-    def log(self, worker: SchedWorker, message: c.LogEvent) -> None:
-        """A task logs an event."""
+    def log(self, message: c.LogEvent) -> None:
+        """A task, or user code in the scheduler, logs an event."""
         self._topics.log(message.topics, message.value, self._wall)
+
+    def events(self, topic: str | None) -> dict[str, list[c.LoggedEvent]]:
+        """What was logged under a topic, or under all."""
+        return self._topics.events(topic)
 
     def note(self, topics: list[str], **facts: object) -> None:
         """Log what happened to the cluster."""

@@ -58,9 +58,12 @@ class Topics:
 
     def get(self, ticket: Ticket, message: GetEvents) -> None:
         """Say what was logged."""
-        names = list(self._events) if message.topic is None else [message.topic]
-        found = {name: list(self._events.get(name, ())) for name in names}
-        self._tickets.say(ticket.client, EventsFound(ticket.number, found))
+        self._tickets.say(ticket.client, EventsFound(ticket.number, self.events(message.topic)))
+
+    def events(self, topic: str | None) -> dict[str, list[LoggedEvent]]:
+        """What was logged under a topic; None is all."""
+        names = list(self._events) if topic is None else [topic]
+        return {name: list(self._events.get(name, ())) for name in names}
 
     def subscribe(self, client: str, message: SubscribeTopic) -> None:
         """Tell a client of what is logged from now on; or no more."""
