@@ -40,3 +40,35 @@ def test_tasks_share_a_resource(client: Any, gate: Gate) -> None:
     assert not three.done()
     gate.open()
     client.gather([one, two, three])
+
+
+def test_annotations_count_where_the_call_says_nothing(api: Any, client: Any) -> None:
+    dask = pytest.importorskip("dask")
+
+    def where(_: int) -> str:
+        return str(api.get_worker().address)
+
+    one, other = sorted(client.scheduler_info()["workers"])
+    with dask.annotate(workers=[one]):
+        submitted = client.submit(where, -1, pure=False)
+        mapped = client.map(where, range(4), pure=False)
+        computed = client.compute([dask.delayed(where, pure=False)(number) for number in range(4)])
+        elsewhere = client.submit(where, -1, workers=[other], pure=False)
+    anywhere = client.submit(where, -1, workers=None, pure=False)
+    assert set(client.gather([submitted, *mapped, *computed])) == {one}
+    assert elsewhere.result() == other
+    assert anywhere.result() in {one, other}
+
+
+def test_a_collection_that_was_annotated_goes_by_its_own(api: Any, client: Any) -> None:
+    dask = pytest.importorskip("dask")
+
+    def where() -> str:
+        return str(api.get_worker().address)
+
+    one, other = sorted(client.scheduler_info()["workers"])
+    with dask.annotate(workers=[one]):
+        annotated = [dask.delayed(where, pure=False)() for _ in range(4)]
+    with dask.annotate(workers=[other]):
+        futures = client.compute(annotated, optimize_graph=False)
+    assert set(client.gather(futures)) == {one}

@@ -249,6 +249,7 @@ class ComputingClient(DataClient):
             resources=resources,
             retries=retries,
             priority=priority,
+            annotations=submission.annotations_here(),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -60,12 +61,23 @@ def options(
     retries: object = None,
     priority: object = 0,
     actor: object = False,
+    annotations: Mapping[str, Any] | None = None,
 ) -> TaskOptions:
-    """Check the options that ``submit`` and ``map`` share.
+    """Check the options that ``submit`` and ``map`` share. Where a call says nothing, ``annotations`` count.
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
+    if annotations:
+        given: dict[str, Any] = {
+            "workers": workers,
+            "allow_other_workers": allow_other_workers,
+            "resources": resources,
+            "retries": retries,
+            "priority": priority,
+        }
+        given |= {name: annotations[name] for name in given if name in annotations and not given[name]}
+        return options(**given, actor=actor)
     if workers is resources is retries is None and allow_other_workers is actor is False and type(priority) is int:
         return TaskOptions(priority=priority) if priority else _DEFAULTS
     names = _worker_names(workers)
@@ -87,6 +99,12 @@ def options(
         retries=retries or 0,
         priority=priority,
     )
+
+
+def annotations_here() -> Mapping[str, Any] | None:
+    """What ``dask.annotate`` says here and now, if anything does."""
+    current = getattr(sys.modules.get("dask.base"), "get_annotations", None)
+    return current and current()
 
 
 def _worker_names(workers: object) -> list[str] | None:

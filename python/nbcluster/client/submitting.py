@@ -71,6 +71,7 @@ class SubmittingClient(ConnectedClient):
             retries=retries,
             priority=priority,
             actor=actor or check_flag("actors", actors),
+            annotations=submission.annotations_here(),
         )
         parse_seconds(fifo_timeout, "fifo_timeout")
         if key is not None and (not isinstance(key, str) or not key):
@@ -125,6 +126,7 @@ class SubmittingClient(ConnectedClient):
             retries=retries,
             priority=priority,
             actor=actor or check_flag("actors", actors),
+            annotations=submission.annotations_here(),
         )
         parse_seconds(fifo_timeout, "fifo_timeout")
         if not iterables:
