@@ -28,6 +28,12 @@ class StopWorkers(Command, frozen=True):
     names: list[WorkerName]
 
 
+class WhoMayGo(Command, frozen=True):
+    """Ask which of these workers the scheduler's plugins let go. Answer: ``Workers``."""
+
+    names: list[WorkerName]
+
+
 class Adapt(Command, frozen=True):
     """Choose the number of workers by the work there is, within limits. Answer: ``View``.
 
@@ -99,6 +105,12 @@ class TaskStream(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     records: list[TaskRecord]
 
 
+class Workers(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Some of a cluster's workers."""
+
+    names: list[WorkerName]
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A view of the whole cluster."""
 
@@ -108,6 +120,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 AnyCommand = (
     Scale
     | StopWorkers
+    | WhoMayGo
     | Adapt
     | StopAdapting
     | Restart
@@ -118,7 +131,7 @@ AnyCommand = (
     | GetTaskStream
     | Subscribe
 )
-AnyAnswer = View | Logs | TaskStream | None
+AnyAnswer = View | Logs | TaskStream | Workers | None
 
 
 def validate(command: AnyCommand) -> None:

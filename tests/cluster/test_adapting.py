@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from nbcluster.cluster.adapting import Adaptive
 from nbcluster.cluster.base import Cluster
-from nbcluster.commands import Adapt, AnyAnswer, AnyCommand, GetView, Scale, StopAdapting, StopWorkers, View
+from nbcluster.commands import (
+    Adapt,
+    AnyAnswer,
+    AnyCommand,
+    GetView,
+    Scale,
+    StopAdapting,
+    StopWorkers,
+    View,
+    WhoMayGo,
+    Workers,
+)
 from nbcluster.engines.base import Engine, OnView
 from nbcluster.engines.registry import EngineSpec
 from nbcluster.protocol.messages import Scatter
@@ -50,7 +61,7 @@ def with_cluster(
 
 def orders(engine: FakeEngine) -> list[AnyCommand]:
     """What the engine was told, apart from questions."""
-    return [command for command in engine.commands if not isinstance(command, GetView)]
+    return [command for command in engine.commands if not isinstance(command, (GetView, WhoMayGo))]
 
 
 # --- who decides ---
@@ -287,6 +298,8 @@ class SimulatedEngine(Engine):
             there = sum(worker.status != Status.RETIRING for worker in self.view.workers)
             for name in free[: max(0, command.n - there)]:
                 self.sim.worker_joins(name)
+        elif isinstance(command, WhoMayGo):
+            return Workers(names=command.names)
         elif isinstance(command, StopWorkers):
             for leaving in command.names:
                 self.sim.worker_retires(leaving)

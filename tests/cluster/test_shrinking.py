@@ -43,6 +43,12 @@ def test_the_newest_goes_first_where_nothing_else_tells_them_apart() -> None:
     assert dispensable([WorkerView(name=name) for name in (1, 3, 2)], 1) == [3, 2]
 
 
+def test_who_is_not_willing_stays_and_with_it_its_group() -> None:
+    there = [WorkerView(name=name) for name in range(4)]
+    assert dispensable(there, 1, willing=[0, 1, 2]) == [2, 1, 0]
+    assert dispensable(there, 0, lambda worker: int(worker.name) % 2, willing=[0, 1, 2]) == [0, 2]
+
+
 @settings(deadline=None)
 @given(LOOKS, st.integers(1, 4))
 def test_only_what_enough_looks_in_a_row_name_is_closed(looks: list[list[int]], wait_count: int) -> None:

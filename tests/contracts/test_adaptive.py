@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import types
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -320,6 +321,29 @@ def test_a_policy_that_fails_is_asked_again(api: Any, own: Any) -> None:
     cluster = own()
     cluster.adapt(Adaptive=Moody, interval="20ms")
     eventually(lambda: _here(cluster) == 2)
+
+
+def test_plugins_of_the_scheduler_have_the_last_word_on_who_is_closed(api: Any, own: Any) -> None:
+    looks: list[int] = []
+
+    class OneOnly(api.Adaptive):  # type: ignore[misc]
+        async def target(self) -> int:
+            looks.append(1)
+            return 1
+
+    def choose(self: Any, scheduler: Any, workers: list[Any]) -> list[Any]:
+        return [worker for worker in workers if worker.name == 1]
+
+    members = {"valid_workers_downscaling": choose}
+    plugin = types.new_class("Plugin", (api.SchedulerPlugin,), exec_body=lambda space: space.update(members))()
+    cluster = own(n_workers=3)
+    with api.Client(cluster, set_as_default=False) as client:
+        client.register_plugin(plugin)
+        cluster.adapt(Adaptive=OneOnly, interval="20ms", wait_count=1)
+        eventually(lambda: cluster.plan == {0, 2}, "the one that may go has gone")
+        so_far = len(looks)
+        eventually(lambda: len(looks) > so_far + 3, "it was looked at again")
+        assert cluster.plan == {0, 2}
 
 
 # --- the cluster's own methods ---

@@ -28,6 +28,8 @@ from nbcluster.commands import (
     StopWorkers,
     TaskStream,
     View,
+    WhoMayGo,
+    Workers,
     validate,
 )
 from nbcluster.engines.base import Engine, OnView
@@ -104,6 +106,8 @@ class FakeEngine(Engine):
             return Logs(lines=self._select(command))
         if isinstance(command, GetTaskStream):
             return TaskStream(records=[])
+        if isinstance(command, WhoMayGo):
+            return Workers(names=command.names)
         if isinstance(command, Close):
             await self.close()
             return None

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nbcluster.cluster.lifecycle import Lifecycle
 from nbcluster.cluster.scaling import Load, Scaler
 from nbcluster.cluster.shrinking import GroupOf, dispensable, insist
-from nbcluster.commands import Adapt, GetView, Scale, StopAdapting, StopWorkers, validate
+from nbcluster.commands import Adapt, GetView, Scale, StopAdapting, StopWorkers, WhoMayGo, Workers, validate
 from nbcluster.errors import ClusterClosedError
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Status, WorkerName
@@ -159,9 +159,14 @@ class Adaptive:
         return self._scaler.wanted(Load.of(view)).workers
 
     async def workers_to_close(self, target: int) -> list[WorkerName]:
-        """Which of the workers that are there to close, so that ``target`` stay: those with least to do and to hold."""
+        """Which of the workers that are there to close, so that ``target`` stay: those with least to do and to hold.
+
+        Only those that the plugins of the scheduler let go.
+        """
         there = [w for w in self.cluster.view.workers if w.address and w.status != Status.RETIRING]
-        return dispensable(there, target, self.worker_key)
+        answer = await self.cluster.engine.call(WhoMayGo(names=[worker.name for worker in there]))
+        assert isinstance(answer, Workers)
+        return dispensable(there, target, self.worker_key, frozenset(answer.names))
 
     async def recommendations(self, target: int) -> dict[str, Any]:
         """What to do: ``{"status": "same"}``, or ``"up"`` with ``"n"``, or ``"down"`` with ``"workers"``."""

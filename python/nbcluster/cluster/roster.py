@@ -39,7 +39,7 @@ class Roster:
         """Have ``n`` workers: the newest ones go first, gently."""
         names = [name for name in self.names if isinstance(name, int)]
         if n < len(names):
-            willing = self._may_go(names)
+            willing = self.may_go(names)
             idle_first = sorted(names, key=lambda name: (name not in willing, self._load(name), -name))
             going = idle_first[: len(names) - n]
             if self._runtime.adaptive.view is not None:  # it is no order, so plugins have the last word
@@ -51,7 +51,7 @@ class Roster:
                 names.append(next(free))
             self._set(sorted(names))
 
-    def _may_go(self, names: Iterable[WorkerName]) -> set[WorkerName]:
+    def may_go(self, names: Iterable[WorkerName]) -> set[WorkerName]:
         """Which of these workers the scheduler's plugins let go."""
         if not self._runtime.server.plugins:
             return set(names)

@@ -60,6 +60,8 @@ from nbcluster.commands import (
     Subscribe,
     TaskStream,
     View,
+    WhoMayGo,
+    Workers,
     within_limits,
 )
 from nbcluster.dashboard.activation import DashboardActivator
@@ -285,6 +287,8 @@ class ClusterRuntime:
             return Logs(lines=self.logs.lines(command))
         if isinstance(command, GetTaskStream):
             return TaskStream(records=self.server.task_stream(command.after, command.limit))
+        if isinstance(command, WhoMayGo):
+            return Workers(names=sorted(self.roster.may_go(command.names), key=command.names.index))
         if isinstance(command, Scale):
             await self.adaptive.stop()
             self.scale(command.n)

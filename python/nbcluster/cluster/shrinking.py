@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 from nbcluster.snapshot import WorkerView
@@ -21,14 +21,24 @@ class Intent(NamedTuple):
     """Those that enough looks in a row would have closed."""
 
 
-def dispensable(workers: Iterable[WorkerView], target: int, group_of: GroupOf | None = None) -> list[WorkerName]:
-    """Whom to close so that ``target`` or a few more stay: who has least to do, then least data; the newest first."""
+def dispensable(
+    workers: Iterable[WorkerView],
+    target: int,
+    group_of: GroupOf | None = None,
+    willing: Collection[WorkerName] | None = None,
+) -> list[WorkerName]:
+    """Whom to close so that ``target`` or a few more stay: who has least to do, then least data; the newest first.
+
+    Groups of whom somebody is not ``willing`` stay.
+    """
     there = list(workers)
     groups: dict[Hashable, list[WorkerView]] = {}
     for worker in there:
         groups.setdefault(worker.name if group_of is None else group_of(worker), []).append(worker)
     chosen: list[WorkerName] = []
     for group in sorted(groups.values(), key=_cost):
+        if willing is not None and not all(worker.name in willing for worker in group):
+            continue
         if len(there) - len(chosen) - len(group) < target:
             break
         chosen += [worker.name for worker in group]
