@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.client import defaults
+from nbcluster.client.joblib_default import register_when_imported
 from nbcluster.protocol import serialize
 from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, Key
@@ -234,4 +235,5 @@ def _future_of_key(key: Key) -> Any:
 
 
 defaults.set_task_client(_client_of_task)
+register_when_imported()
 serialize.set_future_factory(_future_of_key)

@@ -54,6 +54,7 @@ DIFFERENCES = {
     ),
     "lost actors": "The calls of an actor that died with its worker say so, and its future errs.",
     "idle clusters": "A cluster that idle_timeout has closed says so, and close() then returns at once.",
+    "joblib's dask": 'The backend "dask" of joblib runs on the current client here, if there is one.',
     "legacy keywords": "services and worker_services are refused, with what took their place.",
     "lifetimes": "A worker whose lifetime is over hands on what it holds; with lifetime_restart the next has its name.",
     "logs in order": "get_logs() is chronological.",

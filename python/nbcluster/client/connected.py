@@ -335,6 +335,10 @@ class ConnectedClient:
         """Wait in this thread, for one of this client's futures."""
         return wait_for_latch(latch, timeout)
 
+    def _elsewhere_for_a_while(self) -> AbstractContextManager[None]:
+        """For a block that waits for this client's futures without asking it."""
+        return contextlib.nullcontext()
+
     def _wait_for_one(self, state: FutureState, timeout: float | None) -> bool:
         """Wait in this thread until a state is not pending; False if that takes longer than ``timeout``."""
         return self._session.reading.wait(state, timeout, self._at_latch)

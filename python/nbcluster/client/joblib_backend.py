@@ -8,6 +8,9 @@
 
 Large arrays among the arguments are shared once for a whole call of ``Parallel``, not once for each batch: as with
 joblib's own processes, they must not be changed while it runs.
+
+A call of ``Parallel`` within a batch runs on the cluster too, and has all of its threads: the batch gives up its own
+while it waits.
 """
 
 from __future__ import annotations
@@ -15,14 +18,25 @@ from __future__ import annotations
 import traceback
 import uuid
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final
 
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, parallel_config
 
 from nbcluster.client.defaults import current
 from nbcluster.client.future import Future
+from nbcluster.errors import TimeoutError
 from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.protocol.sizeof import sizeof
+
+if TYPE_CHECKING:
+    from nbcluster.client.client import Client
+
+OPTIONS = frozenset({"allow_other_workers", "fifo_timeout", "priority", "resources", "retries", "workers"})
+"""Keywords of ``client.submit`` that all tasks of a backend can have."""
+
+_LATER: Final = object()
+"""Which client it is shows when it is first used: it may never be, and a task's client would be made for nothing."""
 
 
 class NbclusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
@@ -30,12 +44,15 @@ class NbclusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
 
     Args:
         client: whose cluster; by default the current client's.
+        scatter: a list of objects that are among the arguments of many calls: they are brought to all workers now, and
+            not again. Large arrays are shared without being asked for.
         wait_for_workers_timeout: seconds to wait for a first worker, if there is none yet.
         nesting_level: how many calls of ``Parallel`` this one is within.
         submit_kwargs: options of every task, as for ``client.submit``: ``workers``, ``resources``, ``priority``…
 
     Raises:
         ValueError: there is no client.
+        TypeError: ``scatter`` is no list, or there is no such option.
 
     Example:
         >>> from joblib import Parallel, delayed, parallel_config
@@ -53,22 +70,59 @@ class NbclusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
     def __init__(
         self,
         client: Any = None,
+        scatter: Any = None,
         wait_for_workers_timeout: float = 10,
         nesting_level: int | None = None,
         **submit_kwargs: Any,
     ) -> None:
         super().__init__(nesting_level=nesting_level)
-        client = client or current()
-        if client is None:
-            raise ValueError("joblib's backend 'nbcluster' needs a client; make one first: client = Client()")
-        if client.asynchronous:
-            raise ValueError("joblib waits for results, which a client with asynchronous=True cannot; make another one")
-        self.client = client
+        unknown = sorted(set(submit_kwargs) - OPTIONS)
+        if unknown:
+            raise TypeError(
+                f"{unknown[0]}={submit_kwargs[unknown[0]]!r} is no option of joblib's backend 'nbcluster'; there are "
+                f"client, scatter, wait_for_workers_timeout and, for all tasks, {', '.join(sorted(OPTIONS))}"
+            )
+        if scatter is not None and not isinstance(scatter, (list, tuple)):
+            raise TypeError(f"scatter={scatter!r} is not a list of objects")
+        self._client: Client | None = None if client is _LATER else client
         self._wait_for_workers_timeout = wait_for_workers_timeout
         self._submit_kwargs = submit_kwargs
         self._pending: set[Future] = set()
         self._shared: dict[int, tuple[Any, Future]] = {}
         """By id: large arguments, kept as long as their ids are used, and where they are."""
+        self._scattered: dict[int, tuple[Any, Future]] = {}
+        """The same of what was to be scattered: it is for all calls of ``Parallel``."""
+        if client is not _LATER:
+            self._client = self.client
+        if scatter:
+            futures = self.client.scatter(list(scatter), broadcast=True)
+            self._scattered = {id(one): (one, future) for one, future in zip(scatter, futures, strict=True)}
+
+    @property
+    def client(self) -> Client:
+        """The client by which it submits.
+
+        Raises:
+            ValueError: there is none, or it is asynchronous.
+        """
+        client = self._client or current()
+        if client is None:
+            raise ValueError("joblib's backend 'nbcluster' needs a client; make one first: client = Client()")
+        if client.asynchronous:
+            raise ValueError("joblib waits for results, which a client with asynchronous=True cannot; make another one")
+        self._client = client
+        return client
+
+    def get_nested_backend(self) -> tuple[NbclusterBackend, int]:
+        """Where calls of ``Parallel`` within a batch run: there too, by the client that the batch finds."""
+        return _load(self._wait_for_workers_timeout, self._submit_kwargs), -1
+
+    def retrieval_context(self) -> AbstractContextManager[None]:
+        """While joblib waits for results: a task that does so gives its thread to those that it waits for."""
+        return self.client._elsewhere_for_a_while()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load, (self._wait_for_workers_timeout, self._submit_kwargs)
 
     # --- how many at a time ---
 
@@ -78,9 +132,21 @@ class NbclusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
             raise ValueError("n_jobs=0 is not allowed; give -1 for all threads of the cluster")
         threads = self._threads()
         if not threads and self._wait_for_workers_timeout:
-            self.client.wait_for_workers(1, timeout=self._wait_for_workers_timeout)
+            self._wait_for_workers()
             threads = self._threads()
         return threads
+
+    def _wait_for_workers(self) -> None:
+        """Wait for a task: one that waits is what makes an adaptive cluster grow."""
+        probe = self.client.submit(_probe, pure=False, **self._submit_kwargs)
+        try:
+            probe.result(timeout=self._wait_for_workers_timeout)
+        except TimeoutError as error:
+            probe.cancel(reason="joblib-aborted", msg="joblib did not wait any longer for a worker.")
+            raise TimeoutError(
+                f"there was no worker after {self._wait_for_workers_timeout:g} s: start some (cluster.scale), or give "
+                f"wait_for_workers_timeout= to parallel_config. {error}"
+            ) from error
 
     def _threads(self) -> int:
         return sum(self.client.nthreads().values())
@@ -124,8 +190,9 @@ class NbclusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
 
     def _share(self, value: Any) -> Any:
         """A large argument as a future of it: it is on its way to the workers once, not with each batch."""
-        if id(value) in self._shared:
-            return self._shared[id(value)][1]
+        for shared in (self._scattered, self._shared):
+            if id(value) in shared:
+                return shared[id(value)][1]
         if isinstance(value, Future) or not _may_be_large(value) or sizeof(value) < SHARE_MIN:
             return value
         future = self.client.scatter(value, hash=False)
@@ -152,6 +219,14 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
+
+
+def _probe() -> None:
+    """Runs as soon as there is a worker."""
+
+
+def _load(timeout: float, options: dict[str, Any]) -> NbclusterBackend:
+    return NbclusterBackend(_LATER, wait_for_workers_timeout=timeout, **options)
 
 
 def _may_be_large(value: Any) -> bool:

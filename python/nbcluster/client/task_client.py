@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from nbcluster.client.client import Client
@@ -104,6 +105,17 @@ class TaskClient(Client):
                 seat.rejoin()
             else:
                 seat.resume()
+
+    @contextmanager
+    def _elsewhere_for_a_while(self) -> Iterator[None]:
+        """The task gives its seat to others during the block."""
+        seat = self._seat()
+        seceded = seat is not None and seat.secede()
+        try:
+            yield
+        finally:
+            if seat is not None and seceded:
+                seat.rejoin()
 
     def _wait_for_one(self, state: FutureState, timeout: float | None) -> bool:
         return state.wait_in_thread(timeout, self._at_latch)
