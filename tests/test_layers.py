@@ -34,6 +34,7 @@ LAYERS: list[set[str]] = [
 ROOTS = "composition roots"
 
 VOCABULARY = {
+    "arguments",
     "bandwidth",
     "capacity",
     "commands",

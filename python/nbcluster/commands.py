@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from nbcluster.arguments import check_whole
 from nbcluster.snapshot import ClusterView, LogLine, OwnerView, TaskRecord
 from nbcluster.types import WorkerName
 
@@ -175,29 +176,6 @@ def within_limits(command: AnyCommand, max_workers: int | None) -> AnyCommand:
         if command.maximum is None or command.maximum > max_workers:
             return msgspec.structs.replace(command, maximum=max_workers)
     return command
-
-
-def check_whole(name: str, value: object, least: int) -> None:
-    """Raise unless it is a whole number of at least ``least``.
-
-    Raises:
-        TypeError, ValueError: names the argument, its value and what is allowed.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least {least}")
-    if value < least:
-        raise ValueError(f"{name}={value} is out of range; give an int of at least {least}")
-
-
-def check_flag(name: str, value: object) -> bool:
-    """The value, if it is True or False.
-
-    Raises:
-        TypeError: names the argument and its value.
-    """
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}={value!r} is neither True nor False")
-    return value
 
 
 def _positive(name: str, value: object) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.arguments import check_flag, check_whole
 from nbcluster.client import defaults
 from nbcluster.client.joblib_default import register_when_imported
 from nbcluster.protocol import serialize
@@ -70,6 +71,9 @@ def get_client(address: Any = None, timeout: float | str | None = None, resolve_
         6
     """
     seconds = None if timeout is None else parse_seconds(timeout, "timeout")
+    check_flag("resolve_address", resolve_address)
+    if address is not None and not isinstance(getattr(address, "scheduler_address", address), str):
+        raise TypeError(f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object")
     client: Client | None
     worker = context.current_worker()
     if worker is not None:
@@ -130,14 +134,17 @@ def warn(
     Example:
         >>> client.submit(warn, "close to the limit").result()
     """
+    if not isinstance(message, (str, Warning)):
+        raise TypeError(f"message={message!r} is neither text nor a Warning")
     if not (isinstance(category, type) and issubclass(category, Warning)):
         raise TypeError(f"category={category!r} is not a subclass of Warning")
+    stacklevel = check_whole("stacklevel", stacklevel)
     if context.current_key() is None:
         warnings.warn(message, category, stacklevel + 1, source)
         return
     frame: types.FrameType | None = sys._getframe(1)
-    for _ in range(stacklevel - 1):
-        frame = frame.f_back if frame is not None else None
+    while frame is not None and stacklevel > 1:
+        frame, stacklevel = frame.f_back, stacklevel - 1
     where = ("<unknown>", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
     kind = type(message) if isinstance(message, Warning) else category
     sys.stderr.write(warnings.formatwarning(message, kind, *where))
@@ -197,6 +204,7 @@ def worker_client(timeout: float | str | None = None, separate_thread: bool = Tr
         6
     """
     seconds = None if timeout is None else parse_seconds(timeout, "timeout")
+    check_flag("separate_thread", separate_thread)
     client = get_worker().get_client(seconds)
     if not separate_thread:
         yield client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from functools import lru_cache
 
@@ -67,11 +68,15 @@ def parse_seconds(value: object, name: str) -> float:
     seconds = getattr(value, "total_seconds", None)
     if callable(seconds):
         value = seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} is not a number of seconds")
-    if math.isnan(value) or value < 0:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.nan
+    if math.isnan(number) or number < 0:
         raise ValueError(f"{name}={value!r} is out of range; give a number of seconds that is not negative")
-    return float(value)
+    return number
 
 
 @lru_cache(maxsize=16)

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from nbcluster.client import defaults
+from nbcluster.client.connected import ConnectedClient
 
 
-class FakeClient:
+class FakeClient(ConnectedClient):
     """As much of a client as is asked for here."""
 
-    status = "running"
+    def __init__(self) -> None:
+        self.status = "running"
+        self.asynchronous = True
 
 
 @pytest.fixture
@@ -105,6 +108,8 @@ def test_only_the_context_may_count(clients: list[Any]) -> None:
 def test_the_one_that_is_given_is_meant(clients: list[Any]) -> None:
     assert defaults.default_client(clients[0]) is clients[0]
     assert defaults.default_client() is clients[2]
+    with pytest.raises(TypeError, match="c=5 is not a Client"):
+        defaults.default_client(5)  # type: ignore[arg-type]
 
 
 def test_none_at_all_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

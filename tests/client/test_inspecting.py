@@ -2,42 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from nbcluster.client import inspecting
-from nbcluster.client.future import Future
-from nbcluster.client.inspecting import keys_of, names_of
-from nbcluster.client.states import FutureState
 from nbcluster.protocol.inspection import Versions
 from nbcluster.snapshot import LogLine
-
-
-def future(key: str) -> Future:
-    return Future._of(FutureState(key), None)  # type: ignore[arg-type]
-
-
-def test_keys_are_those_of_futures_in_containers() -> None:
-    a, b = future("a"), future("b")
-    assert keys_of(a) == ["a"]
-    assert keys_of([a, {"x": (b,)}]) == ["a", "b"]
-    assert keys_of([]) == []
-    with pytest.raises(TypeError, match="futures='a' has no future in it"):
-        keys_of("a")
-
-
-@pytest.mark.parametrize(
-    ("given", "names"), [(None, None), ("ada", ["ada"]), (0, ["0"]), (("ada", 1), ["ada", "1"]), (set(), [])]
-)
-def test_workers_are_named_by_text_or_numbers(given: Any, names: list[str] | None) -> None:
-    assert names_of(given) == names
-
-
-@pytest.mark.parametrize("given", [5.5, True, [None]])
-def test_what_is_no_name_is_refused(given: Any) -> None:
-    with pytest.raises(TypeError, match="give names or addresses of workers"):
-        names_of(given)
 
 
 def test_of_the_log_the_newest_lines_come_first() -> None:

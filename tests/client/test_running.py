@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from nbcluster.client.running import results, worker_names
+from nbcluster.client.running import results
 from nbcluster.errors import CommClosedError, SerializationError
 from nbcluster.protocol.calling import raised, returned
 from nbcluster.protocol.running import CallOutcome, WorkerGone
-
-
-@pytest.mark.parametrize(
-    ("given", "names"),
-    [(None, None), ("ada", ["ada"]), (0, ["0"]), (["ada", 1], ["ada", "1"]), ({"ada"}, ["ada"]), ([], [])],
-)
-def test_workers_are_named_by_text_numbers_or_several_of_them(given: Any, names: list[str] | None) -> None:
-    assert worker_names(given) == names
-
-
-@pytest.mark.parametrize("given", [5.5, [5.5], True, [True], object, iter(["ada"])])
-def test_what_is_no_name_is_refused(given: Any) -> None:
-    with pytest.raises(TypeError, match=r"workers=.* is not a list of worker names or addresses"):
-        worker_names(given)
 
 
 @pytest.fixture

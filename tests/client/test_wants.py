@@ -291,3 +291,22 @@ async def test_keys_are_counted_as_let_go_of_as_they_are_told(stage: Stage) -> N
     await soon(lambda: stage.wants.all_said)
     last = max(index for index, said in enumerate(stage.link.sent) if isinstance(said, m.WantKeys))
     assert state.since == let_go_in(stage.link.sent[:last])
+
+
+@staged
+async def test_of_messages_that_leave_together_one_that_cannot_be_sent_stays_alone(stage: Stage) -> None:
+    refused: list[Any] = []
+    send_now = stage.link.send_now
+
+    def send(*messages: Any) -> None:
+        if m.WantKeys(["b"]) in messages:
+            raise UnicodeEncodeError("utf-8", "b", 0, 1, "surrogates not allowed")
+        send_now(*messages)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage.link, "send_now", send)
+        patch.setattr(stage.wants, "refused", lambda message, error: refused.append((message, str(error))))
+        kept = stage.want("a") + stage.want("b") + stage.want("c")
+        assert await stage.sent(2) == [m.WantKeys(["a"]), m.WantKeys(["c"])]
+        assert [message for message, why in refused if "surrogates" in why] == [m.WantKeys(["b"])]
+        assert [state.status for state in kept] == [PENDING] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.contracts.gates import Gate, at_gate, inc
@@ -24,17 +25,21 @@ def the_cluster_goes_on(client: Any) -> Iterator[None]:
         (lambda client: client.submit(inc, 1, key=5), TypeError, "key=5 is not a non-empty string"),
         (lambda client: client.submit(inc, 1, key=""), TypeError, "key='' is not a non-empty string"),
         (lambda client: client.submit(inc, 1, priority="high"), TypeError, "priority='high' is not a whole number"),
-        (lambda client: client.submit(inc, 1, retries=1.5), ValueError, "retries=1.5 is not allowed"),
-        (lambda client: client.submit(inc, 1, retries=-1), ValueError, "retries=-1 is not allowed"),
-        (lambda client: client.submit(inc, 1, workers=object), TypeError, "workers=<class 'object'> is not a worker's"),
-        (lambda client: client.submit(inc, 1, workers=[]), TypeError, "workers=.* is not a list of workers' names"),
+        (lambda client: client.submit(inc, 1, retries=1.5), TypeError, "retries=1.5 is not a whole number"),
+        (lambda client: client.submit(inc, 1, retries=-1), ValueError, "retries=-1 is out of range"),
+        (
+            lambda client: client.submit(inc, 1, workers=object),
+            TypeError,
+            "workers=<class 'object'> is not a list of worker",
+        ),
+        (lambda client: client.submit(inc, 1, workers=[]), ValueError, r"workers=\[\] names no worker"),
         (lambda client: client.submit(inc, 1, resources={"GPU": -1}), ValueError, "resources.'GPU'.=-1"),
         (lambda client: client.submit(inc, 1, resources="GPU"), TypeError, "resources='GPU' is not a dict"),
         (lambda client: client.submit(inc, 1, fifo_timeout="soon"), ValueError, "fifo_timeout='soon'"),
         (lambda client: client.submit(inc, 1, allow_other_workers=1), TypeError, "allow_other_workers=1"),
         (lambda client: client.map(inc), TypeError, "needs at least one iterable"),
         (lambda client: client.map(inc, [1, 2], key=["one"]), ValueError, "fewer keys than elements"),
-        (lambda client: client.map(inc, [1], batch_size=0), ValueError, "batch_size=0 is not allowed"),
+        (lambda client: client.map(inc, [1], batch_size=0), ValueError, "batch_size=0 is out of range"),
         (lambda client: client.gather([], errors="ignore"), ValueError, "errors='ignore' is not allowed"),
         (lambda client: client.submit(dict, actor="yes"), TypeError, "actor='yes' is neither True nor False"),
         (lambda client: client.submit(dict, actors="yes"), TypeError, "actors='yes' is neither True nor False"),
@@ -120,3 +125,69 @@ def test_a_key_that_is_taken_keeps_its_meaning(client: Any) -> None:
     assert first.result() == 2
     second = client.submit(sum, [5, 5], key="taken")
     assert second.result() == 2
+
+
+@pytest.mark.differs("bad input")
+def test_a_future_of_another_cluster_is_cancelled_and_retried_by_its_own_client(
+    api: Any, client: Any, keywords: Any
+) -> None:
+    with api.LocalCluster(**keywords(n_workers=1)) as other, api.Client(other, set_as_default=False) as stranger:
+        theirs = stranger.submit(inc, 1)
+        for ask in (client.cancel, client.retry):
+            with pytest.raises(ValueError, match="belongs to another cluster"):
+                ask(theirs)
+        assert theirs.result() == 2
+
+
+@pytest.mark.differs("bad input")
+def test_a_restart_that_takes_too_long_says_which_workers_are_not_back(api: Any, own: Any) -> None:
+    with api.Client(own(), set_as_default=False) as client:
+        with pytest.raises(api.TimeoutError, match="1 of 1 workers did not come back within 0 s"):
+            client.restart(timeout=0)
+        assert client.submit(inc, 1).result(timeout=30) == 2
+
+
+HALF = "\udc80"
+"""Half of a surrogate pair: no encoding has it."""
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.submit(inc, 1, key=HALF),
+        lambda client: client.submit(inc, 1, workers=HALF),
+        lambda client: client.submit(inc, 1, resources={HALF: 1}),
+        lambda client: client.map(inc, [1], key=HALF),
+        lambda client: client.map(inc, [1], key=[HALF]),
+        lambda client: client.scatter({HALF: 1}),
+        lambda client: client.cancel([], msg=HALF),
+        lambda client: client.log_event(HALF, 1),
+        lambda client: client.get_versions(packages=[HALF]),
+        lambda client: client.nbytes(keys=[HALF]),
+        lambda client: client.explain(HALF),
+        lambda client: client.profile(key=HALF),
+        lambda client: client.story(HALF),
+    ],
+)
+def test_text_that_cannot_be_sent_is_refused_where_it_is_given(client: Any, call: Callable[[Any], Any]) -> None:
+    with pytest.raises(ValueError, match=r"='\\udc80' is no text that can be sent: surrogates not allowed"):
+        call(client)
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**30])
+def test_a_timeout_may_be_as_long_as_it_likes(api: Any, client: Any, timeout: Any) -> None:
+    future = client.submit(inc, 41, pure=False)
+    assert future.result(timeout=timeout) == 42
+    assert api.wait([future], timeout=timeout).done == {future}
+    with client.get_executor() as executor:
+        assert list(executor.map(inc, [1], timeout=timeout)) == [2]
+
+
+@pytest.mark.differs("bad input")
+def test_numbers_may_be_those_of_numpy(client: Any) -> None:
+    number = np.int64(1)
+    assert client.submit(inc, 5, priority=number, retries=number, pure=False).result(timeout=np.float32(30)) == 6
+    assert client.gather(client.map(inc, [1, 2], batch_size=number)) == [2, 3]
+    assert client.submit(inc, 7, resources={"GPU": number}).result() == 8

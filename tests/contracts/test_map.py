@@ -84,7 +84,7 @@ def test_what_can_be_read_only_once_is_refused(client: Any, source: Any) -> None
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])
 @pytest.mark.differs("bad input")
 def test_a_batch_size_out_of_range_is_named(client: Any, batch_size: Any) -> None:
-    with pytest.raises(ValueError, match="batch_size"):
+    with pytest.raises((TypeError, ValueError), match="batch_size"):
         client.map(inc, [1], batch_size=batch_size)
 
 
@@ -92,7 +92,7 @@ def test_a_batch_size_out_of_range_is_named(client: Any, batch_size: Any) -> Non
 def test_fewer_keys_than_elements_are_refused(client: Any) -> None:
     with pytest.raises(ValueError, match="fewer keys"):
         client.map(inc, [1, 2], key=["one"])
-    with pytest.raises(TypeError, match="not a string"):
+    with pytest.raises(TypeError, match="key=1 is not a non-empty string"):
         client.map(inc, [1, 2], key=[1, 2])
 
 

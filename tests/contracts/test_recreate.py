@@ -62,5 +62,5 @@ def test_what_cannot_be_run_again_is_refused(remote: Any) -> None:
         remote.recreate_error_locally(remote.submit(inc, 1))
     with pytest.raises(ValueError, match="no task computes"):
         remote.recreate_task_locally(remote.scatter([5])[0])
-    with pytest.raises(TypeError, match="5 is not a future"):
+    with pytest.raises(TypeError, match="future=5 is not a Future"):
         remote.recreate_task_locally(5)

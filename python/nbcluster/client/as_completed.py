@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from nbcluster.arguments import check_flag, check_several
 from nbcluster.client.client import Client
 from nbcluster.client.connected import seconds_or_none
-from nbcluster.client.defaults import default_client
+from nbcluster.client.defaults import check_client, default_client
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, with_parts
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
@@ -48,8 +49,8 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         *,
         timeout: float | str | None = None,
     ) -> None:
-        self.with_results = with_results
-        self.raise_errors = raise_errors
+        self.with_results = check_flag("with_results", with_results)
+        self.raise_errors = check_flag("raise_errors", raise_errors)
         self._coming: dict[object, Future] = {}
         """Those that are not done, by a token for each time that one was added."""
         self._ready: deque[Future] = deque()
@@ -57,7 +58,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         self._wake_task: Callable[[], object] | None = None
         seconds = seconds_or_none(timeout)
         self._deadline = None if seconds is None else time.monotonic() + seconds
-        self.update(futures or ())
+        self.update(() if futures is None else futures)
 
     def __repr__(self) -> str:
         return f"<as_completed: waiting={len(self._coming)} done={len(self._ready)}>"
@@ -70,10 +71,10 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
 
     def update(self, futures: Iterable[Future]) -> None:
         """Watch more of them."""
-        futures = list(futures)
+        futures = check_several("futures", futures, "futures")
         for future in futures:
             if not isinstance(future, Future):
-                raise TypeError(f"as_completed() takes futures, not {future!r}")
+                raise TypeError(f"futures: as_completed() takes futures, not {future!r}")
         if not futures:
             return
         added: dict[object, Future] = {object(): future for future in futures}
@@ -121,7 +122,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
 
     def next_batch(self, block: bool = True) -> list[Any]:
         """All that are done; waits for the first of them if ``block``."""
-        first = self._wait_next() if block else None
+        first = self._wait_next() if check_flag("block", block) else None
         batch = [] if first is None else [first]
         while (future := self._take()) is not None:
             batch.append(future)
@@ -222,5 +223,5 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
 
 def futures_of(o: Any, client: Any = None) -> list[Future]:
     """All futures in nested containers, and behind persisted collections of dask's, each once."""
-    default_client(client)
+    default_client(None if client is None else check_client("client", client))
     return find_futures(with_parts(o))

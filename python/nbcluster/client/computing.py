@@ -10,6 +10,7 @@ import contextvars
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from nbcluster.arguments import check_flag, check_optional_flag
 from nbcluster.client import submission
 from nbcluster.client.data import DataClient
 from nbcluster.client.future import Future
@@ -72,6 +73,9 @@ class ComputingClient(DataClient):
         options = self._graph_options(
             workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
         )
+        check_flag("sync", sync)
+        for flag, value in (("asynchronous", asynchronous), ("direct", direct)):
+            check_optional_flag(flag, value)
         flat = list(_flatten(keys))
         futures = dict(zip(flat, self._submit_graph(dsk, flat, options), strict=True))
         packed = _in_structure_of(keys, futures)
@@ -116,6 +120,8 @@ class ComputingClient(DataClient):
         options = self._graph_options(
             workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
         )
+        for flag, value in (("sync", sync), ("optimize_graph", optimize_graph), ("traverse", traverse)):
+            check_flag(flag, value)
         single = not isinstance(collections, (list, tuple, set, frozenset))
         items: list[Any] = [collections] if single else list(collections)
         if traverse:
@@ -166,6 +172,7 @@ class ComputingClient(DataClient):
         options = self._graph_options(
             workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
         )
+        check_flag("optimize_graph", optimize_graph)
         single = not isinstance(collections, (list, tuple, set, frozenset))
         items: list[Any] = [collections] if single else list(collections)
 
@@ -190,6 +197,8 @@ class ComputingClient(DataClient):
             >>> client.futures_of(client.normalize_collection(total)) == client.futures_of(kept)
             True
         """
+        if not hasattr(type(collection), "__dask_graph__"):
+            raise TypeError(f"collection={collection!r} is none of dask's collections")
         graph = dict(collection.__dask_graph__() or {})
         states = {key: self._session.wants.state(key_text(key)) for key in graph}
         known = {key: state for key, state in states.items() if state is not None and state.status != CANCELLED}

@@ -11,7 +11,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import inspect
-import os
 import threading
 import time
 import uuid
@@ -21,6 +20,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from nbcluster.arguments import check_flag, check_optional_flag, check_path, check_text
 from nbcluster.client import defaults
 from nbcluster.client.cells import cells_of
 from nbcluster.client.future import Future
@@ -80,8 +80,13 @@ class ConnectedClient:
             raise ValueError(f"Unexpected keyword arguments: {sorted(kwargs)}")
         if address is not None and scheduler_file is not None:
             raise ValueError(f"address={address!r} and scheduler_file={scheduler_file!r}: give one of them")
-        if scheduler_file is not None and not isinstance(scheduler_file, (str, os.PathLike)):
-            raise TypeError(f"scheduler_file={scheduler_file!r} is not a path")
+        if scheduler_file is not None:
+            scheduler_file = check_path("scheduler_file", scheduler_file)
+        check_flag("set_as_default", set_as_default)
+        check_flag("asynchronous", asynchronous)
+        check_optional_flag("cancel_on_interrupt", cancel_on_interrupt)
+        if name is not None:
+            check_text("name", name)
         check_peer_keywords(heartbeat_interval, serializers, deserializers, direct_to_workers, connection_limit)
         if address is not None and not isinstance(address, (str, ClusterLike, Target)):
             raise TypeError(
@@ -94,7 +99,7 @@ class ConnectedClient:
         self.cluster: Any = None
         self._timeout = parse_seconds(timeout, "timeout")
         self._address = address
-        self.scheduler_file = None if scheduler_file is None else os.fspath(scheduler_file)
+        self.scheduler_file = scheduler_file
         made_by_cluster = address is None and scheduler_file is None and security is True
         self.security = None if made_by_cluster else security_of_client(security)
         if address is None and scheduler_file is None and (made_by_cluster or self.security is not None):
@@ -199,12 +204,13 @@ class ConnectedClient:
 
     def close(self, timeout: float | str | None = None) -> Any:
         """Release all futures and disconnect; a cluster that this client made is closed too. Idempotent."""
+        seconds = seconds_or_none(timeout)
         if self.asynchronous:
             return self._close()
         if self.status == "closed":
             return None
         try:
-            self._loop_thread.sync(self._close, timeout=seconds_or_none(timeout))
+            self._loop_thread.sync(self._close, timeout=seconds)
         finally:
             self._leave_loop_thread()
         return None
@@ -291,7 +297,7 @@ class ConnectedClient:
         Raises:
             ValueError: there is none.
         """
-        client = defaults.current(allow_global)
+        client = defaults.current(check_flag("allow_global", allow_global))
         if client is None:
             raise ValueError("No clients found. Start a client first: client = Client()")
         return client

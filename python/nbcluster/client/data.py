@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from queue import Queue
 from typing import Any
 
+from nbcluster.arguments import check_choice, check_flag, check_key, check_optional_flag
 from nbcluster.client import submission
 from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.explaining import ExplainingClient
@@ -15,7 +16,6 @@ from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
-from nbcluster.commands import check_flag
 from nbcluster.errors import SharedDataGoneError, TimeoutError
 from nbcluster.protocol.messages import DataItem, Scatter
 from nbcluster.protocol.payload import Payload
@@ -49,10 +49,9 @@ class DataClient(ExplainingClient):
         Returns:
             The same structure, with results in place of futures.
         """
-        if direct is not None:
-            check_flag("direct", direct)
-        if errors not in ("raise", "skip"):
-            raise ValueError(f"errors={errors!r} is not allowed; give 'raise' or 'skip'")
+        check_optional_flag("direct", direct)
+        check_optional_flag("asynchronous", asynchronous)
+        check_choice("errors", errors, "raise", "skip")
         if isinstance(futures, Iterator):
             futures = list(futures)
         found = find_futures(futures)
@@ -188,7 +187,9 @@ class DataClient(ExplainingClient):
         """
         names = submission.options(workers=workers).workers
         seconds = parse_seconds(timeout, "timeout")
-        for flag, value in (("broadcast", broadcast), ("direct", direct is not None and direct), ("hash", hash)):
+        for flag, value in (("direct", direct), ("asynchronous", asynchronous)):
+            check_optional_flag(flag, value)
+        for flag, value in (("broadcast", broadcast), ("hash", hash)):
             check_flag(flag, value)
         if isinstance(data, (Iterator, Queue)):
             raise TypeError(f"scatter() does not take iterators or queues ({data!r}); give a list of the elements")
@@ -199,7 +200,12 @@ class DataClient(ExplainingClient):
         items = [self._data_item(value, hash) for value in values]
         if isinstance(data, dict):
             items = [
-                DataItem(key if isinstance(key, str) else item.key, item.payload, item.nbytes, item.type_name)
+                DataItem(
+                    check_key("a key of data", key) if isinstance(key, str) else item.key,
+                    item.payload,
+                    item.nbytes,
+                    item.type_name,
+                )
                 for key, item in zip(data, items, strict=True)
             ]
         message = Scatter(items, names, broadcast)
@@ -215,8 +221,9 @@ class DataClient(ExplainingClient):
             try:
                 await asyncio.wait_for(self._session.wait(states), seconds)
             except asyncio.TimeoutError:
+                which = "worker" if names is None else f"of workers={workers!r}"
                 raise TimeoutError(
-                    f"no worker took the scattered data within {seconds:g} s; "
+                    f"no {which} took the scattered data within {seconds:g} s; "
                     "are there workers? See client.cluster, or client.wait_for_workers()"
                 ) from None
 

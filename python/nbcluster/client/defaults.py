@@ -72,13 +72,26 @@ def as_current(client: Client) -> Iterator[Client]:
         _context.reset(mark)
 
 
+def check_client(name: str, value: object) -> Client:
+    """The value, if it is a client.
+
+    Raises:
+        TypeError: names the argument and its value.
+    """
+    from nbcluster.client.connected import ConnectedClient
+
+    if not isinstance(value, ConnectedClient):
+        raise TypeError(f"{name}={value!r} is not a Client")
+    return value._this
+
+
 def default_client(c: Client | None = None) -> Client:
     """The client to use: the one given, else the current one.
 
     Raises:
         ValueError: there is none.
     """
-    client = c or current()
+    client = current() if c is None else check_client("c", c)
     if client is None:
         raise ValueError("No clients found. Start a client first: client = Client()  (or pass the one to use)")
     return client

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from nbcluster.arguments import check_choice, check_optional_flag, check_path, check_several, check_text
 from nbcluster.client.inspecting import InspectingClient
 from nbcluster.protocol import inspection as i
 
@@ -41,19 +42,17 @@ class DumpingClient(InspectingClient):
         Raises:
             ValueError: there is no such format, or the file is to be written from the scheduler.
         """
-        if format not in _SUFFIX:
-            raise ValueError(f"format={format!r} is not allowed; give 'msgpack' or 'yaml'")
-        if write_from_scheduler:
+        check_choice("format", format, *_SUFFIX)
+        if check_optional_flag("write_from_scheduler", write_from_scheduler):
             raise ValueError("write_from_scheduler=True is not allowed; the file is always written by the client")
-        if isinstance(exclude, str):
-            raise TypeError(f"exclude={exclude!r} is a string; give a list of names")
+        left_out = frozenset(check_text("exclude", name) for name in check_several("exclude", exclude, "names"))
         yaml = importlib.import_module("yaml") if format == "yaml" else None
-        path = str(filename)
+        path = check_path("filename", filename)
         if not path.endswith(_SUFFIX[format]):
             path += _SUFFIX[format]
 
         def write(state: dict[str, Any]) -> None:
-            state = _without(state, frozenset(exclude))
+            state = _without(state, left_out)
             if yaml is None:
                 _write(path, gzip.compress(msgspec.msgpack.encode(state), mtime=0), storage_options)
             else:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nbcluster.arguments import check_flag, check_whole
+from nbcluster.client import submission
 from nbcluster.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class ClientExecutor(concurrent.futures.Executor):
             raise ValueError(
                 "an asynchronous client has no executor: who uses one waits in a thread; await client.submit(…) instead"
             )
+        submission.options(**{name: value for name, value in options.items() if name != "pure"})
+        check_flag("pure", options.get("pure", False))
         self._client = client
         self._options = {"pure": False, **options}
         self._lock = threading.Lock()
@@ -128,9 +132,9 @@ class ClientExecutor(concurrent.futures.Executor):
             TimeoutError: a result was not there in time; what is left is cancelled.
         """
         self._check_open()
-        _check_size("chunksize", chunksize)
+        chunksize = check_whole("chunksize", chunksize, least=1)
         if buffersize is not None:
-            _check_size("buffersize", buffersize)
+            buffersize = check_whole("buffersize", buffersize, least=1)
         deadline = None if timeout is None else time.monotonic() + parse_seconds(timeout, "timeout")
         calls = list(zip(*iterables, strict=False)) if buffersize is None else zip(*iterables, strict=False)
         chunks = _chunks(iter(calls), chunksize)
@@ -154,7 +158,9 @@ class ClientExecutor(concurrent.futures.Executor):
         def take() -> Iterator[T]:
             try:
                 while waiting:
-                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    left = (
+                        None if deadline is None else min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+                    )
                     results = waiting[-1].result(left)
                     waiting.pop()
                     self._fill(waiting, chunks, fn, buffersize)
@@ -185,6 +191,8 @@ class ClientExecutor(concurrent.futures.Executor):
             wait: until all that was submitted is done.
             cancel_futures: cancel what is not done.
         """
+        check_flag("wait", wait)
+        check_flag("cancel_futures", cancel_futures)
         self._closed = True
         with self._lock:
             left = list(self._open)
@@ -205,10 +213,3 @@ def _chunks(calls: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[
         if not chunk:
             return
         yield chunk
-
-
-def _check_size(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least 1")
-    if value < 1:
-        raise ValueError(f"{name}={value} is out of range; give an int of at least 1")

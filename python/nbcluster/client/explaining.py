@@ -8,6 +8,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
+from nbcluster.arguments import check_text
 from nbcluster.client.connected import ConnectedClient
 from nbcluster.client.explanation import Explanation
 from nbcluster.client.future import Future
@@ -51,6 +52,7 @@ class ExplainingClient(ConnectedClient):
         if isinstance(future, Future):
             return self._sync(self._explain, future.key, future._state)
         if isinstance(future, str):
+            check_text("future", future)
             return self._sync(self._explain, future, None)
         raise TypeError(f"future={future!r} is neither a future nor a key; give one of them")
 

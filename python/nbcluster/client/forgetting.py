@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbcluster.client.gathering import find_futures, with_parts
+from nbcluster.client.gathering import futures_in
 from nbcluster.protocol.messages import FinishKeys
 
 
@@ -17,6 +17,6 @@ def fire_and_forget(obj: Any) -> None:
     Example:
         >>> fire_and_forget(client.submit(print, "nobody waits for this"))
     """
-    futures = find_futures(with_parts(obj))
+    futures = futures_in("obj", obj)
     for future in futures:
         future.client._session.wants.post(FinishKeys([future.key]))

@@ -40,12 +40,12 @@ class Future:
     """Dask takes it for a task that is in the graph already."""
 
     def __init__(self, key: Key | Future, client: Client | None = None) -> None:
-        from nbcluster.client.defaults import default_client
+        from nbcluster.client.defaults import check_client, default_client
 
         if isinstance(key, Future):
             client, state = key._client, key._state
         else:
-            client = default_client(client)
+            client = default_client(None if client is None else check_client("client", client))
             state = client._want(key)
         self._client: Client = client
         self._state: FutureState = state
@@ -128,6 +128,8 @@ class Future:
 
         Until then the future is kept, even if nobody else holds it.
         """
+        if not callable(fn):
+            raise TypeError(f"fn={fn!r} cannot be called; give a function of one argument, the future")
         callback = (fn, self)
         _callbacks_due[id(callback)] = callback
 
@@ -149,6 +151,9 @@ class Future:
 
     def bind_client(self, client: Client) -> None:
         """Make it a future of another client, for the same key."""
+        from nbcluster.client.defaults import check_client
+
+        check_client("client", client)
         self._client, self._state = client, client._want(self.key)
 
     def release(self) -> None:

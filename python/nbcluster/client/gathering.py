@@ -16,6 +16,27 @@ def find_futures(value: Any) -> list[Future]:
     return list(found.values())
 
 
+def futures_in(name: str, value: Any) -> list[Future]:
+    """The same, of an argument that has to be futures: also those behind collections of dask's.
+
+    Raises:
+        TypeError: there is something, but no future.
+    """
+    found = find_futures(with_parts(value))
+    if not found and not _is_empty(value):
+        raise TypeError(f"{name}={value!r} has no future in it; give futures, or containers of them")
+    return found
+
+
+def _is_empty(value: Any) -> bool:
+    """True for containers in which there is nothing but such, and for collections of dask's."""
+    if isinstance(value, dict):
+        return all(map(_is_empty, value.values()))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(map(_is_empty, value))
+    return hasattr(type(value), "__dask_graph__")
+
+
 def _walk(value: Any, found: dict[Key, Future]) -> None:
     kind = type(value)
     if kind is Future:

@@ -27,8 +27,13 @@ def key_text(key: Any) -> Key:
     """
     if isinstance(key, str):
         text = str(key)
-        return repr(text) if _LIKE_ANOTHER.match(text) else text
+        return repr(text) if _LIKE_ANOTHER.match(text) or not _can_be_sent(text) else text
     return _canonical(key)
+
+
+def _can_be_sent(text: str) -> bool:
+    """False for text with half of a surrogate pair, which no encoding has."""
+    return text.isascii() or all(not "\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _canonical(key: Any) -> str:

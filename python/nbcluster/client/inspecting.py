@@ -10,10 +10,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbcluster import versions
+from nbcluster.arguments import (
+    check_choice,
+    check_flag,
+    check_keys,
+    check_several,
+    check_text,
+    check_whole,
+    check_workers,
+)
 from nbcluster.client.connected import ConnectedClient
-from nbcluster.client.gathering import find_futures, with_parts
+from nbcluster.client.gathering import futures_in
 from nbcluster.client.tables import HasWhat, WhoHas
-from nbcluster.commands import GetLogs, Logs, check_whole
+from nbcluster.commands import GetLogs, Logs
 from nbcluster.protocol import inspection as i
 from nbcluster.snapshot import LogLine
 from nbcluster.types import Address, Key
@@ -48,7 +57,7 @@ class InspectingClient(ConnectedClient):
             >>> len(client.who_has([x])[x.key])
             1
         """
-        keys = None if futures is None else keys_of(futures)
+        keys = None if futures is None else [future.key for future in futures_in("futures", futures)]
         return self._sync(self._session.inspect, i.AskHolders(keys), then=lambda said: WhoHas(said.by_name))
 
     def has_what(self, workers: Any = None) -> Any:
@@ -63,7 +72,7 @@ class InspectingClient(ConnectedClient):
         Raises:
             ValueError: a name that no worker bears.
         """
-        question = i.AskHoldings(names_of(workers))
+        question = i.AskHoldings(check_workers("workers", workers))
         return self._sync(self._session.inspect, question, then=lambda said: HasWhat(said.by_name))
 
     def processing(self, workers: Any = None) -> Any:
@@ -75,7 +84,7 @@ class InspectingClient(ConnectedClient):
         Returns:
             A dict from worker address to keys.
         """
-        question = i.AskProcessing(names_of(workers))
+        question = i.AskProcessing(check_workers("workers", workers))
         return self._sync(self._session.inspect, question, then=lambda said: said.by_name)
 
     def nbytes(self, keys: Iterable[Key] | None = None, summary: bool = True) -> Any:
@@ -89,7 +98,8 @@ class InspectingClient(ConnectedClient):
             >>> client.nbytes(summary=True)
             {'abs': 28}
         """
-        question = i.AskSizes(_checked_keys(keys), bool(summary))
+        chosen = None if keys is None else check_keys("keys", keys)
+        question = i.AskSizes(chosen, check_flag("summary", summary))
         return self._sync(self._session.inspect, question, then=lambda said: said.by_name)
 
     # --- runs ---
@@ -105,9 +115,9 @@ class InspectingClient(ConnectedClient):
             A dict from worker address to a dict from key to the call stack, the outermost call first. Workers and tasks
             that are not running are not in it.
         """
-        wanted = _checked_keys(keys) or []
+        wanted = [] if keys is None else check_keys("keys", keys)
         if futures is not None:
-            wanted += keys_of(futures)
+            wanted += [future.key for future in futures_in("futures", futures)]
         chosen = wanted if keys is not None or futures is not None else None
 
         def stacks(said: i.Sights) -> dict[Address, dict[Key, tuple[str, ...]]]:
@@ -132,12 +142,8 @@ class InspectingClient(ConnectedClient):
             A list of tuples, those of the scheduler first: ``("scheduler", key, before, after, {}, stimulus, time)``,
             and ``(worker, key, before, after, after, {}, stimulus, time)``.
         """
-        if on_error not in ("raise", "ignore"):
-            raise ValueError(f"on_error={on_error!r} is not allowed; give 'raise' or 'ignore'")
-        names = [getattr(name, "key", name) for name in keys_or_stimuli]
-        for name in names:
-            if not isinstance(name, str):
-                raise TypeError(f"story() takes keys, futures and the names of stimuli, not {name!r}")
+        check_choice("on_error", on_error, "raise", "ignore")
+        names = [check_text("keys_or_stimuli", getattr(name, "key", name)) for name in keys_or_stimuli]
         return self._sync(self._story, names, on_error)
 
     async def _story(self, names: list[str], on_error: str) -> list[tuple[Any, ...]]:
@@ -174,9 +180,9 @@ class InspectingClient(ConnectedClient):
         Raises:
             ValueError: with ``check``: versions of what nbcluster itself needs differ.
         """
-        if isinstance(packages, str):
-            raise TypeError(f"packages={packages!r} is a string; give a list of import names")
-        return self._sync(self._get_versions, check, list(packages or ()))
+        names = () if packages is None else check_several("packages", packages, "import names")
+        names = [check_text("packages", name) for name in names]
+        return self._sync(self._get_versions, check_flag("check", check), names)
 
     async def _get_versions(self, check: bool, packages: list[str]) -> dict[str, Any]:
         look = i.LookAtVersions(packages)
@@ -227,7 +233,9 @@ class InspectingClient(ConnectedClient):
         Returns:
             A dict from worker address to a list of ``(level, line)``, the newest first.
         """
-        return self._sync(self._get_worker_logs, _most(n), names_of(workers), nanny)
+        return self._sync(
+            self._get_worker_logs, _most(n), check_workers("workers", workers), check_flag("nanny", nanny)
+        )
 
     async def _get_worker_logs(
         self, most: int, workers: list[str] | None, nanny: bool
@@ -263,6 +271,7 @@ class InspectingClient(ConnectedClient):
         number = logging.getLevelName(level) if isinstance(level, str) else level
         if isinstance(number, bool) or not isinstance(number, int):
             raise ValueError(f"level={level!r} is no level; give one of logging's, such as 'INFO' or logging.INFO")
+        check_whole("level", number)
         return self._sync(self._forward, i.ForwardLogs(_logger(logger_name), number, [os.getpid()]))
 
     def unforward_logging(self, logger_name: str | None = None) -> Any:
@@ -275,50 +284,16 @@ class InspectingClient(ConnectedClient):
         await self._ask_workers(i.LookAtRuns([]))
 
 
-def keys_of(futures: Any) -> list[Key]:
-    """The keys of all futures in containers or collections.
-
-    Raises:
-        TypeError: there is none.
-    """
-    found = find_futures(with_parts(futures))
-    if not found and futures not in ([], (), {}, set()):
-        raise TypeError(f"futures={futures!r} has no future in it; give futures, or None for all")
-    return [future.key for future in found]
-
-
-def names_of(workers: Any) -> list[str] | None:
-    """The names of workers: text, numbers, or several of them."""
-    if workers is None:
-        return None
-    many = list(workers) if isinstance(workers, (list, tuple, set, frozenset)) else [workers]
-    for name in many:
-        if isinstance(name, bool) or not isinstance(name, (str, int)):
-            raise TypeError(f"workers={workers!r} has {name!r} in it; give names or addresses of workers")
-    return [str(name) for name in many]
-
-
-def _checked_keys(keys: Iterable[Key] | None) -> list[Key] | None:
-    if keys is None:
-        return None
-    found = [keys] if isinstance(keys, str) else [getattr(key, "key", key) for key in keys]
-    for key in found:
-        if not isinstance(key, str):
-            raise TypeError(f"keys={keys!r} has {key!r} in it, which is no key")
-    return found
-
-
 def _logger(name: str | None) -> str:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"logger_name={name!r} is not the name of a logger; give text, or None for all")
-    return "" if name is None or name == "root" else name
+    return "" if name is None or name == "root" else check_text("logger_name", name)
 
 
 def _most(n: int | None) -> int:
     if n is None:
         return _LINES
-    check_whole("n", n, least=0)
-    return n
+    return check_whole("n", n, least=0)
 
 
 def _newest(lines: list[LogLine], most: int) -> list[tuple[str, str]]:

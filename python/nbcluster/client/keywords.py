@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nbcluster.arguments import check_optional_flag, check_whole
 from nbcluster.units import parse_seconds
 
 
@@ -27,12 +28,8 @@ def check_peer_keywords(
     for name, value in (("serializers", serializers), ("deserializers", deserializers)):
         if value is not None and (not isinstance(value, (list, tuple)) or "pickle" not in value):
             raise ValueError(f"{name}={value!r} does not allow 'pickle', which is what carries data here; leave it out")
-    if direct_to_workers is not None and not isinstance(direct_to_workers, bool):
-        raise TypeError(f"direct_to_workers={direct_to_workers!r} is neither True nor False")
-    if isinstance(connection_limit, bool) or not isinstance(connection_limit, int):
-        raise TypeError(f"connection_limit={connection_limit!r} is not a whole number")
-    if connection_limit < 1:
-        raise ValueError(f"connection_limit={connection_limit} is out of range; give at least 1")
+    check_optional_flag("direct_to_workers", direct_to_workers)
+    check_whole("connection_limit", connection_limit, least=1)
 
 
 def make_extensions(extensions: object, client: Any) -> dict[str, Any]:

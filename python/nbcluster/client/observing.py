@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from nbcluster.arguments import check_path, check_whole, check_workers
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
 from nbcluster.client.states import FutureState
 from nbcluster.client.tables import SchedulerInfo
@@ -52,6 +53,7 @@ class ObservingClient(ConnectedClient):
 
         Of an asynchronous client it is there at once, as it was a second ago at the most; to await it asks anew.
         """
+        check_whole("n_workers", n_workers)
         view = self._session.view if self.asynchronous else None
         if view is not None:
             return info_of_view(view, n_workers).asking(lambda: self._info(n_workers))
@@ -60,11 +62,20 @@ class ObservingClient(ConnectedClient):
     async def _info(self, n_workers: int) -> SchedulerInfo:
         return info_of_view(await self._view(), n_workers)
 
-    def nthreads(self, workers: list[str] | None = None) -> Any:
-        """Threads per worker address."""
+    def nthreads(self, workers: Any = None) -> Any:
+        """Threads per worker address.
+
+        Args:
+            workers: names or addresses; None: all. One that is not there is left out.
+        """
+        chosen = check_workers("workers", workers)
 
         def pick(view: ClusterView) -> dict[str, int]:
-            return {w.address: w.nthreads for w in view.workers if workers is None or w.address in workers}
+            return {
+                worker.address: worker.nthreads
+                for worker in view.workers
+                if chosen is None or worker.address in chosen or str(worker.name) in chosen
+            }
 
         return self._sync(self._view, then=pick)
 
@@ -82,6 +93,7 @@ class ObservingClient(ConnectedClient):
             raise ValueError(
                 f"this client was made from the scheduler file {self.scheduler_file!r}: there is one already"
             )
+        check_path("scheduler_file", scheduler_file)
         return self._sync(self._view, then=lambda view: write(scheduler_file, info_of_view(view)))
 
     def wait_for_workers(self, n_workers: int, timeout: float | str | None = None) -> Any:

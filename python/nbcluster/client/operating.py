@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbcluster.arguments import check_flag, check_several, check_whole, check_workers
 from nbcluster.client.future import Future
-from nbcluster.client.gathering import find_futures
+from nbcluster.client.gathering import futures_in
 from nbcluster.client.observing import ObservingClient, info_of_view
-from nbcluster.client.running import RunningClient, worker_names
-from nbcluster.commands import check_flag, check_whole
+from nbcluster.client.running import RunningClient
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.operating import (
     ManageMemory,
@@ -73,10 +73,10 @@ class OperatingClient(ObservingClient, RunningClient):
             TimeoutError: one did not come back in time.
         """
         check_flag("raise_for_error", raise_for_error)
-        names = worker_names(workers)
-        if names is None:
+        if workers is None:
             raise TypeError("workers=None is not a list of worker names or addresses; client.restart() restarts all")
-        given = [workers] if isinstance(workers, (str, int)) else list(workers)
+        given = [workers] if isinstance(workers, (str, int)) else check_several("workers", workers, "worker names")
+        names = check_workers("workers", given) or []
         seconds = RESTART_TIMEOUT if timeout is None else parse_seconds(timeout, "timeout")
 
         def finish(answer: dict[str, str]) -> dict[Any, str]:
@@ -114,10 +114,12 @@ class OperatingClient(ObservingClient, RunningClient):
             >>> address = list(client.scheduler_info()["workers"])[0]
             >>> gone = client.retire_workers([address])  # doctest: +SKIP
         """
-        chosen = worker_names(workers if names is None else [*(workers or ()), *names])
+        chosen = check_workers("workers", workers)
+        if names is not None:
+            chosen = [*(chosen or ()), *(check_workers("names", names) or ())]
         if n is not None:
-            check_whole("n", n, least=0)
-        check_whole("minimum", minimum, least=0)
+            n = check_whole("n", n, least=0)
+        minimum = check_whole("minimum", minimum, least=0)
         return self._sync(self._retire, chosen, check_flag("close_workers", close_workers), n, minimum)
 
     async def _retire(self, workers: list[str] | None, close: bool, n: int | None, minimum: int) -> dict[str, Any]:
@@ -146,9 +148,9 @@ class OperatingClient(ObservingClient, RunningClient):
             ValueError: ``n`` is less than 1, or no worker is meant.
         """
         if n is not None:
-            check_whole("n", n, least=1)
-        check_whole("branching_factor", branching_factor, least=1)
-        names = worker_names(workers)
+            n = check_whole("n", n, least=1)
+        branching_factor = check_whole("branching_factor", branching_factor, least=1)
+        names = check_workers("workers", workers)
         found = self._mine(futures)
         return self._sync(
             self._when_there,
@@ -166,12 +168,12 @@ class OperatingClient(ObservingClient, RunningClient):
         Raises:
             ValueError: none of these workers is running.
         """
-        names = worker_names(workers)
+        names = check_workers("workers", workers)
         found = None if futures is None else self._mine(futures)
         return self._sync(self._when_there, found, lambda request, keys: Rebalance(request, keys, names))
 
     def _mine(self, futures: Any) -> list[Future]:
-        found = find_futures(futures)
+        found = futures_in("futures", futures)
         for future in found:
             if future.client is not self:
                 raise ValueError(f"{future!r} belongs to another client ({future.client!r}); ask that one")

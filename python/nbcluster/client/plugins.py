@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any, Literal
 
+from nbcluster.arguments import check_flag
 from nbcluster.client.operating import RESTART_TIMEOUT, OperatingClient
 from nbcluster.client.running import results
-from nbcluster.commands import check_flag
 from nbcluster.plugins.base import NannyPlugin, Plugin, SchedulerPlugin, WorkerPlugin, check_name, plugin_name
 from nbcluster.protocol.calling import dump_side_call
 from nbcluster.protocol.operating import RestartWorkers

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import math
 import time
 from pathlib import Path
 from typing import Any
 
+from nbcluster.arguments import check_flag, check_path, check_text, check_whole, check_workers
 from nbcluster.client.connected import ConnectedClient
-from nbcluster.client.inspecting import PATIENCE, names_of
-from nbcluster.commands import GetTaskStream, TaskStream, check_flag, check_whole
+from nbcluster.client.inspecting import PATIENCE
+from nbcluster.commands import GetTaskStream, TaskStream
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol.profiles import Profile, merged, nested
 from nbcluster.snapshot import TaskRecord
@@ -57,12 +58,16 @@ class ProfilingClient(ConnectedClient):
         """
         if key is not None and not isinstance(key, str):
             raise TypeError(f"key={key!r} is not the name of a function; give text, or None for all")
+        if key is not None:
+            check_text("key", key)
+        check_flag("scheduler", scheduler)
         if plot not in (False, True, "save"):
             raise ValueError(f"plot={plot!r} is not allowed; give True, False or 'save'")
-        _check_file(filename)
+        if filename is not None:
+            check_path("filename", filename)
         if not check_flag("merge_workers", merge_workers) and (plot or filename):
             raise ValueError("merge_workers=False has no plot; ask for each worker by workers=[address]")
-        look = i.LookAtProfile(key, _moment("start", start), _moment("stop", stop), bool(server))
+        look = i.LookAtProfile(key, _moment("start", start), _moment("stop", stop), check_flag("server", server))
         path = filename or ("dask-profile.html" if plot == "save" else None)
 
         def finish(by_worker: dict[Address, Profile]) -> Any:
@@ -78,7 +83,7 @@ class ProfilingClient(ConnectedClient):
                 Path(path).write_text(report.page_of(figure, "Profile"), encoding="utf-8")
             return nested(whole), figure
 
-        return self._sync(self._profiles, look, names_of(workers), bool(scheduler), then=finish)
+        return self._sync(self._profiles, look, check_workers("workers", workers), scheduler, then=finish)
 
     async def _profiles(
         self, look: i.LookAtProfile, workers: list[str] | None, scheduler: bool
@@ -122,9 +127,10 @@ class ProfilingClient(ConnectedClient):
         """
         if plot not in (False, True, "save"):
             raise ValueError(f"plot={plot!r} is not allowed; give True, False or 'save'")
-        _check_file(filename)
+        if filename is not None:
+            check_path("filename", filename)
         if count is not None:
-            check_whole("count", count, least=0)
+            count = check_whole("count", count, least=0)
         first, last = _moment("start", start), _moment("stop", stop)
 
         def finish(records: list[TaskRecord]) -> Any:
@@ -170,11 +176,6 @@ class ProfilingClient(ConnectedClient):
         ]
 
 
-def _check_file(filename: object) -> None:
-    if filename is not None and not isinstance(filename, (str, os.PathLike)):
-        raise TypeError(f"filename={filename!r} is not a path")
-
-
 def _moment(name: str, value: float | str | None) -> float | None:
     """A moment in seconds since the epoch; text says how long ago."""
     if value is None:
@@ -185,4 +186,6 @@ def _moment(name: str, value: float | str | None) -> float | None:
         raise TypeError(
             f"{name}={value!r} is no moment; give seconds since the epoch, or text such as '60 s' for before"
         )
+    if not math.isfinite(value):
+        raise ValueError(f"{name}={value!r} is no moment; give seconds since the epoch, or None")
     return float(value)

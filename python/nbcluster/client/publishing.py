@@ -6,6 +6,7 @@ import ast
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
+from nbcluster.arguments import check_flag
 from nbcluster.client.coordinating import CoordinatingClient, nothing_of
 from nbcluster.client.coordination.link import Request
 from nbcluster.protocol.coordination import (
@@ -63,6 +64,7 @@ class PublishingClient(CoordinatingClient):
             [0, 1, 4]
             >>> client.unpublish_dataset("squares")
         """
+        check_flag("override", override)
         named: dict[Name, Any] = dict(kwargs)
         if name is not None:
             _encode(name)
@@ -86,7 +88,7 @@ class PublishingClient(CoordinatingClient):
                 taken = ", ".join(map(repr, map(_decode, answer.value)))
                 raise KeyError(f"Dataset {taken} already exists; override=True replaces it")
 
-        return self._request(lambda number: Publish(number, datasets, bool(override)), then)
+        return self._request(lambda number: Publish(number, datasets, override), then)
 
     def unpublish_dataset(self, name: Name | list[Name]) -> Any:
         """Let go of a dataset, or of several; of those that there are.

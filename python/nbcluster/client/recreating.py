@@ -57,7 +57,7 @@ class RecreatingClient(DataClient):
 
     def _recreate(self, future: Future, blamed: bool) -> Any:
         if not isinstance(future, Future):
-            raise TypeError(f"{future!r} is not a future")
+            raise TypeError(f"future={future!r} is not a Future")
         self._check_mine([future])
         return self._sync(self._describe, future, blamed, then=_run)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
+from nbcluster.arguments import check_flag, check_workers
 from nbcluster.client.connected import ConnectedClient
 from nbcluster.errors import CommClosedError
 from nbcluster.protocol.calling import dump_side_call
@@ -65,14 +66,15 @@ class RunningClient(ConnectedClient):
             {'unix:///tmp/…/w0.sock': 1, 'unix:///tmp/…/w1.sock': 1}
         """
         if on_error not in ON_ERROR:
-            raise ValueError(f"on_error must be 'raise', 'return', or 'ignore'; got {on_error!r}")
-        if nanny:
+            raise ValueError(f"on_error must be 'raise', 'return', or 'ignore'; got on_error={on_error!r}")
+        check_flag("wait", wait)
+        if check_flag("nanny", nanny):
             raise ValueError(
                 f"nanny={nanny!r} is not allowed: the processes that supervise workers run no user code; "
                 "leave it out to run the function in the workers themselves"
             )
+        names = check_workers("workers", workers)
         call = dump_side_call(function, args, kwargs)
-        names = worker_names(workers)
         return self._sync(
             self._session.run,
             lambda request: RunFunction(request, call, names, wait),
@@ -98,6 +100,7 @@ class RunningClient(ConnectedClient):
             >>> client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.workers))
             2
         """
+        check_flag("wait", wait)
         call = dump_side_call(function, args, kwargs)
 
         def finish(outcomes: dict[Address, CallOutcome]) -> Any:
@@ -115,22 +118,6 @@ class RunningClient(ConnectedClient):
             lambda request: RunFunction(request, call, keep=keep, drop=drop),
         )
         return await asyncio.to_thread(results, outcomes, "raise")
-
-
-def worker_names(workers: Collection[str] | str | None) -> list[str] | None:
-    """A ``workers`` argument as names and addresses; None means all.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    if workers is None:
-        return None
-    several = [workers] if isinstance(workers, (str, int)) else workers
-    if not isinstance(several, Collection) or not all(
-        isinstance(name, (str, int)) and not isinstance(name, bool) for name in several
-    ):
-        raise TypeError(f"workers={workers!r} is not a list of worker names or addresses")
-    return [str(name) for name in several]
 
 
 def results(outcomes: dict[Address, CallOutcome], on_error: str) -> dict[Address, Any]:

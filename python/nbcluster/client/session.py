@@ -18,6 +18,7 @@ from nbcluster.client.delivering import Deliveries
 from nbcluster.client.log_records import reemit
 from nbcluster.client.own_reading import OwnReading
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
+from nbcluster.client.unsendable import refuse
 from nbcluster.client.wants import Wants
 from nbcluster.comm import tls_contexts
 from nbcluster.comm.base import Connection
@@ -92,6 +93,7 @@ class Session:
         self._peers = peers
         self._welcome: asyncio.Future[Welcome] = self.wants.loop.create_future()
         self._calls = Calls()
+        self.wants.refused = lambda message, error: refuse(message, error, self._calls, self.wants.state)
         self.coordination = CoordinationLink(self.wants, self._calls)
         self._on_message: dict[type, Callable[[Any], None]] = {
             KeysDone: self._keys_done,

@@ -7,14 +7,15 @@ import itertools
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from nbcluster.arguments import MOST, check_flag, check_resources, check_whole, check_workers
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.protocol.messages import SubmitTasks, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import Arguments, detach, dump_call, dump_function, token
-from nbcluster.types import Address, FunctionId, Key, WorkerName
+from nbcluster.types import FunctionId, Key
 
 MAP_BATCH = 1000
 """Tasks per message: the first run while the next are still being pickled."""
@@ -78,26 +79,25 @@ def options(
         }
         given |= {name: annotations[name] for name in given if name in annotations and not given[name]}
         return options(**given, actor=actor)
-    if workers is resources is retries is None and allow_other_workers is actor is False and type(priority) is int:
+    if (
+        workers is resources is retries is None
+        and allow_other_workers is actor is False
+        and (type(priority) is int and -MOST <= priority <= MOST)
+    ):
         return TaskOptions(priority=priority) if priority else _DEFAULTS
-    names = _worker_names(workers)
-    if not isinstance(allow_other_workers, bool):
-        raise TypeError(f"allow_other_workers={allow_other_workers!r} is neither True nor False")
-    if allow_other_workers and names is None:
+    names = check_workers("workers", workers)
+    if names is not None and not names:
+        raise ValueError(f"workers={workers!r} names no worker; leave it out if any will do")
+    others = check_flag("allow_other_workers", allow_other_workers)
+    if others and names is None:
         raise ValueError("allow_other_workers=True only makes sense with workers=[…]; give both, or neither")
-    if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
-        raise ValueError(f"retries={retries!r} is not allowed; give a whole number of at least 0, or None")
-    if isinstance(priority, bool) or not isinstance(priority, int):
-        raise TypeError(f"priority={priority!r} is not a whole number; higher runs first, 0 is the default")
-    if not isinstance(actor, bool):
-        raise TypeError(f"actor={actor!r} is neither True nor False")
     return TaskOptions(
-        actor=actor,
+        actor=check_flag("actor", actor),
         workers=names,
-        allow_other_workers=allow_other_workers,
-        resources=_resources(resources),
-        retries=retries or 0,
-        priority=priority,
+        allow_other_workers=others,
+        resources=check_resources(resources),
+        retries=0 if retries is None else check_whole("retries", retries, least=0),
+        priority=check_whole("priority", priority),
     )
 
 
@@ -105,32 +105,6 @@ def annotations_here() -> Mapping[str, Any] | None:
     """What ``dask.annotate`` says here and now, if anything does."""
     current = getattr(sys.modules.get("dask.base"), "get_annotations", None)
     return current and current()
-
-
-def _worker_names(workers: object) -> list[str] | None:
-    if workers is None:
-        return None
-    if isinstance(workers, (str, int)):
-        workers = [workers]
-    if not isinstance(workers, Iterable):
-        raise TypeError(f"workers={workers!r} is not a worker's name or address, nor a list of them")
-    names: list[WorkerName | Address] = list(workers)
-    if not names or not all(isinstance(name, (str, int)) and not isinstance(name, bool) for name in names):
-        raise TypeError(f"workers={names!r} is not a list of workers' names or addresses")
-    return [str(name) for name in names]
-
-
-def _resources(resources: object) -> dict[str, float]:
-    if resources is None:
-        return {}
-    if not isinstance(resources, Mapping):
-        raise TypeError(f"resources={resources!r} is not a dict like {{'GPU': 1}}")
-    for name, amount in resources.items():
-        if not isinstance(name, str) or isinstance(amount, bool) or not isinstance(amount, (int, float)):
-            raise TypeError(f"resources={dict(resources)!r} does not map names to numbers, like {{'GPU': 1}}")
-        if not 0 <= amount < float("inf"):
-            raise ValueError(f"resources[{name!r}]={amount!r} is out of range; give a number of at least 0")
-    return {str(name): float(amount) for name, amount in resources.items()}
 
 
 class Batch:

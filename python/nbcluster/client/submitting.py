@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import Queue
 from typing import Any
 
+from nbcluster.arguments import check_flag, check_key, check_optional_flag, check_several, check_text, check_whole
 from nbcluster.client import submission
 from nbcluster.client.connected import ConnectedClient, nothing
 from nbcluster.client.future import Future
-from nbcluster.client.gathering import find_futures, with_parts
+from nbcluster.client.gathering import futures_in
 from nbcluster.client.states import ERROR, FutureState
-from nbcluster.commands import check_flag
 from nbcluster.protocol.messages import CancelKeys, WantKeys
 from nbcluster.types import Key
 from nbcluster.units import parse_seconds
@@ -70,13 +70,15 @@ class SubmittingClient(ConnectedClient):
             resources=resources,
             retries=retries,
             priority=priority,
-            actor=actor or check_flag("actors", actors),
+            actor=check_flag("actor", actor) | check_flag("actors", actors),
             annotations=submission.annotations_here(),
         )
         parse_seconds(fifo_timeout, "fifo_timeout")
-        if key is not None and (not isinstance(key, str) or not key):
-            raise TypeError(f"key={key!r} is not a non-empty string")
-        batch = submission.Batch(func, options, pure and not options.actor, self._session.share, self._admit)
+        if key is not None:
+            check_key("key", key)
+        batch = submission.Batch(
+            func, options, check_flag("pure", pure) and not options.actor, self._session.share, self._admit
+        )
         name = batch.add(args, kwargs, key)
         [state] = self._session.wants.add([name], contextvars.copy_context(), batch.message(), self._cell())
         return Future._of(state, self._this)
@@ -125,7 +127,7 @@ class SubmittingClient(ConnectedClient):
             resources=resources,
             retries=retries,
             priority=priority,
-            actor=actor or check_flag("actors", actors),
+            actor=check_flag("actor", actor) | check_flag("actors", actors),
             annotations=submission.annotations_here(),
         )
         parse_seconds(fifo_timeout, "fifo_timeout")
@@ -134,15 +136,17 @@ class SubmittingClient(ConnectedClient):
         for one in iterables:
             if isinstance(one, (Iterator, Queue)):
                 raise TypeError(f"map() does not take iterators or queues ({one!r}); give a list of the elements")
-        size = submission.MAP_BATCH if batch_size is None else batch_size
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"batch_size={batch_size!r} is not allowed; give a whole number of at least 1")
-        batch = submission.Batch(func, options, pure and not options.actor, self._session.share, self._admit)
+            if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
+                raise TypeError(f"map() takes lists or the like after the function, and {one!r} has no elements")
+        size = submission.MAP_BATCH if batch_size is None else check_whole("batch_size", batch_size, least=1)
+        batch = submission.Batch(
+            func, options, check_flag("pure", pure) and not options.actor, self._session.share, self._admit
+        )
         keys: Iterator[Key] | None = None
         if isinstance(key, str):
-            batch.name = key
+            batch.name = check_key("key", key)
         elif key is not None:
-            keys = iter(key)
+            keys = iter(check_several("key", key, "keys, one for each task"))
         context = contextvars.copy_context()
         futures: list[Future] = []
         for args in zip(*iterables, strict=False):
@@ -162,22 +166,22 @@ class SubmittingClient(ConnectedClient):
         """
         if not isinstance(future, Future):  # an actor: it is where it is
             return
-        theirs = future.client
-        if theirs is not self and theirs._welcome.cluster_id != self._welcome.cluster_id:
-            raise ValueError(
-                f"{future!r} belongs to another cluster ({theirs!r}); pass its result on instead: future.result()"
-            )
+        self._check_cluster(future, "pass its result on instead: future.result()")
         error = future._state.exception() if future.cancelled() else None
         if error is not None:
             raise error
+
+    def _check_cluster(self, future: Future, instead: str) -> None:
+        theirs = future.client
+        if theirs is not self and theirs._welcome.cluster_id != self._welcome.cluster_id:
+            raise ValueError(f"{future!r} belongs to another cluster ({theirs!r}); {instead}")
 
     def _submit_batch(self, batch: submission.Batch, context: contextvars.Context) -> list[Future]:
         message = batch.message()
         return self._futures(self._session.wants.add(message.keys, context, message, self._cell()))
 
     def _want(self, key: Key) -> FutureState:
-        if not isinstance(key, str) or not key:
-            raise TypeError(f"key={key!r} is not a non-empty string")
+        check_key("key", key)
         [state] = self._session.wants.add([key], contextvars.copy_context(), WantKeys([key]))
         return state
 
@@ -197,7 +201,15 @@ class SubmittingClient(ConnectedClient):
             reason: one word that the resulting ``FutureCancelledError`` carries; default ``"cancelled"``.
             msg: a sentence that it carries; by default it names this client.
         """
-        keys = [future.key for future in find_futures(with_parts(futures))]
+        check_optional_flag("asynchronous", asynchronous)
+        check_flag("force", force)
+        for name, value in (("reason", reason), ("msg", msg)):
+            if value is not None:
+                check_text(name, value)
+        found = futures_in("futures", futures)
+        for future in found:
+            self._check_cluster(future, "cancel it by that client, or by future.cancel()")
+        keys = [future.key for future in found]
         text = msg or f"Cancelled by {self.name or 'its client'} (client.cancel or future.cancel)."
         self._session.wants.cancel(CancelKeys(keys, reason or "cancelled", text, force))
         if not (self.asynchronous or asynchronous) and self._loop_thread.is_current:
@@ -206,7 +218,11 @@ class SubmittingClient(ConnectedClient):
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
         """Run erred futures again."""
-        found = [future for future in find_futures(with_parts(futures)) if future.status == ERROR]
+        check_optional_flag("asynchronous", asynchronous)
+        found = futures_in("futures", futures)
+        for future in found:
+            self._check_cluster(future, "retry it by that client, or by future.retry()")
+        found = [future for future in found if future.status == ERROR]
         self._session.wants.retry([future._state for future in found])
         if not (self.asynchronous or asynchronous) and self._loop_thread.is_current:
             return None
@@ -218,6 +234,4 @@ def _next_key(keys: Iterator[Key]) -> Key:
         key = next(keys)
     except StopIteration:
         raise ValueError("map() got fewer keys than elements; give one key for each element") from None
-    if not isinstance(key, str):
-        raise TypeError(f"key {key!r} is not a string")
-    return key
+    return check_key("key", key)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
+from nbcluster.arguments import check_text
 from nbcluster.client.coordinating import CoordinatingClient, nothing_of
 from nbcluster.client.coordination.link import Request
 from nbcluster.protocol.coordination import EventsFound, GetEvents, LogEvent, LoggedEvent, SubscribeTopic, TopicNews
@@ -163,4 +164,4 @@ def check_topic(topic: object) -> str:
     """Refuse what is no name of a topic."""
     if not isinstance(topic, str) or not topic:
         raise TypeError(f"topic={topic!r} is not a non-empty string")
-    return topic
+    return check_text("topic", topic)

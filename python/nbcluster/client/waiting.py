@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
+from nbcluster.arguments import check_several
 from nbcluster.client.client import Client
 from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.future import Future
-from nbcluster.client.gathering import find_futures, with_parts
+from nbcluster.client.gathering import futures_in
 from nbcluster.client.states import CANCELLED, PENDING
 from nbcluster.errors import FutureCancelledError, FuturesCancelledError, TimeoutError
 
@@ -45,8 +46,9 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
     """
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED):
         raise ValueError(f"return_when={return_when!r} is not allowed; give {ALL_COMPLETED!r} or {FIRST_COMPLETED!r}")
+    seconds = seconds_or_none(timeout)
     whole = isinstance(fs, (Future, dict)) or hasattr(type(fs), "__dask_graph__")
-    futures = find_futures(with_parts(fs if whole else list(fs)))
+    futures = futures_in("fs", fs if whole else check_several("fs", fs, "futures"))
     if not futures:
         return DoneAndNotDoneFutures(set(), set())
     client: Client = futures[0].client
@@ -62,8 +64,6 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
             raise FuturesCancelledError(cancelled)
         done = {future for future in futures if future.done()}
         return DoneAndNotDoneFutures(done, set(futures) - done)
-
-    seconds = seconds_or_none(timeout)
 
     def late(why: str) -> TimeoutError:
         keys = [future.key for future in futures if not future.done()]

@@ -76,6 +76,8 @@ class Wants:
         """A thread has just heard of a result, and nobody has said anything since: it may say the next thing itself."""
         self.before_flush: Callable[[], object] = lambda: None
         """Called on the loop when somebody has something to say, and maybe waits for an answer."""
+        self.refused: Callable[[Message, Exception], object] = _raise
+        """Is told on the loop of a message that cannot be sent, and why: somebody may wait for an answer."""
 
     # --- from any thread ---
 
@@ -236,8 +238,20 @@ class Wants:
 
     def _say(self) -> None:
         messages = _taken(self._outgoing)
-        if messages and not self._connection.closed:
+        if not messages or self._connection.closed:
+            return
+        try:
             self._connection.send_now(*messages)
+        except Exception:  # one of them cannot be sent, so none was: the others can
+            for message in messages:
+                self._say_alone(message)
+
+    def _say_alone(self, message: Message) -> None:
+        try:
+            if not self._connection.closed:
+                self._connection.send_now(message)
+        except Exception as error:
+            self.refused(message, error)
 
     def _let_go_of_dead(self, most: int) -> None:
         """The same for many at a time, in one message. On the loop."""
@@ -311,6 +325,10 @@ class _Ref(weakref.ref[FutureState]):
 
     __slots__ = ("key",)
     key: Key
+
+
+def _raise(message: Message, error: Exception) -> None:
+    raise error
 
 
 def _nothing() -> None:

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from nbcluster.arguments import check_flag, check_several, check_workers
 from nbcluster.cluster import bounds, making
 from nbcluster.cluster.adapting import Adaptive as AdaptiveClass
 from nbcluster.cluster.arriving import wait_for_workers
@@ -145,10 +146,9 @@ class Cluster(Lifecycle):
         Raises:
             ValueError: there is no such worker.
         """
-        if isinstance(workers, str):
-            raise TypeError(f"workers={workers!r} is a text; give a list of names")
+        names = check_several("workers", workers, "names")
         self._adapts_no_more("the cluster was scaled")
-        return self._sync(self._stop_workers, list(workers))
+        return self._sync(self._stop_workers, names)
 
     async def _stop_workers(self, names: list[WorkerName]) -> None:
         await self._engine.call(StopAdapting())
@@ -217,13 +217,16 @@ class Cluster(Lifecycle):
         Returns:
             A dict of texts: ``"Cluster"``, ``"Scheduler"``, and each worker's address.
         """
+        check_flag("cluster", cluster)
+        check_flag("scheduler", scheduler)
+        named = workers if isinstance(workers, bool) else check_workers("workers", workers)
 
         def shape(answer: AnyAnswer) -> Logs:
             lines = answer.lines if isinstance(answer, LogAnswer) else []
             own = {"Cluster", "Scheduler"}
             present = [worker.address for worker in self._engine.view.workers if worker.address]
             addresses = dict.fromkeys([*present, *(line.source for line in lines if line.source not in own)])
-            chosen = addresses if workers is True else (workers or [])
+            chosen = addresses if named is True else (named or [])
             sources = [*["Cluster"] * cluster, *["Scheduler"] * scheduler, *chosen]
             return logs_by_source(lines, sources)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nbcluster.commands import check_whole
+from nbcluster.arguments import check_whole
 from nbcluster.snapshot import ClusterView
 from nbcluster.units import parse_bytes
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcluster import capacity
+from nbcluster.arguments import check_resources
 from nbcluster.cluster.keywords import (
     check_contact,
     check_file,
@@ -32,7 +33,7 @@ from nbcluster.cluster.scratch import Scratch
 from nbcluster.cluster.server import Server
 from nbcluster.cluster.silence import silence
 from nbcluster.cluster.sizing import check_memory_limit, memory_per_worker
-from nbcluster.cluster.spec import PROTOCOLS, check_addresses, check_level, check_resources
+from nbcluster.cluster.spec import PROTOCOLS, check_addresses, check_level
 from nbcluster.comm import scheduler_file as scheduler_files
 from nbcluster.comm.security import Security, security_of_client
 from nbcluster.comm.tasks import TaskOwner

@@ -46,7 +46,8 @@ class Operations:
         deadline = time.monotonic() + operation.timeout
         former = set(self._workers.values())
         runtime.server.forget_all("cluster-restarted", "The cluster was restarted.")
-        await self._in_time(runtime.crew.restart(), deadline)
+        with contextlib.suppress(TimeoutError):  # then it is said below which of them are not back
+            await self._in_time(runtime.crew.restart(), deadline)
         runtime.observers.poke()
         names = list(runtime.roster.names)
 

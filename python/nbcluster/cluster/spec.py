@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from nbcluster.arguments import check_resources
 from nbcluster.capacity import cpu_count
 from nbcluster.cluster.fractions import MemoryFractions, memory_fractions
 from nbcluster.cluster.keywords import (
@@ -312,20 +313,6 @@ def _prefix(service_kwargs: Mapping[str, Any] | None) -> str:
     if set(service_kwargs) - {"dashboard"} or set(options) - {"prefix"}:
         raise ValueError(wanted)
     return str(options.get("prefix", ""))
-
-
-def check_resources(resources: Mapping[str, float] | None) -> dict[str, float]:
-    """Accept what ``resources`` may be. Raises an error that says what is allowed."""
-    if resources is None:
-        return {}
-    if not isinstance(resources, Mapping):
-        raise TypeError(f"resources={resources!r} does not map names to numbers, like {{'GPU': 1}}")
-    for name, amount in resources.items():
-        if not isinstance(name, str) or isinstance(amount, bool) or not isinstance(amount, (int, float)):
-            raise TypeError(f"resources={resources!r} does not map names to numbers, like {{'GPU': 1}}")
-        if not 0 <= amount < float("inf"):
-            raise ValueError(f"resources[{name!r}]={amount!r} is out of range; give a number of at least 0")
-    return {name: float(amount) for name, amount in resources.items()}
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from nbcluster.arguments import check_choice, check_flag, check_text
 from nbcluster.client.client import Client
-from nbcluster.client.defaults import default_client
+from nbcluster.client.defaults import check_client, default_client
 from nbcluster.snapshot import ClusterView, WorkerView
 from nbcluster.types import WorkerName
 from nbcluster.units import parse_seconds
@@ -86,12 +87,13 @@ class MemorySampler:
         Raises:
             ValueError: ``measure`` is none of these, or ``interval`` is not positive.
         """
-        if measure not in _MEASURES:
-            raise ValueError(f"measure={measure!r} is not allowed; give one of {', '.join(_MEASURES)}")
+        check_choice("measure", measure, *_MEASURES)
+        if label is not None:
+            check_text("label", label)
         seconds = parse_seconds(interval, "interval")
         if seconds <= 0:
             raise ValueError(f"interval={interval!r} is out of range; give a positive number of seconds")
-        chosen = default_client(client)
+        chosen = default_client(None if client is None else check_client("client", client))
         name = label or uuid.uuid4().hex
         follower = _Follower(chosen, _MEASURES[measure], seconds)
         return self._sample_async(name, follower) if chosen.asynchronous else self._sample(name, follower)
@@ -118,6 +120,7 @@ class MemorySampler:
         Args:
             align: count time from each label's first sample.
         """
+        check_flag("align", align)
         pd = importlib.import_module("pandas")
         columns = {}
         for label, samples in self.samples.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Literal, get_args
 
+from nbcluster.arguments import check_path, check_whole
 from nbcluster.client.client import Client
 from nbcluster.client.defaults import default_client
 from nbcluster.protocol import inspection as i
@@ -44,9 +45,8 @@ class PerformanceReport:
     ) -> None:
         if mode is not None and mode not in get_args(Mode):
             raise ValueError(f"mode={mode!r} is not allowed; give one of {', '.join(get_args(Mode))}")
-        if isinstance(stacklevel, bool) or not isinstance(stacklevel, int):
-            raise TypeError(f"stacklevel={stacklevel!r} is not a whole number; give 1 for the caller's code")
-        self.filename = str(filename)
+        stacklevel = check_whole("stacklevel", stacklevel)
+        self.filename = check_path("filename", filename)
         self.mode = mode
         self.storage_options = storage_options or {}
         self._stacklevel = max(1, stacklevel)
@@ -108,8 +108,8 @@ class PerformanceReport:
 
 def _code(frame: FrameType | None, level: int) -> str:
     """The source of a caller: in a notebook the cell, in a script the function or the file."""
-    for _ in range(level):
-        frame = None if frame is None else frame.f_back
+    while frame is not None and level > 0:
+        frame, level = frame.f_back, level - 1
     if frame is None:
         return "(not available)"
     try:

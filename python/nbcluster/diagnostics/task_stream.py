@@ -6,8 +6,9 @@ import time
 from types import TracebackType
 from typing import Any
 
+from nbcluster.arguments import check_path
 from nbcluster.client.client import Client
-from nbcluster.client.defaults import default_client
+from nbcluster.client.defaults import check_client, default_client
 
 
 class CollectedStream:
@@ -34,9 +35,10 @@ class CollectedStream:
     ) -> None:
         if plot not in (False, True, "save"):
             raise ValueError(f"plot={plot!r} is not allowed; give True, False or 'save'")
+        check_path("filename", filename)
         self.data: list[dict[str, Any]] = []
         self.figure: Any = None
-        self.client = default_client(client)
+        self.client = default_client(None if client is None else check_client("client", client))
         self._plot = plot
         self._filename = filename
         self._start = 0.0

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Awaitable
 from typing import Any
 
+from nbcluster.arguments import check_text
+
 Hook = None | Awaitable[None]
 
 
@@ -174,4 +176,4 @@ def check_name(name: object) -> str:
     """
     if not isinstance(name, str) or not name:
         raise TypeError(f"name={name!r} is not the name of a plugin; give a text")
-    return name
+    return check_text("name", name)

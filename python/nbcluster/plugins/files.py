@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from nbcluster.commands import check_flag
+from nbcluster.arguments import check_flag, check_path
 from nbcluster.plugins.base import WorkerPlugin
 
 ARCHIVES = {".egg", ".pyz", ".zip"}
@@ -110,9 +110,7 @@ class UploadDirectory(WorkerPlugin):
 
 def as_path(name: str, value: object) -> Path:
     """A path that was given as the argument of this name."""
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name}={value!r} is not a path")
-    return Path(value)
+    return Path(check_path(name, value))
 
 
 def _folder(worker: Any) -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nbcluster.commands import check_flag
+from nbcluster.arguments import check_flag
 from nbcluster.plugins.base import NannyPlugin, WorkerPlugin
 
 logger = logging.getLogger("nbcluster.worker")
@@ -83,7 +83,11 @@ def _installer(program: str, packages: object, options: object) -> _Installer:
     names = _texts("packages", packages, "names, like ['numpy']")
     if not names:
         raise ValueError(f"packages={packages!r} names nothing to install")
-    return _Installer(program, names, _texts(f"{program}_options", options or (), "arguments, like ['--upgrade']"))
+    return _Installer(
+        program,
+        names,
+        _texts(f"{program}_options", () if options is None else options, "arguments, like ['--upgrade']"),
+    )
 
 
 def _texts(name: str, values: object, kind: str) -> list[str]:

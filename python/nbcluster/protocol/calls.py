@@ -44,9 +44,13 @@ class Calls:
 
     def failed(self, message: CallFailed) -> None:
         """Settle a call with the exception that the cluster names."""
-        future = self._open.pop(message.id, None)
+        self.fail(message.id, named_error(message.kind, message.message))
+
+    def fail(self, number: int, error: Exception) -> None:
+        """Settle a question with an exception; one that nobody waits for any more is dropped."""
+        future = self._open.pop(number, None)
         if future is not None and not future.done():
-            future.set_exception(named_error(message.kind, message.message))
+            future.set_exception(error)
 
     def end(self, error: Exception) -> None:
         """Settle all that is open: there will be no answers."""

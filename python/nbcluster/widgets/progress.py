@@ -15,6 +15,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
+from nbcluster.arguments import check_flag, check_optional_flag
 from nbcluster.types import key_prefix
 from nbcluster.widgets.mime import in_kernel
 from nbcluster.widgets.tally import Count, Tally
@@ -53,6 +54,9 @@ def progress(
     """
     if group_by != "prefix" and not callable(group_by):
         raise ValueError(f"group_by={group_by!r} is not allowed; give 'prefix' or a function of a key")
+    check_optional_flag("notebook", notebook)
+    check_flag("complete", complete)
+    check_flag("multi", multi)
     group_of = group_by if callable(group_by) else key_prefix
     tally = Tally(futures, group_of if multi else lambda key: "", complete)
     if in_kernel() if notebook is None else notebook:

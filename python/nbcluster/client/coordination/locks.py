@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nbcluster.arguments import check_flag, check_whole
 from nbcluster.client.coordinating import value_of
 from nbcluster.client.coordination.link import Request
 from nbcluster.client.coordination.shared import SharedObject, check_timeout
@@ -147,10 +148,7 @@ class Semaphore(Leasing):
         *,
         client: Client | None = None,
     ) -> None:
-        if isinstance(max_leases, bool) or not isinstance(max_leases, int):
-            raise TypeError(f"max_leases={max_leases!r} is not an integer")
-        if max_leases < 1:
-            raise ValueError(f"max_leases={max_leases!r} is out of range; give at least 1")
+        max_leases = check_whole("max_leases", max_leases, least=1)
         _refuse_others(scheduler_rpc, loop)
         super().__init__(max_leases, name, client)
         self.max_leases = max_leases
@@ -262,7 +260,7 @@ class Lock(Leasing):
 
 def blocking_timeout(blocking: bool, timeout: Any) -> Any:
     """The timeout of a call that may be told not to wait."""
-    if blocking:
+    if check_flag("blocking", blocking):
         return timeout
     if timeout is not None:
         raise ValueError(f"can't specify a timeout for a non-blocking call: timeout={timeout!r} with blocking=False")

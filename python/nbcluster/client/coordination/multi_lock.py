@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.arguments import check_several, check_text, check_whole
 from nbcluster.client import defaults
 from nbcluster.client.coordinating import value_of
 from nbcluster.client.coordination.link import Request
 from nbcluster.client.coordination.locks import blocking_timeout
-from nbcluster.client.coordination.shared import check_client, check_timeout
+from nbcluster.client.coordination.shared import check_timeout
 from nbcluster.protocol.coordination import AcquireLocks, ReleaseLocks, Replied
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ class MultiLock:
     """
 
     def __init__(self, names: Iterable[str] | None = None, client: Client | None = None) -> None:
-        if isinstance(names, str):
-            raise TypeError(f"names={names!r} is one string; give a list of names")
-        self.names = list(names or [])
+        self.names: list[str] = [] if names is None else check_several("names", names, "names")
         for name in self.names:
             if not isinstance(name, str):
                 raise TypeError(f"names={names!r} holds {name!r}, which is not a string")
-        check_client(client)
+            check_text("names", name)
+        if client is not None:
+            defaults.check_client("client", client)
         self._client = client
         self.id = uuid.uuid4().hex
         self._held: tuple[Client, int] | None = None
@@ -72,9 +73,7 @@ class MultiLock:
 
     def _acquire_by(self, client: Client, ask: Callable[..., Any], timeout: Any, num_locks: int | None) -> Any:
         count = len(set(self.names))
-        enough = count if num_locks is None else num_locks
-        if isinstance(enough, bool) or not isinstance(enough, int):
-            raise TypeError(f"num_locks={num_locks!r} is not an integer")
+        enough = count if num_locks is None else check_whole("num_locks", num_locks)
         if not count:
             raise ValueError("names=[]: there is no lock to acquire; give at least one name")
         if not 1 <= enough <= count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.arguments import check_whole
 from nbcluster.client import defaults
 from nbcluster.client.coordinating import value_of
 from nbcluster.client.coordination.link import CoordinationLink, Request
@@ -39,10 +40,7 @@ class Queue(SharedObject):
     _kind = "queue"
 
     def __init__(self, name: str | None = None, client: Client | None = None, maxsize: int = 0) -> None:
-        if isinstance(maxsize, bool) or not isinstance(maxsize, int):
-            raise TypeError(f"maxsize={maxsize!r} is not an integer")
-        if maxsize < 0:
-            raise ValueError(f"maxsize={maxsize!r} is out of range; give 0 for no limit, or a number of items")
+        maxsize = check_whole("maxsize", maxsize, least=0)
         super().__init__(name, client)
         self.maxsize = maxsize
         self._closed = False
@@ -93,10 +91,8 @@ class Queue(SharedObject):
         Raises:
             TimeoutError: there was not enough; what there was is still in the queue.
         """
-        if not isinstance(batch, int):
-            raise TypeError(f"batch={batch!r} is neither a bool nor a number of items")
-        if batch is not False and batch < 1:
-            raise ValueError(f"batch={batch!r} is out of range; give True, False or a number of items from 1 on")
+        if not isinstance(batch, bool):
+            batch = check_whole("batch", batch, least=1)
         client = self._open()
         wait, seconds = check_timeout(timeout)
         count = 0 if batch is True else int(batch) or 1

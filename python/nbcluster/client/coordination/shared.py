@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nbcluster.arguments import check_text
 from nbcluster.client import defaults
 from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.coordination.link import Make, Request
@@ -26,9 +27,10 @@ class SharedObject:
     _kind: str
 
     def __init__(self, name: str | None, client: Client | None) -> None:
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"name={name!r} is not a string")
-        check_client(client)
+        if name is not None:
+            check_text("name", name)
+        if client is not None:
+            defaults.check_client("client", client)
         self._client = client
         self.name: str = name or f"{self._kind}-{uuid.uuid4().hex}"
 
@@ -52,14 +54,6 @@ class SharedObject:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.name}>"
-
-
-def check_client(client: object) -> None:
-    """Refuse what is no client."""
-    from nbcluster.client.coordinating import CoordinatingClient
-
-    if client is not None and not isinstance(client, CoordinatingClient):
-        raise TypeError(f"client={client!r} is not a Client")
 
 
 def check_timeout(timeout: Any) -> tuple[bool, float | None]:
