@@ -105,6 +105,25 @@ def test_what_a_worker_prints_arrives_in_lines() -> None:
     asyncio.run(main())
 
 
+def test_the_last_lines_of_a_worker_are_not_those_of_its_predecessor() -> None:
+    async def main() -> None:
+        book = LogBook()
+        first = Pipe(book)
+        first.write(b"of the first\n")
+        book.drain(0)
+        assert book.tail(0) == "of the first"
+        second = Pipe(book)
+        assert book.tail(0) == ""
+        second.write(b"of the second\n")
+        book.drain(0)
+        assert book.tail(0) == "of the second"
+        assert texts(book) == ["of the first", "of the second"]
+        first.close()
+        second.close()
+
+    asyncio.run(main())
+
+
 def test_what_an_ended_worker_left_in_its_pipe_is_read_though_others_hold_it() -> None:
     async def main() -> None:
         book = LogBook()

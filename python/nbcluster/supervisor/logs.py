@@ -75,6 +75,8 @@ class LogBook:
         self._addresses: dict[WorkerName, Address] = {}
         self._number = 0
         self._readers: dict[WorkerName, list[PipeReader]] = {}
+        self._begun: dict[WorkerName, int] = {}
+        """The number of the last line before a worker's process began."""
         self._file = None if path is None else RotatedFile(path)
 
     # --- writing ---
@@ -98,7 +100,12 @@ class LogBook:
                 self._file.write(written)
 
     def attach(self, worker: WorkerName, fd: int, stream: str) -> None:
-        """Read a pipe to its end, on the running loop; ``stream`` is ``"STDOUT"`` or ``"STDERR"``."""
+        """Read a pipe to its end, on the running loop; ``stream`` is ``"STDOUT"`` or ``"STDERR"``.
+
+        The first pipe of a worker whose former ones were drained is that of its successor.
+        """
+        if worker not in self._readers:
+            self._begun[worker] = self._number
         self._readers.setdefault(worker, []).append(PipeReader(self, worker, fd, stream))
 
     def drain(self, worker: WorkerName) -> None:
@@ -149,10 +156,10 @@ class LogBook:
         return [line if line.worker is None else self._labelled(line) for line in chosen]
 
     def tail(self, worker: WorkerName, count: int = TAIL) -> str:
-        """A worker's last lines, as text."""
+        """The last lines of a worker's latest process, as text."""
         with self._lock:
             ring = self._rings.get((worker,))
-            lines = [] if ring is None else list(ring.lines)[-count:]
+            lines = [] if ring is None else ring.after(self._begun.get(worker, 0))[-count:]
         return "\n".join(line.text for line in lines)
 
     def _labelled(self, line: LogLine) -> LogLine:
