@@ -217,6 +217,21 @@ def test_a_cluster_scales_from_coroutines(api: Any, keywords: Any) -> None:
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
 
+def test_an_asynchronous_cluster_is_scaled_though_nobody_awaits_it(api: Any, keywords: Any) -> None:
+    async def main() -> None:
+        async with api.LocalCluster(asynchronous=True, **keywords(n_workers=0)) as cluster:
+            for ordered in (2, 1):
+                cluster.scale(ordered)
+                assert await cluster is cluster
+                assert len(cluster.workers) == ordered
+                assert len(cluster.scheduler.workers) == ordered
+            await cluster.scale(3)
+            await cluster
+            assert len(cluster.scheduler.workers) == 3
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
 def test_an_asynchronous_cluster_is_not_for_plain_with(api: Any, keywords: Any) -> None:
     async def main() -> None:
         async with open_cluster(api, keywords) as cluster:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from nbcluster.arguments import check_flag, check_several, check_workers
 from nbcluster.cluster import bounds, making
 from nbcluster.cluster.adapting import Adaptive as AdaptiveClass
-from nbcluster.cluster.arriving import wait_for_workers
+from nbcluster.cluster.arriving import wait_for_workers, wait_until_settled
 from nbcluster.cluster.lifecycle import Lifecycle
 from nbcluster.cluster.logs import Logs, logs_by_source
 from nbcluster.comm.security import Security
@@ -19,6 +20,8 @@ from nbcluster.engines.base import Engine
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Address, Status, WorkerName
 from nbcluster.units import format_bytes, parse_seconds
+
+C = TypeVar("C", bound="Cluster")
 
 
 class Renderer(Protocol):
@@ -133,7 +136,7 @@ class Cluster(Lifecycle):
         """
         wanted = bounds.workers_for(self._engine.view, n, memory, cores)
         self._adapts_no_more("the cluster was scaled")
-        return self._sync(self._call, Scale(n=wanted), then=lambda _: None)
+        return self._order(self._call, Scale(n=wanted), then=lambda _: None)
 
     scale_up = scale
 
@@ -148,11 +151,19 @@ class Cluster(Lifecycle):
         """
         names = check_several("workers", workers, "names")
         self._adapts_no_more("the cluster was scaled")
-        return self._sync(self._stop_workers, names)
+        return self._order(self._stop_workers, names)
 
     async def _stop_workers(self, names: list[WorkerName]) -> None:
         await self._engine.call(StopAdapting())
         await self._engine.call(StopWorkers(names=names))
+
+    async def _settled(self: C) -> C:
+        await self._start()
+        if self._unsettled:
+            await asyncio.gather(*self._orders)
+            await wait_until_settled(self._engine)
+            self._unsettled = False
+        return self
 
     def _adapts_no_more(self, reason: str) -> None:
         if self._adaptive is not None:

@@ -42,6 +42,10 @@ class Lifecycle:
         self.name = name
         self.asynchronous = asynchronous
         self._chores: set[asyncio.Future[object]] = set()
+        self._orders: set[asyncio.Task[Any]] = set()
+        """What was ordered and is not carried out yet; of an asynchronous cluster."""
+        self._unsettled = False
+        """Something was ordered since the cluster was awaited."""
         self._engine = engine
         self._loop_thread: LoopThread = background()
         self._started = False
@@ -83,7 +87,11 @@ class Lifecycle:
         return self
 
     def __await__(self: L) -> Generator[Any, None, L]:
-        return self._start().__await__()
+        return self._settled().__await__()
+
+    async def _settled(self: L) -> L:
+        """Wait until it has started, and what was ordered is done."""
+        return await self._start()
 
     # --- its end ---
 
@@ -161,6 +169,22 @@ class Lifecycle:
             return _then(function(*args), then)
         result = self._loop_thread.sync(function, *args)
         return result if then is None else then(result)
+
+    def _order(
+        self,
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        then: Callable[[T], Any] | None = None,
+    ) -> Any:
+        """The same, begun at once: of an asynchronous cluster too, whether or not somebody awaits it."""
+        doing = self._sync(function, *args, then=then)
+        if not self.asynchronous:
+            return doing
+        self._unsettled = True
+        task = asyncio.ensure_future(doing)
+        self._orders.add(task)
+        task.add_done_callback(self._orders.discard)
+        return task
 
     def soon(self, function: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Have something done on the cluster's event loop, from any thread."""
