@@ -16,7 +16,7 @@ from nbcluster.client.submission import (
     options,
     unique_token,
 )
-from nbcluster.protocol.messages import SubmitTasks, TaskOptions
+from nbcluster.protocol.messages import SAME_LINE, Line, SubmitTasks, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import TaskRef, load_call, load_function
 
@@ -222,6 +222,24 @@ def test_neighbours_alone_are_joined_so_that_the_order_stays() -> None:
     messages = [*_submissions(1, 2), *_submissions(3, function=abs), *_submissions(4), *_submissions(5, priority=1)]
     assert [len(message.keys) for message in joined(messages)] == [2, 1, 1, 1]
     assert [key for message in joined(messages) for key in message.keys] == [m.keys[0] for m in messages]
+
+
+def test_what_comes_elsewhere_in_line_is_not_joined() -> None:
+    def submission(argument: int, line: Line) -> SubmitTasks:
+        batch = Batch(double, options(), True)
+        batch.add((argument,), {})
+        return batch.message(line)
+
+    new, of_a, of_b = Line(new_generation=True), Line(parent="a"), Line(parent="b")
+    lines = [SAME_LINE, new, SAME_LINE, of_a, of_a, of_b, SAME_LINE]
+    together = joined([submission(number, line) for number, line in enumerate(lines)])
+    assert [(message.line, len(message.keys)) for message in together] == [
+        (SAME_LINE, 1),
+        (new, 2),
+        (of_a, 2),
+        (of_b, 1),
+        (SAME_LINE, 1),
+    ]
 
 
 def test_a_joined_message_is_not_larger_than_those_of_map() -> None:

@@ -35,7 +35,7 @@ DIFFERENCES = {
     ),
     "failing plugins": "What a plugin of the scheduler raises over an event is logged, and nobody else hears of it.",
     "first in, first out": (
-        "Tasks of equal priority run in the order in which they were submitted, whatever fifo_timeout says."
+        "Tasks that need no others run in the order in which they were submitted, whatever fifo_timeout says."
     ),
     "functions of uploaded modules": "Once a module was uploaded again, tasks call its new functions.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,17 +45,17 @@ class Busy:
 
     def __init__(self, client: Any, gate: Gate, record: Record) -> None:
         self.client = client
-        self._gate = gate
+        self.gate = gate
         self._record = record
         self._futures: list[Any] = []
 
     def submit(self, name: str, **options: Any) -> None:
         key = self._record.key(name)
-        self._add(self.client.submit(self._record.note, name, key=key, **options))
+        self.add(self.client.submit(self._record.note, name, key=key, **options))
 
     def map(self, names: list[str], **options: Any) -> None:
         keys = [self._record.key(name) for name in names]
-        self._add(*self.client.map(self._record.note, names, key=keys, **options))
+        self.add(*self.client.map(self._record.note, names, key=keys, **options))
 
     def compute(self, *names: str, annotations: dict[str, Any] | None = None, **options: Any) -> None:
         """A graph: a chain of these."""
@@ -64,9 +65,9 @@ class Busy:
             for name in names:
                 call = dask.delayed(self._record.note)
                 chain.append(call(name, *chain[-1:], dask_key_name=self._record.key(name)))
-        self._add(self.client.compute(chain[-1], optimize_graph=False, **options))
+        self.add(self.client.compute(chain[-1], optimize_graph=False, **options))
 
-    def _add(self, *futures: Any) -> None:
+    def add(self, *futures: Any) -> None:
         """They come to the scheduler before others are submitted."""
         self._futures += futures
         wanted = {future.key for future in futures}
@@ -76,7 +77,7 @@ class Busy:
         """Open the gate, once all have arrived where they wait for the thread; the names in the order of running."""
         wanted = {future.key for future in self._futures}
         eventually(lambda: all(wanted <= set(keys) for keys in self.client.run(_keys_sent_ahead, wanted).values()))
-        self._gate.open()
+        self.gate.open()
         self.client.gather(self._futures)
         return self._record.names
 
@@ -87,7 +88,11 @@ def _keys(dask_scheduler: Any) -> list[str]:
 
 def _keys_sent_ahead(wanted: set[str], dask_worker: Any) -> list[str]:
     """The peer sends all tasks to its workers, where they wait; here they wait in the scheduler."""
-    return list(dask_worker.state.tasks) if hasattr(dask_worker, "state") else list(wanted)
+    return list(dask_worker.state.tasks) if _is_peers(dask_worker) else list(wanted)
+
+
+def _is_peers(dask_worker: Any) -> bool:
+    return str(type(dask_worker).__module__).startswith("distributed.")
 
 
 @pytest.fixture
@@ -140,3 +145,101 @@ def test_so_do_they_whatever_the_timeout(busy: Busy) -> None:
     busy.map(["a", "b"], fifo_timeout="1 h")
     busy.map(["c", "d"], fifo_timeout="1 h")
     assert busy.order() == ["a", "b", "c", "d"]
+
+
+def note(record: Record, second: Gate, name: str, *after: Any) -> None:
+    """Run in a task. The second one that comes has to wait: what the first has made way for is to come too."""
+    if len(record.names) == 1:
+        second.pass_through()
+    record.note(name, *after)
+
+
+class Chains:
+    """Tasks that go on from others."""
+
+    def __init__(self, busy: Busy, second: Gate, record: Record) -> None:
+        self._busy = busy
+        self._client = busy.client
+        self._record = record
+        self._note = functools.partial(note, record, second)
+        self._second = second
+
+    def map(self, letter: str, *after: Any, **options: Any) -> list[Any]:
+        """Three of them, each after one of the others."""
+        names = [f"{letter}{number}" for number in range(3)]
+        keys = [self._record.key(name) for name in names]
+        futures = self._client.map(self._note, names, *after, key=keys, **options)
+        self._busy.add(*futures)
+        return list(futures)
+
+    def compute(self, letter: str, after: list[Any]) -> list[Any]:
+        """The same, as a graph of dask's."""
+        calls = [self._delayed(f"{letter}{number}", one) for number, one in enumerate(after)]
+        futures = self._client.compute(calls, optimize_graph=False)
+        self._busy.add(*futures)
+        return list(futures)
+
+    def _delayed(self, name: str, *after: Any) -> Any:
+        dask = pytest.importorskip("dask")
+        return dask.delayed(self._note)(name, *after, dask_key_name=self._record.key(name))
+
+    def roots(self, letter: str) -> list[Any]:
+        """What graphs begin with."""
+        return [self._delayed(f"{letter}{number}") for number in range(3)]
+
+    def order(self, futures: list[Any], awaited: str) -> list[str]:
+        """The names in the order of running; the second waits until a task is there whose name begins like that."""
+        self._busy.gate.open()
+        if awaited:
+            eventually(lambda: any(key.startswith(awaited) for key in self._client.run_on_scheduler(_keys)))
+            eventually(lambda: all(self._client.run(_has_arrived, awaited).values()))
+        self._second.open()
+        self._client.gather(futures)
+        return self._record.names
+
+
+def _has_arrived(awaited: str, dask_worker: Any) -> bool:
+    """The peer decides on its workers what comes next, so it has to be there; here the scheduler does."""
+    return not _is_peers(dask_worker) or any(str(key).startswith(awaited) for key in dask_worker.state.tasks)
+
+
+@pytest.fixture
+def chains(busy: Busy, tmp_path: Path) -> Iterator[Chains]:
+    (tmp_path / "second").mkdir()
+    second = Gate(tmp_path / "second" / "gate")
+    yield Chains(busy, second, Record(tmp_path / "order"))
+    busy.gate.open()
+    second.open()
+
+
+def test_what_continues_tasks_soon_after_them_comes_before_what_came_after_those(chains: Chains) -> None:
+    loaded = chains.map("a", fifo_timeout="1 h")
+    cleaned = chains.map("b", loaded, fifo_timeout="1 h")
+    order = chains.order(cleaned, "b")
+    assert order.index("b0") < order.index("a2")
+
+
+def test_what_continues_them_later_comes_later(chains: Chains) -> None:
+    loaded = chains.map("a", fifo_timeout=0)
+    cleaned = chains.map("b", loaded, fifo_timeout=0)
+    assert chains.order(cleaned, "")[:3] == ["a0", "a1", "a2"]
+
+
+def test_so_do_graphs_that_share_what_they_need(chains: Chains) -> None:
+    loaded = chains.roots("a")
+    order = chains.order([*chains.compute("b", loaded), *chains.compute("c", loaded)], "b")
+    first = min(order.index(f"c{number}") for number in range(3))
+    assert first < max(order.index(f"a{number}") for number in range(3))
+
+
+def test_what_a_task_submits_comes_before_what_came_after_that(api: Any, busy: Busy, chains: Chains) -> None:
+    run = chains._note
+
+    def submits(name: str) -> None:
+        run(name)
+        api.secede()
+        api.get_client().submit(run, f"sub-{name}", key=f"sub-{name}").result()
+
+    futures = busy.client.map(submits, ["a", "b", "c", "d"], pure=False)
+    order = chains.order(futures, "sub-")
+    assert order.index("sub-a") < order.index("d")

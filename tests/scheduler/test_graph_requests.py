@@ -140,3 +140,39 @@ def test_what_others_know_by_name_only_is_run_once_a_graph_says_how_though_the_g
     ran, told = work(core, ask(core, graph(node("a"), node("b", wanted=True))))
     assert sorted(ran) == ["a", "b"]
     assert sorted(done.key for message in told for done in message.items) == ["a", "b"]
+
+
+def in_line(core: SchedulerCore) -> str:
+    """All tasks in the order in which they would run if they needed nothing."""
+    return "".join(task.key for task in sorted(core.state.tasks.values(), key=lambda task: (task.place, task.order)))
+
+
+def test_a_graph_that_needs_tasks_of_another_of_its_generation_takes_their_places() -> None:
+    core = core_with_a_worker()
+    ask(core, graph(*map(node, "abc"), node("A", "a", wanted=True), node("B", "b", "c", wanted=True)))
+    ask(core, graph(*map(node, "abc"), node("x", "a"), node("y", "x", "b", wanted=True), node("z", wanted=True)))
+    assert in_line(core) == "axbycABz"
+
+
+def test_within_a_graph_tasks_come_in_its_own_order_also_if_it_comes_in_pieces() -> None:
+    core = core_with_a_worker()
+    ask(core, m.SubmitGraph({b"f": Payload(b"f")}, [node("a", wanted=True), node("b", wanted=True)]))
+    piece = m.SubmitGraph({b"f": Payload(b"f")}, [node("c", wanted=True), node("d", "a", wanted=True)], before=2)
+    ask(core, piece)
+    assert in_line(core) == "abcd"
+
+
+def test_a_graph_of_another_generation_comes_last() -> None:
+    core = core_with_a_worker()
+    ask(core, graph(node("a", wanted=True), node("b", wanted=True)))
+    functions = {b"f": Payload(b"f")}
+    ask(core, m.SubmitGraph(functions, [node("x", "a", wanted=True)], line=m.Line(new_generation=True)))
+    assert in_line(core) == "abx"
+
+
+def test_the_graph_that_a_task_submits_comes_right_before_it() -> None:
+    core = core_with_a_worker()
+    ask(core, graph(node("a", wanted=True), node("b", wanted=True), node("c", wanted=True)))
+    functions = {b"f": Payload(b"f")}
+    ask(core, m.SubmitGraph(functions, [node("x"), node("y", "x", wanted=True)], line=m.Line(parent="c")))
+    assert in_line(core) == "abxyc"

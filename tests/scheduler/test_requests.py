@@ -205,3 +205,77 @@ def test_those_workers_take_large_data_that_share_memory_the_least_busy_one_firs
     core.handle(RetireWorkers(["retiring"]), 0.0)
     [command] = ask(core, FindReceivers(7))
     assert command == ToClient("c", [Receivers(7, ["fake://idle", "fake://busy"])])
+
+
+# --- where in line tasks come ---
+
+
+NEW = m.Line(new_generation=True)
+
+
+def submitted(line: m.Line, **needed: str) -> m.SubmitTasks:
+    """Tasks by key, with the keys that each needs."""
+    dependencies = {index: names.split() for index, names in enumerate(needed.values()) if names}
+    arguments = [b"arguments"] * len(needed)
+    return m.SubmitTasks(b"f", Payload(b"f"), list(needed), arguments, dependencies=dependencies, line=line)
+
+
+def order_of_running(core: SchedulerCore, *messages: Message) -> str:
+    """The worker runs one task after the other: in which order."""
+    ran, commands = "", ask(core, *messages)
+    todo: list[m.ComputeTask] = []
+    while todo := sorted(
+        [*todo, *(task for message in said(commands, m.Compute) for task in message.tasks)],
+        key=lambda task: (task.priority, task.run_id),
+    ):
+        task = todo.pop(0)
+        ran += task.key
+        commands = report(core, "w", done(task.key, task.run_id, Payload(b"x")))
+    return ran
+
+
+def test_a_task_that_needs_others_of_its_generation_comes_where_the_last_of_them_came() -> None:
+    first = submitted(NEW, a="", b="", c="", d="")
+    then = submitted(m.SAME_LINE, A="a", B="b", C="c", D="d")
+    last = submitted(m.SAME_LINE, S="A B", T="C D")
+    assert order_of_running(core_with("w"), first, then, last) == "aAbBScCdDT"
+
+
+def test_a_task_that_needs_others_of_an_earlier_generation_comes_last() -> None:
+    first, then = submitted(NEW, a="", b="", c=""), submitted(NEW, A="a", B="b", C="c")
+    assert order_of_running(core_with("w"), first, then) == "abcABC"
+
+
+def test_tasks_that_need_nothing_come_as_they_are_submitted() -> None:
+    first, then = submitted(NEW, a="", b="", c=""), submitted(m.SAME_LINE, A="", B="")
+    assert order_of_running(core_with("w"), first, then) == "abcAB"
+
+
+def test_scattered_data_is_in_no_line() -> None:
+    core = core_with("w")
+    ask(core, submitted(NEW, a=""), m.Scatter([datum("data")]), submitted(m.SAME_LINE, b="", A="data"))
+    assert core.state.tasks["A"].place == core.state.tasks["A"].order
+
+
+def test_what_a_task_submits_comes_right_before_it_and_what_that_submits_comes_first_of_all() -> None:
+    core = core_with("w")
+    ask(core, submitted(NEW, a="", b="", c=""))
+    ask(core, submitted(m.Line(parent="b"), x="", y=""))
+    ask(core, submitted(m.Line(parent="x"), X="", Y="X"))
+    in_line = sorted(core.state.tasks.values(), key=lambda task: (task.place, task.order))
+    assert "".join(task.key for task in in_line) == "XYaxybc"
+
+
+def test_what_a_task_submits_that_is_known_no_more_comes_last() -> None:
+    core = core_with("w")
+    ask(core, submitted(NEW, a="", b=""), submitted(m.Line(parent="gone"), c=""))
+    assert core.state.tasks["c"].place == core.state.tasks["c"].order
+
+
+def test_each_client_has_its_own_generations() -> None:
+    core = core_with("w")
+    core.handle(ClientJoined("d"), 0.0)
+    ask(core, submitted(NEW, a="", b=""))
+    core.handle(FromClient("d", [submitted(NEW, x="")]), 0.0)
+    ask(core, submitted(m.SAME_LINE, A="a"))
+    assert core.state.tasks["A"].place == core.state.tasks["a"].place

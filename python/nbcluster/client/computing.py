@@ -18,7 +18,7 @@ from nbcluster.client.gathering import find_futures, with_parts
 from nbcluster.client.graph_keys import key_text
 from nbcluster.client.graph_submission import GraphSubmission
 from nbcluster.client.states import CANCELLED
-from nbcluster.protocol.messages import TaskOptions
+from nbcluster.protocol.messages import Line, TaskOptions
 from nbcluster.units import parse_seconds
 
 
@@ -54,7 +54,8 @@ class ComputingClient(DataClient):
             direct: accepted for compatibility: data takes the shortest way there is, whatever this says.
             retries: how often to run each task again if it raises.
             priority: higher runs first; among equals, tasks run in the order that dask finds best for memory.
-            fifo_timeout: accepted for compatibility: graphs of equal priority always run first in, first out.
+            fifo_timeout: what needs tasks of an earlier graph takes their place in line if it is submitted so soon
+                after that one; otherwise graphs of equal priority run first in, first out.
             kwargs: options of dask's own schedulers, which have no meaning here, such as ``num_workers``.
 
         Returns:
@@ -70,14 +71,14 @@ class ComputingClient(DataClient):
             >>> client.get({"x": 1, "y": (sum, ["x", 10])}, "y")
             11
         """
-        options = self._graph_options(
+        options, line = self._graph_options(
             workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
         )
         check_flag("sync", sync)
         for flag, value in (("asynchronous", asynchronous), ("direct", direct)):
             check_optional_flag(flag, value)
         flat = list(_flatten(keys))
-        futures = dict(zip(flat, self._submit_graph(dsk, flat, options), strict=True))
+        futures = dict(zip(flat, self._submit_graph(dsk, flat, options, line), strict=True))
         packed = _in_structure_of(keys, futures)
         return self.gather(packed, direct=direct, asynchronous=asynchronous) if sync else packed
 
@@ -117,7 +118,7 @@ class ComputingClient(DataClient):
         from dask.base import compute as compute_all
         from dask.delayed import delayed
 
-        options = self._graph_options(
+        options, line = self._graph_options(
             workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
         )
         for flag, value in (("sync", sync), ("optimize_graph", optimize_graph), ("traverse", traverse)):
@@ -129,7 +130,7 @@ class ComputingClient(DataClient):
 
         def compute(some: list[Any]) -> Iterable[Any]:
             done: Iterable[Any] = compute_all(
-                *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options)
+                *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options, line)
             )
             return done
 
@@ -169,7 +170,7 @@ class ComputingClient(DataClient):
         """
         from dask.base import persist as persist_all
 
-        options = self._graph_options(
+        options, line = self._graph_options(
             workers, allow_other_workers, resources, retries, priority, fifo_timeout, actors, kwargs
         )
         check_flag("optimize_graph", optimize_graph)
@@ -178,7 +179,7 @@ class ComputingClient(DataClient):
 
         def persist(some: list[Any]) -> Iterable[Any]:
             kept: Iterable[Any] = persist_all(
-                *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options)
+                *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options, line)
             )
             return kept
 
@@ -214,20 +215,20 @@ class ComputingClient(DataClient):
 
     # --- graphs ---
 
-    def _scheduler(self, options: TaskOptions) -> Callable[..., list[Future]]:
+    def _scheduler(self, options: TaskOptions, line: Line) -> Callable[..., list[Future]]:
         """A scheduler for dask whose results are futures."""
 
         def schedule(dsk: Any, keys: Any, **_: Any) -> list[Future]:
-            return self._submit_graph(dsk, list(_flatten(keys)), options)
+            return self._submit_graph(dsk, list(_flatten(keys)), options, line)
 
         return schedule
 
-    def _submit_graph(self, dsk: Any, keys: list[Any], options: TaskOptions) -> list[Future]:
+    def _submit_graph(self, dsk: Any, keys: list[Any], options: TaskOptions, line: Line) -> list[Future]:
         """Futures for keys of a graph, in their order."""
         wants = self._session.wants
         wants.check_open()
         wants.release_dead()  # graphs bring names of their own: these may have meant something else
-        graph = GraphSubmission(dsk, keys, options, lambda key: wants.state(key) is not None, self._session.share)
+        graph = GraphSubmission(dsk, keys, options, lambda key: wants.state(key) is not None, self._session.share, line)
         context, cell = contextvars.copy_context(), self._cell()
         held = {}
         for wanted, message in graph.messages():
@@ -245,14 +246,14 @@ class ComputingClient(DataClient):
         fifo_timeout: float | str,
         actors: object,
         others: dict[str, Any],
-    ) -> TaskOptions:
-        parse_seconds(fifo_timeout, "fifo_timeout")
+    ) -> tuple[TaskOptions, Line]:
+        interval = parse_seconds(fifo_timeout, "fifo_timeout")
         if actors:
             raise TypeError(f"actors={actors!r}: the tasks of a graph cannot be actors here; leave it out")
         unknown = sorted(set(others) - _OPTIONS_OF_OTHERS)
         if unknown:
             raise TypeError(f"{unknown[0]}={others[unknown[0]]!r} is no option of a graph's computation")
-        return submission.options(
+        options = submission.options(
             workers=workers,
             allow_other_workers=allow_other_workers,
             resources=resources,
@@ -260,6 +261,7 @@ class ComputingClient(DataClient):
             priority=priority,
             annotations=submission.annotations_here(),
         )
+        return options, self._line(interval)
 
 
 _OPTIONS_OF_OTHERS = {"cache", "callbacks", "chunksize", "num_workers", "pool", "rerun_exceptions_locally"}

@@ -35,7 +35,7 @@ from nbcluster.comm.security import Security, security_of_client
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close
 from nbcluster.errors import ClosedClientError, TimeoutError
-from nbcluster.protocol.messages import ToClient
+from nbcluster.protocol.messages import Line, ToClient
 from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role, Status
 from nbcluster.units import parse_seconds
@@ -360,6 +360,10 @@ class ConnectedClient:
     async def _await_here(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The same on an event loop."""
         return await coroutine
+
+    def _line(self, fifo_timeout: float) -> Line:
+        """Where in line comes what is submitted here and now."""
+        return self._session.generations.line(fifo_timeout)
 
     def _cell(self) -> str | None:
         return None if self._cells is None else self._cells.current()

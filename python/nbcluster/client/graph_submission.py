@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from nbcluster.client.generations import following
 from nbcluster.client.graph import Graph
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.submission import options
-from nbcluster.protocol.messages import GraphTask, SubmitGraph, TaskOptions, WantKeys
+from nbcluster.protocol.messages import SAME_LINE, GraphTask, Line, SubmitGraph, TaskOptions, WantKeys
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.serialize import detach, dump_call, dump_function
@@ -33,6 +34,7 @@ class GraphSubmission:
         task_options: how its tasks are to be run; what ``dask.annotate`` says of some goes before.
         is_known: tells whether there is a future for a key.
         share: puts a large buffer where the workers see it; None: it is sent.
+        line: where in line its tasks come.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class GraphSubmission:
         task_options: TaskOptions,
         is_known: Callable[[Key], bool],
         share: Callable[[memoryview, bool], Frame] | None = None,
+        line: Line = SAME_LINE,
     ) -> None:
         self._graph = graph = Graph(dsk, keys, is_known)
         self._options = task_options
+        self._line = line
         self._annotated = _annotated(graph.annotations, task_options)
         self.outcomes: list[Key] = [graph.homes[key] for key in keys]
         """The names of the tasks behind ``keys``."""
@@ -53,7 +57,7 @@ class GraphSubmission:
 
     def messages(self) -> Iterator[tuple[list[Key], Message]]:
         """Each message with the keys that have to be held when it is sent, and until the last one is."""
-        graph = self._graph
+        graph, line = self._graph, self._line
         outcomes = set(self.outcomes)
         last_use = {needed: place for place, key in enumerate(graph.order) for needed in graph.needs(key)}
         for start in range(0, len(graph.order), PIECE):
@@ -65,7 +69,8 @@ class GraphSubmission:
                 if held:
                     wanted.append(name)
                 tasks.append(self._task(key, name, held, functions))
-            yield wanted, SubmitGraph(functions, tasks, self._options)
+            yield wanted, SubmitGraph(functions, tasks, self._options, line, start)
+            line = following(line)
         others = outcomes.difference(graph.text(key) for key in graph.order)
         if others:  # they are futures already
             yield list(others), WantKeys(list(others))

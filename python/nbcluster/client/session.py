@@ -15,6 +15,7 @@ from typing import Any
 from nbcluster import errors
 from nbcluster.client.coordination.link import CoordinationLink
 from nbcluster.client.delivering import Deliveries
+from nbcluster.client.generations import Generations
 from nbcluster.client.log_records import reemit
 from nbcluster.client.own_reading import OwnReading
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
@@ -79,6 +80,7 @@ class Session:
         self.wants = Wants(connection)
         self.reading = OwnReading(connection, self.wants)
         self.wants.before_flush = self.reading.take_back
+        self.generations = Generations()
         self._known = 0
         """How many submissions the scheduler is known to have read."""
         if connection.lends:

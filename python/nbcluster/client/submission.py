@@ -12,7 +12,7 @@ from typing import Any
 
 from nbcluster.arguments import MOST, check_flag, check_resources, check_whole, check_workers
 from nbcluster.client.large_arguments import LargeArguments
-from nbcluster.protocol.messages import SubmitTasks, TaskOptions
+from nbcluster.protocol.messages import SAME_LINE, Line, SubmitTasks, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import Arguments, detach, dump_call, dump_function, token
 from nbcluster.types import FunctionId, Key
@@ -168,7 +168,7 @@ class Batch:
     def _token(self, call: Arguments) -> str:
         return token(self._function, call) if self._pure else unique_token()
 
-    def message(self) -> SubmitTasks:
+    def message(self, line: Line = SAME_LINE) -> SubmitTasks:
         """Submit what was collected, and begin anew."""
         message = SubmitTasks(
             self._function,
@@ -178,6 +178,7 @@ class Batch:
             self._options,
             self._dependencies,
             self._frames,
+            line,
         )
         self._clear()
         return message
@@ -201,7 +202,9 @@ def joined(messages: Sequence[SubmitTasks]) -> list[SubmitTasks]:
 
 def _alike(one: SubmitTasks, other: SubmitTasks) -> bool:
     sparse = one.dependencies or one.frames or other.dependencies or other.frames
-    return one.function == other.function and one.options == other.options and not sparse
+    if sparse or one.function != other.function or one.options != other.options:
+        return False
+    return other.line == one.line or (other.line == SAME_LINE and one.line.new_generation)
 
 
 def _one(messages: Sequence[SubmitTasks]) -> SubmitTasks:
@@ -212,4 +215,4 @@ def _one(messages: Sequence[SubmitTasks]) -> SubmitTasks:
     for message in messages:
         keys += message.keys
         arguments += message.arguments
-    return SubmitTasks(first.function, first.definition, keys, arguments, first.options)
+    return SubmitTasks(first.function, first.definition, keys, arguments, first.options, line=first.line)

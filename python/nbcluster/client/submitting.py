@@ -12,8 +12,9 @@ from nbcluster.client import submission
 from nbcluster.client.connected import ConnectedClient, nothing
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import futures_in
+from nbcluster.client.generations import following
 from nbcluster.client.states import ERROR, FutureState
-from nbcluster.protocol.messages import CancelKeys, WantKeys
+from nbcluster.protocol.messages import CancelKeys, Line, WantKeys
 from nbcluster.types import Key
 from nbcluster.units import parse_seconds
 
@@ -47,7 +48,9 @@ class SubmittingClient(ConnectedClient):
             resources: what it occupies on its worker, e.g. ``{"GPU": 1}``.
             retries: how often to run it again if it raises.
             priority: higher runs first.
-            fifo_timeout: accepted for compatibility: tasks of equal priority always run first in, first out.
+            fifo_timeout: a task that needs others takes their place in line if it is submitted so soon after them: so
+                each chain of tasks is finished before the next begins. Otherwise tasks of equal priority run first in,
+                first out.
             allow_other_workers: ``workers`` is a preference, not a condition.
             actor: what ``func``, a class, makes stays on its worker; the result is an ``Actor``, whose methods can be
                 called. Each call makes another one, whatever ``pure`` says.
@@ -73,14 +76,15 @@ class SubmittingClient(ConnectedClient):
             actor=check_flag("actor", actor) | check_flag("actors", actors),
             annotations=submission.annotations_here(),
         )
-        parse_seconds(fifo_timeout, "fifo_timeout")
+        interval = parse_seconds(fifo_timeout, "fifo_timeout")
         if key is not None:
             check_key("key", key)
         batch = submission.Batch(
             func, options, check_flag("pure", pure) and not options.actor, self._session.share, self._admit
         )
         name = batch.add(args, kwargs, key)
-        [state] = self._session.wants.add([name], contextvars.copy_context(), batch.message(), self._cell())
+        message = batch.message(self._line(interval))
+        [state] = self._session.wants.add([name], contextvars.copy_context(), message, self._cell())
         return Future._of(state, self._this)
 
     def map(
@@ -130,7 +134,7 @@ class SubmittingClient(ConnectedClient):
             actor=check_flag("actor", actor) | check_flag("actors", actors),
             annotations=submission.annotations_here(),
         )
-        parse_seconds(fifo_timeout, "fifo_timeout")
+        interval = parse_seconds(fifo_timeout, "fifo_timeout")
         if not iterables:
             raise TypeError("map() needs at least one iterable after the function")
         for one in iterables:
@@ -148,13 +152,15 @@ class SubmittingClient(ConnectedClient):
         elif key is not None:
             keys = iter(check_several("key", key, "keys, one for each task"))
         context = contextvars.copy_context()
+        line = self._line(interval)
         futures: list[Future] = []
         for args in zip(*iterables, strict=False):
             batch.add(args, kwargs, None if keys is None else _next_key(keys))
             if len(batch.keys) >= size:
-                futures += self._submit_batch(batch, context)
+                futures += self._submit_batch(batch, context, line)
+                line = following(line)
         if batch.keys:
-            futures += self._submit_batch(batch, context)
+            futures += self._submit_batch(batch, context, line)
         return futures
 
     def _admit(self, future: Any) -> None:
@@ -176,8 +182,8 @@ class SubmittingClient(ConnectedClient):
         if theirs is not self and theirs._welcome.cluster_id != self._welcome.cluster_id:
             raise ValueError(f"{future!r} belongs to another cluster ({theirs!r}); {instead}")
 
-    def _submit_batch(self, batch: submission.Batch, context: contextvars.Context) -> list[Future]:
-        message = batch.message()
+    def _submit_batch(self, batch: submission.Batch, context: contextvars.Context, line: Line) -> list[Future]:
+        message = batch.message(line)
         return self._futures(self._session.wants.add(message.keys, context, message, self._cell()))
 
     def _want(self, key: Key) -> FutureState:

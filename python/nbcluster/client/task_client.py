@@ -20,6 +20,7 @@ from nbcluster.client.connected import awaited, nothing
 from nbcluster.client.states import FutureState
 from nbcluster.client.target import Target
 from nbcluster.comm.loop import wait_for_latch
+from nbcluster.protocol.messages import Line
 from nbcluster.protocol.payload import Payload
 from nbcluster.types import Key
 
@@ -31,6 +32,9 @@ MOMENT = 0.002
 
 class Seat(Protocol):
     """What entitles a task to a thread of its worker."""
+
+    key: Key
+    """That of the task."""
 
     def secede(self, *, waiting: bool = False) -> bool:
         """Give it up. False if it was given up before."""
@@ -87,6 +91,12 @@ class TaskClient(Client):
         else:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._close(), self._loop_thread.loop))
         self._leave_loop_thread()
+
+    # --- submitting ---
+
+    def _line(self, fifo_timeout: float) -> Line:
+        seat = self._seat()
+        return super()._line(fifo_timeout) if seat is None else Line(parent=seat.key)
 
     # --- waiting ---
 

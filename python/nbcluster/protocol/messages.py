@@ -192,6 +192,22 @@ class Location(Record, frozen=True):
 # --- client to scheduler ---------------------------------------------------------------------------------------------
 
 
+class Line(Record, frozen=True):
+    """Where in line the tasks of a submission come, among those of equal priority.
+
+    A task that needs others of its generation comes where the last of them came: it continues them, and so their
+    results can be let go of early. All others come after what was submitted before.
+    """
+
+    new_generation: bool = False
+    """A generation begins with this submission; else it is of the client's latest one."""
+    parent: Key = ""
+    """The task that submits these, if any: they come right before it, for it may be waiting for them."""
+
+
+SAME_LINE = Line()
+
+
 class SubmitTasks(Message, frozen=True):
     """Tasks of one function. ``arguments[i]`` is the pickled ``(args, kwargs)`` of ``keys[i]``.
 
@@ -207,6 +223,7 @@ class SubmitTasks(Message, frozen=True):
     options: TaskOptions = TaskOptions()
     dependencies: dict[int, list[Key]] = field(default_factory=dict)
     frames: dict[int, list[Frame]] = field(default_factory=dict)
+    line: Line = SAME_LINE
 
 
 class SubmitGraph(Message, frozen=True):
@@ -220,6 +237,9 @@ class SubmitGraph(Message, frozen=True):
     """The pickled functions of these tasks."""
     tasks: list[GraphTask]
     options: TaskOptions = TaskOptions()
+    line: Line = SAME_LINE
+    before: int = 0
+    """How many tasks of the same graph came in earlier messages."""
 
 
 class WantKeys(Message, frozen=True):

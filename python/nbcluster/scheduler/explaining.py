@@ -136,8 +136,8 @@ def _ahead_on(worker: SchedWorker, task: SchedTask) -> int:
 
 def _ahead(placement: Placement, task: SchedTask) -> int:
     """How many queued tasks that the same workers might run come first."""
-    mine = (-task.options.priority, task.order)
-    return sum((-other.options.priority, other.order) < mine for other in placement.queued())
+    mine = (-task.options.priority, task.place, task.order)
+    return sum((-other.options.priority, other.place, other.order) < mine for other in placement.queued())
 
 
 def _past(state: SchedulerState, key: Key, task: SchedTask | None) -> tuple[float | None, Past]:

@@ -17,6 +17,8 @@ class GraphRequests(Requests):
         machine.settle()  # what nobody wants any more by now may get a new meaning
         wanted: list[tuple[SchedTask, bool]] = []
         made: list[SchedTask] = []
+        parent = self._parent(client, message.line)
+        before = self._state.orders - message.before  # its own tasks come in the order in which dask wants them
         for item in message.tasks:
             task = tasks.get(item.key)
             new = task is None or self._has_nothing(task)
@@ -25,6 +27,10 @@ class GraphRequests(Requests):
             if new:
                 self._define(task, item, message)
                 task.origin = client
+                if parent is not None:
+                    task.place = parent.place - 1
+                elif client.generation < before:
+                    self._line_up(task, client.generation, before)
             if item.wanted:
                 self._want(client, task)
                 wanted.append((task, new))

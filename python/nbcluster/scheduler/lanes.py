@@ -75,7 +75,7 @@ class Lane:
         return bool(heap)
 
     def __iter__(self) -> Iterator[SchedTask]:
-        return (task for _, order, task in self.heap if task.state == QUEUED and task.order == order)
+        return (task for _, place, task in self.heap if task.state == QUEUED and task.place == place)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -67,7 +67,7 @@ class Placement:
             if worker is not None:
                 self._assign(task, worker)
                 return
-        heappush(self._lane(options).heap, (-options.priority, task.order, task))
+        heappush(self._lane(options).heap, (-options.priority, task.place, task))
 
     def enqueue_free(self, tasks: list[SchedTask]) -> None:
         """The same for many that need no others, and have the same options."""
@@ -75,7 +75,7 @@ class Placement:
             options = tasks[0].options
             heap, priority = self._lane(options).heap, -options.priority
             for task in tasks:
-                heappush(heap, (priority, task.order, task))
+                heappush(heap, (priority, task.place, task))
 
     def _lane(self, options: TaskOptions) -> Lane:
         return self._lanes.lane(options) if options.workers or options.resources else self._lanes.any
@@ -233,7 +233,7 @@ class Placement:
                 run_id,
                 function,
                 task.data,
-                (rank, task.order),
+                (rank, task.place),
                 self._dependencies(task, worker) if task.dependencies else (),
                 task.frames,
                 options.actor,

@@ -11,6 +11,7 @@ from nbcluster.protocol.messages import (
     CancelKeys,
     FinishKeys,
     KeyErred,
+    Line,
     Locate,
     Located,
     Location,
@@ -57,6 +58,7 @@ class Requests:
         function, options, arguments = message.function, message.options, message.arguments
         keys = message.keys
         sparse = bool(message.dependencies or message.frames)
+        parent = self._parent(client, message.line)
         new, known = [], []
         for index, key in enumerate(keys):
             task = tasks.get(key)
@@ -79,6 +81,10 @@ class Requests:
                 task.origin = client
                 if sparse:
                     self._add_details(task, index, message)
+                    if task.dependencies:
+                        self._line_up(task, client.generation, task.order)
+                if parent is not None:
+                    task.place = parent.place - 1
                 new.append(task)
             else:
                 self._want(client, task)
@@ -92,6 +98,18 @@ class Requests:
                 machine.start(task)
         else:
             machine.start_free(new)
+
+    def _parent(self, client: SchedClient, line: Line) -> SchedTask | None:
+        """The task whose place those of a submission take, if a task submits them."""
+        if line.new_generation:
+            client.generation = self._state.orders
+        return self._state.tasks.get(line.parent) if line.parent else None
+
+    def _line_up(self, task: SchedTask, after: int, until: int) -> None:
+        """Put a task where the last of those came that it needs, if that is in between."""
+        place = max([one.place for one in task.dependencies if one.function is not None], default=0)
+        if after < place <= until:
+            task.place = place
 
     def _is_another(self, task: SchedTask, index: int, message: SubmitTasks) -> bool:
         """True unless the result is there already that this submission would compute."""
@@ -110,7 +128,7 @@ class Requests:
         state.orders = order = state.orders + 1
         prefix = state.prefix(key_prefix(key))
         prefix.counts[RELEASED] += 1
-        task = state.tasks[key] = SchedTask(key, prefix, order)
+        task = state.tasks[key] = SchedTask(key, prefix, order, order)
         return task
 
     def _add_details(self, task: SchedTask, index: int, message: SubmitTasks) -> None:

@@ -125,6 +125,8 @@ class SchedTask(msgspec.Struct, eq=False, gc=False):
     key: Key
     prefix: SchedPrefix
     order: int
+    place: int
+    """Its place in line: its own order, or whose place it has taken. Among equals the order counts."""
     state: State = RELEASED
     function: FunctionId | None = None
     """None: data that was scattered, which nothing can recompute."""
@@ -248,10 +250,12 @@ class SchedWorker:
 class SchedClient:
     """One connected client and what it holds futures for."""
 
-    __slots__ = ("id", "let_go", "only", "pushed", "wants")
+    __slots__ = ("generation", "id", "let_go", "only", "pushed", "wants")
 
     def __init__(self, id: str) -> None:
         self.id = id
+        self.generation = 0
+        """The order of the last task that is older than its latest generation of submissions."""
         self.wants: dict[SchedTask, int] = {}
         """With the bytes of each result that were pushed to it."""
         self.pushed = 0
