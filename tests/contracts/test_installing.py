@@ -174,6 +174,26 @@ def test_a_directory_is_copied_to_workers_that_then_start_afresh(api: Any, keywo
         assert client.submit(in_uploads, "nbc_top").result() == ["inside", "nbc_top.py"]
 
 
+@pytest.mark.parametrize("mode", ["scheduler", "all"])
+def test_a_directory_is_copied_to_where_the_scheduler_runs(api: Any, keywords: Any, tmp_path: Path, mode: str) -> None:
+    folder, module = tmp_path / f"for_{mode}_{api.__name__}", f"nbc_{mode}_{api.__name__}"
+    folder.mkdir()
+    (folder / f"{module}.py").write_text("value = 7\n")
+
+    def value_of(module: str) -> Any:
+        return importlib.import_module(module).value
+
+    with api.Client(**keywords(processes=True, n_workers=1)) as client:
+        afresh = mode == "all"
+        client.register_plugin(api.UploadDirectory(str(folder), update_path=True, mode=mode, restart_workers=afresh))
+        assert client.run_on_scheduler(value_of, module) == 7
+        if mode == "all":
+            assert client.submit(value_of, module).result() == 7
+        else:
+            with pytest.raises(ModuleNotFoundError):
+                client.submit(value_of, module).result()
+
+
 @pytest.mark.parametrize("how", ["plugin", "upload_file"])
 def test_a_file_is_copied_and_imported_or_only_copied(api: Any, client: Any, tmp_path: Path, how: str) -> None:
     for load in (False, True):
@@ -223,7 +243,11 @@ def _value(module: str) -> Any:
         (lambda api: api.UploadDirectory(".", skip=["a"]), TypeError, r"skip=\['a'\] is not a list of functions"),
         (lambda api: api.UploadDirectory(".", update_path=0), TypeError, "update_path=0 is neither"),
         (lambda api: api.UploadDirectory(".", restart_workers=""), TypeError, "restart_workers='' is neither"),
-        (lambda api: api.UploadDirectory(".", mode="all"), ValueError, "mode='all' is not allowed"),
+        (
+            lambda api: api.UploadDirectory(".", mode="some"),
+            ValueError,
+            "mode='some' is not allowed; there are",
+        ),
     ],
 )
 def test_what_plugins_are_made_with_is_checked_at_once(api: Any, make: Any, error: Any, message: str) -> None:

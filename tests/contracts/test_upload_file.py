@@ -25,6 +25,13 @@ def test_a_module_can_be_imported_on_all_workers(client: Any, tmp_path: Path) ->
         assert client.submit(call, "nbc_uploaded", "f", workers=[address], pure=False).result() == 123
 
 
+def test_a_module_can_be_imported_where_the_scheduler_runs(client: Any, tmp_path: Path) -> None:
+    path = tmp_path / "nbc_on_scheduler.py"
+    for value in (1, 2):
+        client.upload_file(written(path, f"def f():\n    return {value}\n"))
+        assert client.run_on_scheduler(call, "nbc_on_scheduler", "f") == value
+
+
 def test_a_changed_module_is_loaded_anew(client: Any, tmp_path: Path) -> None:
     path = tmp_path / "nbc_changing.py"
     for value in (1, 2):

@@ -43,6 +43,38 @@ def test_a_module_of_the_same_size_and_time_is_loaded_anew(worker: Any, tmp_path
         assert sys.modules["nbc_unit_changing"].x == value
 
 
+def test_a_module_that_the_process_of_the_scheduler_has_of_its_own_is_left_alone(
+    worker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "nbc_unit_own.py").write_text("x = 'mine'\n")
+    monkeypatch.syspath_prepend(str(own))
+    mine = importlib.import_module("nbc_unit_own")
+    (tmp_path / "nbc_unit_own.py").write_text("x = 'uploaded'\n")
+    UploadFile(tmp_path / "nbc_unit_own.py").start(worker)
+    assert sys.modules["nbc_unit_own"] is mine
+    assert mine.x == "mine"
+
+
+def test_where_the_scheduler_runs_an_uploaded_module_is_loaded_anew(worker: Any, tmp_path: Path) -> None:
+    source = tmp_path / "nbc_unit_scheduled.py"
+    for value in range(3):
+        source.write_text(f"x = {value}\n")
+        UploadFile(source).start(worker)
+        assert sys.modules["nbc_unit_scheduled"].x == value
+    assert worker.forgotten == []
+
+
+def test_what_was_uploaded_to_another_cluster_gives_way(worker: Any, tmp_path: Path) -> None:
+    source = tmp_path / "nbc_unit_again.py"
+    for value in range(3):
+        worker.local_directory = str(tmp_path / f"scratch {value}")
+        source.write_text(f"x = {value}\n")
+        UploadFile(source).start(worker)
+        assert sys.modules["nbc_unit_again"].x == value
+
+
 def test_a_file_that_is_not_to_be_loaded_is_only_there(worker: Any, tmp_path: Path) -> None:
     source = tmp_path / "nbc_unit_data.txt"
     source.write_text("text")
@@ -66,5 +98,5 @@ def test_a_directory_can_be_put_on_the_path(worker: Any, tmp_path: Path) -> None
 
 
 def test_another_mode_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="mode='all' is not allowed"):
-        UploadDirectory(tmp_path, mode="all")
+    with pytest.raises(ValueError, match="mode='nobody' is not allowed"):
+        UploadDirectory(tmp_path, mode="nobody")

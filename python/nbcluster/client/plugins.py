@@ -9,10 +9,19 @@ from typing import Any, Literal
 from nbcluster.arguments import check_flag
 from nbcluster.client.operating import RESTART_TIMEOUT, OperatingClient
 from nbcluster.client.running import results
-from nbcluster.plugins.base import NannyPlugin, Plugin, SchedulerPlugin, WorkerPlugin, check_name, plugin_name
+from nbcluster.plugins.base import (
+    ClusterPlugin,
+    NannyPlugin,
+    Plugin,
+    SchedulerPlugin,
+    WorkerPlugin,
+    check_name,
+    plugin_name,
+)
 from nbcluster.protocol.calling import dump_side_call
 from nbcluster.protocol.operating import RestartWorkers
-from nbcluster.protocol.running import KeptName, RegisterSchedulerPlugin, RunFunction
+from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.running import KeptName, RegisterSchedulerPlugin, RunFunction, RunOnScheduler
 from nbcluster.protocol.serialize import dump
 from nbcluster.types import Address
 
@@ -53,8 +62,13 @@ class PluginClient(OperatingClient):
                 then=lambda outcomes: results(outcomes, "raise") and None,
             )
         kind: Literal["nanny", "worker"] = "nanny" if isinstance(plugin, NannyPlugin) else "worker"
-        from nbcluster.plugins.joining import add_plugin
+        from nbcluster.plugins.joining import add_plugin, start_plugin
 
+        start = None
+        if isinstance(plugin, ClusterPlugin) and plugin.on_scheduler:
+            start = dump_side_call(start_plugin, (), {"plugin": plugin})
+            if not plugin.on_workers:
+                return self._sync(self._begin_plugin, start)
         keep = KeptName(kind, name, once)
         call = dump_side_call(add_plugin, (), {"plugin": plugin, "kind": kind, "name": name})
         restart = check_flag("restart", plugin.restart)
@@ -62,10 +76,18 @@ class PluginClient(OperatingClient):
             self._register,
             lambda request: RunFunction(request, call, keep=keep),
             restart,
+            start,
             then=lambda outcomes: dict.fromkeys(outcomes, OK),
         )
 
-    async def _register(self, make: Callable[[int], RunFunction], restart: bool) -> dict[Address, Any]:
+    async def _begin_plugin(self, start: Payload) -> None:
+        results(await self._session.run(lambda request: RunOnScheduler(request, start)), "raise")
+
+    async def _register(
+        self, make: Callable[[int], RunFunction], restart: bool, start: Payload | None
+    ) -> dict[Address, Any]:
+        if start is not None:
+            await self._begin_plugin(start)
         done = results(await self._session.run(make), "raise")
         if restart and done:
             await self._operate(lambda request: RestartWorkers(request, list(done), RESTART_TIMEOUT))
@@ -114,7 +136,7 @@ class PluginClient(OperatingClient):
         return self.register_plugin(SetupPlugin(setup))
 
     def upload_file(self, filename: str | os.PathLike[str], load: bool = True) -> Any:
-        """Copy a file to all workers, and to those that join later; modules in it can be imported by tasks.
+        """Copy a file to all workers, to those that join later, and to the scheduler; modules in it can be imported.
 
         Args:
             filename: a module (``.py``), an archive of modules (``.zip``, ``.egg``), or any other file. One of the same
@@ -130,7 +152,9 @@ class PluginClient(OperatingClient):
         """
         from nbcluster.plugins.files import UploadFile, as_path
 
-        return self.register_plugin(UploadFile(as_path("filename", filename), load))
+        plugin = UploadFile(as_path("filename", filename), load)
+        plugin.on_scheduler = True
+        return self.register_plugin(plugin)
 
 
 def _check_plugin(plugin: object) -> None:

@@ -144,6 +144,7 @@ class ClusterRuntime:
             Settings(allowed_failures=spec.scheduler.allowed_failures),
             spec.blocked_handlers,
         )
+        self.server.local_directory = str(self.directory.path if spec.in_process else self.scratch.path)
         self.shared_memory = "" if spec.in_process else self._share_memory()
         await self._listen()
         self.dashboard = DashboardActivator(

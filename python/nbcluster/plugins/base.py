@@ -51,6 +51,16 @@ class WorkerPlugin:
         """
 
 
+class ClusterPlugin(WorkerPlugin):
+    """The same, and something to be done where the scheduler runs: once, when it is registered, before the workers."""
+
+    on_workers = True
+    on_scheduler = True
+
+    def start(self, scheduler: Any) -> None:
+        """Run in a thread of the scheduler's process, when it is registered. What it raises is raised there."""
+
+
 class NannyPlugin:
     """The same, set up before those of workers. What supervises workers runs no user code: it runs in the worker.
 

@@ -1,4 +1,7 @@
-"""Files of the user's on the workers: modules to import, archives of them, directories."""
+"""Files of the user's where workers and scheduler run: modules to import, archives of them, directories.
+
+The scheduler may run in a process of the user's, who has modules of his own there: these go before what was uploaded.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from nbcluster.arguments import check_flag, check_path
-from nbcluster.plugins.base import WorkerPlugin
+from nbcluster.plugins.base import ClusterPlugin
 
+MODES = ("workers", "scheduler", "all")
 ARCHIVES = {".egg", ".pyz", ".zip"}
 
 _importing = threading.Lock()
 """Workers that are threads share modules and ``sys.path``."""
+_uploads: set[str] = set()
+"""The folders from which uploaded modules of this process can be imported."""
 
 
-class UploadFile(WorkerPlugin):
+class UploadFile(ClusterPlugin):
     """Copies a file to every worker. A module (``.py``) or an archive of modules (``.zip``, ``.egg``) can be imported.
 
     Args:
@@ -41,6 +47,7 @@ class UploadFile(WorkerPlugin):
         self.load = check_flag("load", load)
         self.data = path.read_bytes()
         self.name = f"upload-file-{self.filename}"
+        self.on_scheduler = False
 
     def setup(self, worker: Any) -> None:
         """Write the file, and import it."""
@@ -51,8 +58,16 @@ class UploadFile(WorkerPlugin):
                 import_file(path)
         worker.forget_functions()
 
+    def start(self, scheduler: Any) -> None:
+        """The same, where the scheduler runs."""
+        with _importing:
+            path = _folder(scheduler, first=False) / self.filename
+            _write(path, self.data)
+            if self.load and not _is_of_another(path):
+                import_file(path)
 
-class UploadDirectory(WorkerPlugin):
+
+class UploadDirectory(ClusterPlugin):
     """Copies a directory to every worker.
 
     Args:
@@ -61,7 +76,7 @@ class UploadDirectory(WorkerPlugin):
         update_path: have what is in it importable; without it only the directory itself is, as a package.
         skip_words: names of files and directories to leave out.
         skip: functions that are given a path and say whether to leave it out.
-        mode: ``"workers"``; the scheduler has no use for files.
+        mode: where to: ``"workers"``, ``"scheduler"`` or ``"all"``.
     """
 
     def __init__(
@@ -73,8 +88,9 @@ class UploadDirectory(WorkerPlugin):
         skip: Iterable[Callable[[str], bool]] = (lambda name: os.path.splitext(name)[1] == ".pyc",),
         mode: str = "workers",
     ) -> None:
-        if mode != "workers":
-            raise ValueError(f"mode={mode!r} is not allowed; files go to the workers: give 'workers'")
+        if mode not in MODES:
+            raise ValueError(f"mode={mode!r} is not allowed; there are {', '.join(map(repr, MODES))}")
+        self.on_workers, self.on_scheduler = mode != "scheduler", mode != "workers"
         root = as_path("path", path).expanduser().resolve()
         if not root.is_dir():
             raise NotADirectoryError(f"path={os.fspath(path)!r} is no directory")
@@ -98,13 +114,20 @@ class UploadDirectory(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         """Write the files."""
+        self._unpack(worker, first=True)
+
+    def start(self, scheduler: Any) -> None:
+        """The same, where the scheduler runs."""
+        self._unpack(scheduler, first=False)
+
+    def _unpack(self, service: Any, *, first: bool) -> None:
         with _importing:
-            folder = _folder(worker)
+            folder = _folder(service, first=first)
             with zipfile.ZipFile(io.BytesIO(self.data)) as archive:
                 for member in archive.namelist():
                     _write(folder / member, archive.read(member))
             if self.update_path:
-                _add_to_path(folder / self.path)
+                _add_to_path(folder / self.path, first=first)
             importlib.invalidate_caches()
 
 
@@ -113,18 +136,33 @@ def as_path(name: str, value: object) -> Path:
     return Path(check_path(name, value))
 
 
-def _folder(worker: Any) -> Path:
-    """Where the worker's uploads are: its modules can be imported from there."""
-    base = Path(worker.local_directory or tempfile.mkdtemp(prefix="nbcluster-"))
+def _folder(service: Any, *, first: bool = True) -> Path:
+    """Where the uploads of a worker or a scheduler are: its modules can be imported from there.
+
+    Args:
+        service: either.
+        first: modules there go before others of their names.
+    """
+    base = Path(service.local_directory or tempfile.mkdtemp(prefix="nbcluster-"))
     folder = base / "uploads"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _add_to_path(folder)
+    _add_to_path(folder, first=first)
     return folder
 
 
-def _add_to_path(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+def _add_to_path(folder: Path, *, first: bool = True) -> None:
+    text = str(folder)
+    if text not in sys.path:
+        behind = (place for place, other in enumerate(sys.path) if other in _uploads)  # the latest upload counts
+        sys.path.insert(0 if first else next(behind, len(sys.path)), text)
+    _uploads.add(text)
+
+
+def _is_of_another(path: Path) -> bool:
+    """True if this process has a module of that name from elsewhere."""
+    loaded = sys.modules.get(path.stem)
+    where = None if loaded is None else getattr(loaded, "__file__", None)
+    return loaded is not None and (where is None or _uploads.isdisjoint(map(str, Path(where).parents)))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from nbcluster.plugins.base import NannyPlugin, WorkerPlugin
+from nbcluster.plugins.base import ClusterPlugin, NannyPlugin, WorkerPlugin
 from nbcluster.protocol.calling import takes
 
 
@@ -18,6 +19,11 @@ def add_plugin(dask_worker: Any, plugin: WorkerPlugin | NannyPlugin, kind: str, 
 def remove_plugin(dask_worker: Any, kind: str, name: str) -> Any:
     """Tear a plugin down in this worker."""
     return dask_worker.remove_plugin(kind, name)
+
+
+async def start_plugin(dask_scheduler: Any, plugin: ClusterPlugin) -> None:
+    """Have a plugin do where the scheduler runs what it has to do there; the scheduler goes on meanwhile."""
+    await asyncio.to_thread(plugin.start, dask_scheduler)
 
 
 class SetupPlugin(WorkerPlugin):

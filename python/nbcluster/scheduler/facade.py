@@ -140,6 +140,11 @@ class SchedulerFacade:
         return Status.CLOSING if self._server.closing else Status.RUNNING
 
     @property
+    def local_directory(self) -> str:
+        """A folder for files, inside the cluster's own."""
+        return self._server.local_directory
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that it runs on."""
         return self._server.loop

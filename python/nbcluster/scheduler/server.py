@@ -108,6 +108,8 @@ class SchedulerServer:
         self._ticker: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._inspector = Inspector()
+        self.local_directory = ""
+        """For files of user code that runs here; the cluster fills it in."""
         self.shared: SharedMemory | None = None
         """What the cluster's processes share."""
         self.closing = False
