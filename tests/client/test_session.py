@@ -330,8 +330,9 @@ def test_the_welcome_is_what_the_scheduler_says_first() -> None:
     async def main() -> None:
         link = FakeConnection()
         session = Session(link, FakePeers())
-        starting = asyncio.ensure_future(session.start(DEADLINE))
+        starting = asyncio.ensure_future(session.start("Client-ada", DEADLINE))
         await asyncio.sleep(0)
+        assert link.sent == [m.RegisterClient("Client-ada")]
         welcome = m.Welcome("c1", "ada", "tcp://x:1", "http://x")
         link.hear(welcome)
         assert await starting == welcome
@@ -346,8 +347,8 @@ def test_the_first_view_is_asked_for_before_the_greeting_has_come() -> None:
     async def main() -> None:
         link = FakeConnection()
         session = Session(link, FakePeers())
-        starting = asyncio.ensure_future(session.start(DEADLINE, interval=0.5))
-        await soon(lambda: link.sent)
+        starting = asyncio.ensure_future(session.start("Client-ada", DEADLINE, interval=0.5))
+        await soon(lambda: link.said(m.Call))
         [call] = link.said(m.Call)
         assert call.command == Subscribe(interval=0.5)
         link.hear(m.Welcome("c1", "ada", "tcp://x:1", "http://x"))
@@ -363,7 +364,7 @@ def test_a_scheduler_that_says_nothing_is_not_waited_for_for_ever() -> None:
     async def main() -> None:
         session = Session(FakeConnection(), FakePeers())
         with pytest.raises(asyncio.TimeoutError):
-            await session.start(0.01)
+            await session.start("Client-ada", 0.01)
         await session.close("done")
 
     asyncio.run(main())

@@ -136,6 +136,24 @@ def test_each_client_has_an_id_that_shows_its_name(api: Any, cluster: Any) -> No
         assert one.id.startswith("Client-")
 
 
+def test_the_scheduler_knows_each_client_by_its_id(api: Any, client: Any, cluster: Any, gate: Gate) -> None:
+    with api.Client(cluster, set_as_default=False) as other:
+        mine, theirs = client.submit(at_gate, gate, 1, key="mine"), other.submit(at_gate, gate, 2, key="theirs")
+        eventually(lambda: client.run_on_scheduler(_wanted_by, client.id) == {"mine"})
+        eventually(lambda: client.run_on_scheduler(_wanted_by, other.id) == {"theirs"})
+        assert other.id in client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.clients))
+        gate.open()
+        assert client.gather(mine) + theirs.result() == 3
+    eventually(lambda: other.id not in client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.clients)))
+
+
+def _wanted_by(id: str, dask_scheduler: Any) -> set[str]:
+    seen = dask_scheduler.clients[id]
+    assert seen.client_key == id
+    assert id in repr(seen)
+    return {getattr(task, "key", task) for task in seen.wants_what}
+
+
 def test_scheduler_info_has_the_workers(client: Any, cluster: Any) -> None:
     info = client.scheduler_info()
     assert {"type", "id", "address", "started", "n_workers", "total_threads", "total_memory", "workers"} <= set(info)
@@ -255,6 +273,13 @@ def test_it_knows_its_futures(client: Any) -> None:
     key = future.key
     del future
     eventually(lambda: key not in client.futures, "the future to be let go of")
+
+
+def test_what_was_cancelled_is_not_among_its_futures(client: Any) -> None:
+    future = client.submit(inc, 1, pure=False)
+    future.result()
+    future.cancel()
+    assert future.key not in client.futures
 
 
 def test_it_knows_where_its_scheduler_is(client: Any) -> None:

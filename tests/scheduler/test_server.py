@@ -105,8 +105,9 @@ class Stage:
         self.parties.append(Party(link))
         return self.parties[-1]
 
-    async def client(self) -> Party:
+    async def client(self, name: str = "") -> Party:
         party = await self.party(Role.CLIENT)
+        party.say(m.RegisterClient(name or f"Client-{len(self.parties)}"))
         await party.hear(m.Welcome)
         return party
 
@@ -160,7 +161,29 @@ async def test_a_client_is_welcomed_first(stage: Stage) -> None:
     client = await stage.party(Role.CLIENT)
     await client.count(1)
     assert client.messages == [m.Welcome("c1", "ada", "", "")]
+
+
+@staged
+async def test_a_client_is_known_by_the_name_that_it_gives(stage: Stage) -> None:
+    client = await stage.client("Client-ada")
+    await soon(lambda: list(stage.server.facade.clients) == ["Client-ada"])
     assert stage.server.client_count == 1
+    client.link.abort()
+    await soon(lambda: not stage.server.client_count)
+
+
+@staged
+async def test_a_client_that_does_not_say_who_it_is_or_says_it_is_another_is_cut_off(stage: Stage) -> None:
+    honest, silent = await stage.client("Client-ada"), await stage.party(Role.CLIENT)
+    await soon(lambda: stage.server.client_count)
+    silent.say(submission("f-0"))
+    await silent.end()
+    liar = await stage.client("Client-ada")
+    await liar.end()
+    assert list(stage.server.facade.clients) == ["Client-ada"]
+    assert not stage.server.core.state.tasks
+    honest.say(submission("f-1"))
+    await soon(lambda: stage.server.core.state.tasks)
 
 
 @staged
@@ -201,7 +224,7 @@ async def test_changes_are_counted(stage: Stage) -> None:
 @staged
 async def test_a_call_is_answered(stage: Stage) -> None:
     for role in (Role.CLIENT, Role.CONTROL):
-        party = await stage.party(role)
+        party = await (stage.client() if role == Role.CLIENT else stage.party(role))
         party.say(m.Call(7, GetView()))
         answer = await party.hear(m.Answered)
         assert (answer.id, answer.answer) == (7, View(cluster=make_view()))

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _open: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
+_running: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
+"""All that are connected; those that are open are to be closed when a script ends."""
 
 
 class ConnectedClient:
@@ -88,7 +90,7 @@ class ConnectedClient:
         if name is not None:
             check_text("name", name)
         check_peer_keywords(heartbeat_interval, serializers, deserializers, direct_to_workers, connection_limit)
-        if address is not None and not isinstance(address, (str, ClusterLike, Target)):
+        if isinstance(address, type) or not isinstance(address, (str, ClusterLike, Target, type(None))):
             raise TypeError(
                 f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object"
             )
@@ -180,7 +182,7 @@ class ConnectedClient:
                 ssl=ssl if must or target.address.startswith("tls://") else None,
             )
             self._session = Session(connection, PeerPool(target.token, ssl=ssl), target.token)
-            self._welcome = await self._session.start(self._timeout, interval=1.0)
+            self._welcome = await self._session.start(self.id, self._timeout, interval=1.0)
             if self.asynchronous and not self._of_tasks:
                 await self._look()
         except BaseException:
@@ -188,6 +190,7 @@ class ConnectedClient:
                 await target.cluster._detach()
             raise
         self.status = "running"
+        _running.add(self)
         if not self.asynchronous:
             _open.add(self)
         if self._set_as_default:
@@ -197,6 +200,7 @@ class ConnectedClient:
         if self.status == "closed":
             return
         self.status = "closed"
+        _running.discard(self)
         defaults.remove(self._this)
         await self._session.close("the client was closed")
         if self._owns_cluster:
@@ -305,6 +309,11 @@ class ConnectedClient:
     def as_current(self) -> AbstractContextManager[Client]:
         """Make this the current client in a ``with`` block, in this thread or task only."""
         return defaults.as_current(self._this)
+
+    def _others_here(self) -> list[ConnectedClient]:
+        """The other clients of this process that are connected to the same cluster."""
+        cluster = self._welcome.cluster_id
+        return [one for one in list(_running) if one is not self and one._welcome.cluster_id == cluster]
 
     # --- running on the loop ---
 

@@ -43,6 +43,7 @@ from nbcluster.protocol.messages import (
     Location,
     MissingData,
     Pushed,
+    RegisterClient,
     ReportMissing,
     Stopping,
     TaskOutput,
@@ -118,14 +119,16 @@ class Session:
             **self.coordination.on_message,
         }
 
-    async def start(self, timeout: float, interval: float | None = None) -> Welcome:
-        """Begin to listen; returns what the scheduler says of itself.
+    async def start(self, id: str, timeout: float, interval: float | None = None) -> Welcome:
+        """Say who this is, and listen; returns what the scheduler says of itself.
 
         Args:
+            id: by which name the scheduler is to know this client.
             timeout: seconds that it may take to say so.
             interval: :meth:`subscribe` with it at once: the question travels while the greeting does.
         """
         self.connection.start(self)
+        self.connection.send(RegisterClient(id))
         view = None if interval is None else self._question(_subscription(interval))
         welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
         if welcome.tls is not None and self._peers.ssl is None:

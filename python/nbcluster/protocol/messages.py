@@ -208,6 +208,12 @@ class Line(Record, frozen=True):
 SAME_LINE = Line()
 
 
+class RegisterClient(Message, frozen=True):
+    """The first message of every client: by which name the scheduler and its plugins know it."""
+
+    id: str
+
+
 class SubmitTasks(Message, frozen=True):
     """Tasks of one function. ``arguments[i]`` is the pickled ``(args, kwargs)`` of ``keys[i]``.
 
@@ -573,7 +579,8 @@ class Data(Message, frozen=True):
 
 
 ClientMessage = (
-    SubmitTasks
+    RegisterClient
+    | SubmitTasks
     | SubmitGraph
     | WantKeys
     | ReleaseKeys

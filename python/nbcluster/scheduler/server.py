@@ -27,6 +27,7 @@ from nbcluster.protocol.messages import (
     Call,
     CallFailed,
     ClientMessage,
+    RegisterClient,
     RegisterWorker,
     Stopping,
     Welcome,
@@ -285,15 +286,24 @@ class SchedulerServer:
         local = connection.same_host and connection.role == Role.CLIENT
         session.send([self.welcome if local else replace(self.welcome, tls=None)])
         connection.start(session)
-        if connection.role == Role.CLIENT:
-            self.handle(ClientJoined(session.id))
-            self.plugins.client_joined(session.id)
+
+    def join(self, session: ClientSession, registration: RegisterClient) -> bool:
+        """A client said who it is; False if another one is here by that name."""
+        if registration.id in self._clients:
+            return False
+        del self._clients[session.id]
+        session.id = registration.id
+        session.joined = True
+        self._clients[session.id] = session
+        self.handle(ClientJoined(session.id))
+        self.plugins.client_joined(session.id)
+        return True
 
     def client_lost(self, session: ClientSession) -> None:
         """A client's link has ended."""
         self._clients.pop(session.id, None)
         self.guests.left(session)
-        if session.connection.role == Role.CLIENT:
+        if session.joined:
             self.handle(ClientLeft(session.id))
             self.plugins.client_left(session.id)
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from nbcluster.comm.base import Connection
 from nbcluster.errors import CommClosedError
-from nbcluster.protocol.messages import KeysDone, Located, Pushed, RegisterWorker, Welcome
+from nbcluster.protocol.messages import KeysDone, Located, Pushed, RegisterClient, RegisterWorker, Welcome
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.scheduler.errands import FOR_SHELL, Errand, Ports
@@ -48,6 +48,9 @@ class Host(Protocol):
 
     def serve(self, session: ClientSession, errand: Errand) -> None:
         """Carry out what is not the core's, and answer."""
+
+    def join(self, session: ClientSession, registration: RegisterClient) -> bool:
+        """A client said who it is; False if another one is here by that name."""
 
     def client_lost(self, session: ClientSession) -> None:
         """A client's link has ended."""
@@ -109,11 +112,20 @@ class ClientSession(Session):
     def __init__(self, host: Host, connection: Connection, id: str) -> None:
         super().__init__(host, connection)
         self.id = id
+        self.joined = False
+        """A client has said who it is, and the core knows it; managers never do."""
         self._unsubscribe: Callable[[], None] | None = None
         self.is_lost = False
 
     def received(self, messages: list[Any]) -> None:
-        """Split calls from what the core handles, in order."""
+        """Split calls from what the core handles, in order. The first message of a client is its registration."""
+        if self.connection.role == Role.CLIENT and not self.joined:
+            first, *messages = messages
+            if not isinstance(first, RegisterClient) or not self._host.join(self, first):
+                peer = self.connection.peer_address
+                logger.error("%s did not say who it is, or said it was another client; its link is closed", peer)
+                self.connection.abort()
+                return
         if self._host.blocked and self.connection.role == Role.CLIENT:
             messages, refusals = split_blocked(messages, self._host.blocked)
             if refusals:
