@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import queue
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,9 +17,28 @@ def test_gather_keeps_the_structure(client: Any) -> None:
     assert client.gather({"a": one, "b": [two, {"c": (three,)}]}) == {"a": 1, "b": [2, {"c": (3,)}]}
 
 
-def test_gather_of_an_iterator_yields_the_results(client: Any) -> None:
-    futures = client.map(inc, range(3))
-    assert [client.gather(one) if hasattr(one, "key") else one for one in client.gather(iter(futures))] == [1, 2, 3]
+def test_gather_of_an_iterator_is_an_iterator_over_the_results(client: Any, gate: Gate) -> None:
+    done, pending = client.submit(inc, 1), client.submit(at_gate, gate, "through")
+    results = client.gather(iter([done, [done, 5], pending]))
+    assert next(results) == 2
+    assert next(results) == [2, 5]
+    assert pending.status == "pending"
+    gate.open()
+    assert list(results) == ["through"]
+
+
+def test_each_of_an_iterator_is_gathered_by_itself(client: Any) -> None:
+    good, bad = client.submit(inc, 1), client.submit(fail_with, "boom")
+    assert list(client.gather(iter([good, bad, [bad, good]]), errors="skip")) == [2, None, [2]]
+    results = client.gather(future for future in (good, bad))
+    assert next(results) == 2
+    with pytest.raises(Mishap, match="boom"):
+        next(results)
+
+
+def test_gather_takes_no_queue(client: Any) -> None:
+    with pytest.raises(TypeError, match=r"[Qq]ueue"):
+        client.gather(queue.Queue())
 
 
 def test_what_is_no_future_stays_as_it_is(client: Any) -> None:

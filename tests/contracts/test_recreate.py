@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import dask.bag as db
 import pytest
 
 from tests.contracts.gates import Mishap, fail_with, inc
@@ -42,6 +43,12 @@ def test_the_task_that_is_to_blame_is_run_for_one_that_depends_on_it(remote: Any
     with pytest.raises(Mishap, match="boom") as raised:
         remote.recreate_error_locally(future)
     assert raised.traceback[-1].name == "fail_with"
+
+
+def test_so_it_is_for_a_collection_a_part_of_which_has_erred(remote: Any) -> None:
+    kept = remote.persist(db.from_sequence([1, 2, 0], npartitions=3).map(lambda n: 6 / n))
+    with pytest.raises(ZeroDivisionError):
+        remote.recreate_error_locally(kept)
 
 
 @pytest.mark.differs("tasks run again here")

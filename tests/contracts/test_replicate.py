@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask
 import pytest
 
 from tests.contracts.gates import Mishap, fail_with, inc
@@ -73,6 +74,23 @@ def test_only_the_workers_that_are_named_take_part_in_rebalancing(api: Any, keyw
         client.rebalance(workers=[first, second])
         assert client.has_what([other]) == {other: []}
         assert client.gather(data) == [bytes([n]) * 10_000 for n in range(10)]
+
+
+def test_the_parts_of_collections_are_moved_and_copied_as_well(client: Any) -> None:
+    kept = client.persist(dask.delayed(inc)(7000))
+    client.replicate(kept)
+    [future] = client.futures_of(kept)
+    assert len(client.who_has(future)[future.key]) == 2
+    client.rebalance(kept)
+    assert future.result() == 7001
+
+
+def test_without_any_worker_or_future_nothing_moves(client: Any) -> None:
+    data = client.scatter([bytes([n]) * 10_000 for n in range(10)], workers=[address(client, 0)])
+    before = client.who_has(data)
+    client.rebalance(workers=[])
+    client.rebalance([])
+    assert client.who_has(data) == before
 
 
 def test_the_active_memory_manager_starts_and_stops(client: Any) -> None:

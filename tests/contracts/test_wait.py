@@ -86,3 +86,12 @@ def test_waiting_for_cancelled_futures_raises(api: Any, client: Any, gate: Gate)
 def test_another_word_for_return_when_is_refused(api: Any, client: Any) -> None:
     with pytest.raises((ValueError, NotImplementedError), match="return_when"):
         api.wait([client.submit(inc, 1)], return_when="SOMETIME")
+
+
+def test_each_future_is_done_or_not_even_if_another_has_its_key(api: Any, client: Any, gate: Gate) -> None:
+    one, same, other = client.submit(inc, 1), client.submit(inc, 1), client.submit(at_gate, gate)
+    again = client.submit(at_gate, gate)
+    done, not_done = api.wait([one, same, [other, again]], return_when="FIRST_COMPLETED")
+    assert (done, not_done) == ({one, same}, {other, again})
+    assert set(api.futures_of([one, {"same": same}])) == {one, same}
+    assert set(client.futures_of([one, {"same": same}])) == {one, same}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import copyreg
 import functools
+import gc
 import io
 import os
 import re
@@ -10,6 +11,7 @@ import sys
 import threading
 import traceback
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -329,3 +331,24 @@ def test_a_registered_reducer_is_respected(monkeypatch: pytest.MonkeyPatch) -> N
 def test_bytes_that_are_no_exception_are_refused(data: bytes) -> None:
     with pytest.raises(SerializationError, match="these bytes are no exception"):
         load_exception(Payload(data))
+
+
+def test_a_rebuilt_exception_keeps_nobody_who_has_rebuilt_it() -> None:
+    """A frame refers to the one that called it: a notebook's last error would keep all that its client waited for."""
+    payload = dump_exception(raised_by(lambda: 1 / 0))
+
+    def rebuild() -> tuple[BaseException, weakref.ref[Any]]:
+        seen = Seen()
+        return load_exception(payload), weakref.ref(seen)
+
+    gc.disable()
+    try:
+        error, seen = rebuild()
+        assert error.__traceback__ is not None
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+class Seen:
+    """Something in a variable of whoever rebuilds."""

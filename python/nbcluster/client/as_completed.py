@@ -15,7 +15,7 @@ from nbcluster.client.client import Client
 from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.defaults import check_client, default_client
 from nbcluster.client.future import Future
-from nbcluster.client.gathering import find_futures, with_parts
+from nbcluster.client.gathering import all_futures, with_parts
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.serialize import load
@@ -224,4 +224,4 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
 def futures_of(o: Any, client: Any = None) -> list[Future]:
     """All futures in nested containers, and behind persisted collections of dask's, each once."""
     default_client(None if client is None else check_client("client", client))
-    return find_futures(with_parts(o))
+    return all_futures(with_parts(o))

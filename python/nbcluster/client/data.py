@@ -15,6 +15,7 @@ from nbcluster.client.explaining import ExplainingClient
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.large_arguments import LargeArguments
+from nbcluster.client.short_tracebacks import shortened
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
 from nbcluster.errors import SharedDataGoneError, TimeoutError
 from nbcluster.protocol.messages import DataItem, Scatter
@@ -40,20 +41,30 @@ class DataClient(ExplainingClient):
         """Wait for futures and return their results.
 
         Args:
-            futures: a future, or lists, tuples, sets and dicts with futures in them, nested at will.
+            futures: a future, or lists, tuples, sets and dicts with futures in them, nested at will; or an iterator
+                over such things.
             errors: ``"raise"`` raises the first error as soon as it is known; ``"skip"`` leaves what erred out
                 of a list, and has None for it anywhere else.
             direct: accepted for compatibility: data takes the shortest way there is, whatever this says.
             asynchronous: True returns something to be awaited, on any event loop.
 
         Returns:
-            The same structure, with results in place of futures.
+            The same structure, with results in place of futures. For an iterator: another one, which waits for each
+            when it is asked for it.
         """
         check_optional_flag("direct", direct)
         check_optional_flag("asynchronous", asynchronous)
         check_choice("errors", errors, "raise", "skip")
+        if isinstance(futures, Queue):
+            raise TypeError(f"gather() does not take queues ({futures!r}); gather a list of what is in it")
         if isinstance(futures, Iterator):
-            futures = list(futures)
+            return (self.gather(one, errors, direct, asynchronous) for one in futures)
+        try:
+            return self._gather(futures, errors, asynchronous)
+        except Exception as error:
+            raise shortened(error)  # noqa: B904 (it is the same)
+
+    def _gather(self, futures: Any, errors: str, asynchronous: bool | None) -> Any:
         found = find_futures(futures)
         self._check_mine(found)
         states = [future._state for future in found]

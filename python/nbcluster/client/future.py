@@ -9,6 +9,7 @@ from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.client.short_tracebacks import shortened
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, FutureState
 from nbcluster.protocol.serialize import are_noted, reduce_future
 from nbcluster.protocol.typenames import find_type
@@ -106,7 +107,10 @@ class Future:
             KilledWorker: workers died while they ran it.
             Exception: what the task raised, with the remote traceback.
         """
-        return self._client._result(self, timeout)
+        try:
+            return self._client._result(self, timeout)
+        except Exception as error:
+            raise shortened(error)  # noqa: B904 (it is the same)
 
     def exception(self, timeout: float | str | None = None) -> Any:
         """Wait until it is done; return what the task raised, or None."""

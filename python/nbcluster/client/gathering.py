@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from nbcluster.client.future import Future
 from nbcluster.types import Key
+
+N = TypeVar("N")
 
 
 def find_futures(value: Any) -> list[Future]:
     """All futures in lists, tuples, sets and dicts, in order, each key once."""
     found: dict[Key, Future] = {}
-    _walk(value, found)
+    _walk(value, found, _key)
     return list(found.values())
 
 
-def futures_in(name: str, value: Any) -> list[Future]:
-    """The same, of an argument that has to be futures: also those behind collections of dask's.
+def all_futures(value: Any) -> list[Future]:
+    """The same, but each object once: several may have the same key."""
+    found: dict[int, Future] = {}
+    _walk(value, found, id)
+    return list(found.values())
+
+
+def futures_in(name: str, value: Any, *, each: bool = False) -> list[Future]:
+    """Those of an argument that has to be futures: also those behind collections of dask's.
+
+    Args:
+        name: the argument's.
+        value: the argument.
+        each: all of them. Otherwise each key once.
 
     Raises:
         TypeError: there is something, but no future.
     """
-    found = find_futures(with_parts(value))
+    found = (all_futures if each else find_futures)(with_parts(value))
     if not found and not _is_empty(value):
         raise TypeError(f"{name}={value!r} has no future in it; give futures, or containers of them")
     return found
@@ -37,16 +51,20 @@ def _is_empty(value: Any) -> bool:
     return hasattr(type(value), "__dask_graph__")
 
 
-def _walk(value: Any, found: dict[Key, Future]) -> None:
+def _key(future: Future) -> Key:
+    return future._state.key
+
+
+def _walk(value: Any, found: dict[N, Future], name: Callable[[Future], N]) -> None:
     kind = type(value)
     if kind is Future:
-        found.setdefault(value._state.key, value)
+        found.setdefault(name(value), value)
     elif kind is dict:
         for item in value.values():
-            _walk(item, found)
+            _walk(item, found, name)
     elif kind in (list, tuple, set, frozenset) or is_named_tuple(value):
         for item in value:
-            _walk(item, found)
+            _walk(item, found, name)
 
 
 def is_named_tuple(value: Any) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from nbcluster.arguments import check_path, check_whole, check_workers
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
-from nbcluster.client.states import FutureState
+from nbcluster.client.states import CANCELLED, FutureState
 from nbcluster.client.tables import SchedulerInfo
 from nbcluster.comm.addresses import host_of
 from nbcluster.comm.scheduler_file import StrPath, write
@@ -45,8 +45,11 @@ class ObservingClient(ConnectedClient):
 
     @property
     def futures(self) -> dict[Key, FutureState]:
-        """What is known of each key that this client has a future for: ``client.futures[key].status``."""
-        return self._session.wants.alive()
+        """What is known of each key that this client has a future for: ``client.futures[key].status``.
+
+        What was cancelled is not among them: its key may be had again.
+        """
+        return {key: state for key, state in self._session.wants.alive().items() if state.status != CANCELLED}
 
     def scheduler_info(self, n_workers: int = -1) -> Any:
         """What the scheduler knows of itself and its workers, as plain dicts by worker address.

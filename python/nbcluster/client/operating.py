@@ -163,13 +163,15 @@ class OperatingClient(ObservingClient, RunningClient):
 
         Args:
             futures: what may be moved; None means everything.
-            workers: names or addresses of those that take part; None means all.
+            workers: names or addresses of those that take part; None means all. With an empty list nothing moves.
 
         Raises:
             ValueError: none of these workers is running.
         """
         names = check_workers("workers", workers)
         found = None if futures is None else self._mine(futures)
+        if names == []:
+            found, names = [], None
         return self._sync(self._when_there, found, lambda request, keys: Rebalance(request, keys, names))
 
     def _mine(self, futures: Any) -> list[Future]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nbcluster.client.data import DataClient
 from nbcluster.client.future import Future
+from nbcluster.client.gathering import find_futures, with_parts
 from nbcluster.client.states import ERROR
 from nbcluster.protocol.messages import WantKeys
 from nbcluster.protocol.payload import Payload
@@ -41,13 +42,13 @@ class RecreatingClient(DataClient):
         """
         return self._recreate(future, blamed=False)
 
-    def recreate_error_locally(self, future: Future) -> Any:
+    def recreate_error_locally(self, future: Any) -> Any:
         """Run the task that is to blame for an error again, here: that future's own, or one that it depends on.
 
         Use it with ``%debug`` or ``pdb``: the traceback is that of this process.
 
         Args:
-            future: of a task that erred; it is waited for.
+            future: of a task that erred, or a persisted collection; it is waited for.
 
         Raises:
             ValueError: it did not err.
@@ -55,18 +56,22 @@ class RecreatingClient(DataClient):
         """
         return self._recreate(future, blamed=True)
 
-    def _recreate(self, future: Future, blamed: bool) -> Any:
-        if not isinstance(future, Future):
+    def _recreate(self, future: Any, blamed: bool) -> Any:
+        futures = find_futures(with_parts(future)) if blamed else [future]
+        if not futures or not isinstance(futures[0], Future):
             raise TypeError(f"future={future!r} is not a Future")
-        self._check_mine([future])
-        return self._sync(self._describe, future, blamed, then=_run)
+        self._check_mine(futures)
+        return self._sync(self._describe, futures, blamed, then=_run)
 
-    async def _describe(self, future: Future, blamed: bool) -> tuple[TaskDescribed, Mapping[Key, Payload]]:
+    async def _describe(self, futures: list[Future], blamed: bool) -> tuple[TaskDescribed, Mapping[Key, Payload]]:
         """How a task is computed, and from what."""
+        future = futures[0]
         if blamed:
-            await self._wait_for((future._state,))
-            if future.status != ERROR:
+            await self._wait_for([one._state for one in futures], stop_early=True)
+            erred = [one for one in futures if one.status == ERROR]
+            if not erred:
                 raise ValueError(f"{future!r} did not err; recreate_task_locally() runs the task of any future")
+            future = erred[0]
         described: TaskDescribed = await self._session.ask(lambda number: DescribeTask(number, future.key, blamed))
         keys = described.dependencies
         states = self._session.wants.add(keys, contextvars.copy_context(), WantKeys(keys) if keys else None)

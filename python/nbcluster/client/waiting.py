@@ -48,11 +48,11 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
         raise ValueError(f"return_when={return_when!r} is not allowed; give {ALL_COMPLETED!r} or {FIRST_COMPLETED!r}")
     seconds = seconds_or_none(timeout)
     whole = isinstance(fs, (Future, dict)) or hasattr(type(fs), "__dask_graph__")
-    futures = futures_in("fs", fs if whole else check_several("fs", fs, "futures"))
+    futures = futures_in("fs", fs if whole else check_several("fs", fs, "futures"), each=True)
     if not futures:
         return DoneAndNotDoneFutures(set(), set())
     client: Client = futures[0].client
-    states = [future._state for future in futures]
+    states = list(dict.fromkeys(future._state for future in futures))
     # One that is done already is enough for FIRST_COMPLETED.
     enough = None
     if return_when == FIRST_COMPLETED:
@@ -66,9 +66,9 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
         return DoneAndNotDoneFutures(done, set(futures) - done)
 
     def late(why: str) -> TimeoutError:
-        keys = [future.key for future in futures if not future.done()]
+        keys = [state.key for state in states if state.status == PENDING]
         shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
-        return TimeoutError(f"{len(keys)} of {len(futures)} futures were not done after {seconds:g} s: {shown}{why}")
+        return TimeoutError(f"{len(keys)} of {len(states)} futures were not done after {seconds:g} s: {shown}{why}")
 
     async def watch() -> None:
         try:

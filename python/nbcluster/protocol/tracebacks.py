@@ -11,7 +11,7 @@ import asyncio
 import os
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -56,11 +56,19 @@ def summarise(traceback: types.TracebackType | None) -> list[FrameSummary]:
 
 def rebuild(frames: Iterable[FrameSummary]) -> types.TracebackType | None:
     """Make a traceback of them: real to whoever looks at it."""
+    return next(_rebuilt(frames))
+
+
+def _rebuilt(frames: Iterable[FrameSummary]) -> Iterator[types.TracebackType | None]:
+    """A frame keeps the one that it was called from, with all that this one refers to, and so on.
+
+    Behind the frame of a generator that has been left there is none: who rebuilds a traceback is not kept by it.
+    """
     traceback: types.TracebackType | None = None
     for summary in reversed(list(frames)):
         frame, instruction = _make_frame(summary)
         traceback = types.TracebackType(traceback, frame, instruction, summary.lineno)
-    return traceback
+    yield traceback
 
 
 def _summarise_frame(traceback: types.TracebackType) -> FrameSummary:
