@@ -222,6 +222,13 @@ def local_client(timeout: float | str | None = None, separate_thread: bool = Tru
     return worker_client(timeout, separate_thread)
 
 
+def serve_dask_in_tasks() -> None:
+    """In a process that runs tasks only: what a task computes with dask, its cluster computes."""
+    from nbcluster.client import dask_default
+
+    dask_default.serve_tasks()
+
+
 def _client_of_task() -> Client | None:
     worker = context.current_worker()
     if worker is None:

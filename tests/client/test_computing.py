@@ -16,6 +16,7 @@ import pytest
 
 from nbcluster import Client, LocalCluster
 from nbcluster.client import graph_submission
+from nbcluster.client.annotating import Annotated
 from nbcluster.client.graph_submission import GraphSubmission
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Frame
@@ -57,7 +58,9 @@ def test_a_large_graph_goes_out_in_pieces(client: Client, monkeypatch: pytest.Mo
 def submitted(data: Any, share: Any = None) -> list[m.GraphTask]:
     """The tasks of a graph in which two tasks have the same data."""
     dsk = {"a": (np.sum, data), "b": (np.max, data), "c": (max, "a", "b")}
-    messages = [message for _, message in GraphSubmission(dsk, ["c"], m.TaskOptions(), bool, share).messages()]
+    messages = [
+        message for _, message in GraphSubmission(dsk, ["c"], Annotated(m.TaskOptions(), {}), bool, share).messages()
+    ]
     return [task for message in messages if isinstance(message, m.SubmitGraph) for task in message.tasks]
 
 

@@ -12,13 +12,16 @@ from typing import Any
 
 from nbcluster.arguments import check_flag, check_optional_flag
 from nbcluster.client import submission
+from nbcluster.client.annotating import Annotated, in_force, set_aside
 from nbcluster.client.data import DataClient
 from nbcluster.client.future import Future
-from nbcluster.client.gathering import find_futures, with_parts
+from nbcluster.client.gathering import all_futures, with_parts
 from nbcluster.client.graph_keys import key_text
 from nbcluster.client.graph_submission import GraphSubmission
-from nbcluster.client.states import CANCELLED
-from nbcluster.protocol.messages import Line, TaskOptions
+from nbcluster.client.short_tracebacks import shortened
+from nbcluster.client.states import CANCELLED, FutureState
+from nbcluster.protocol.messages import Line
+from nbcluster.types import Key
 from nbcluster.units import parse_seconds
 
 
@@ -80,7 +83,24 @@ class ComputingClient(DataClient):
         flat = list(_flatten(keys))
         futures = dict(zip(flat, self._submit_graph(dsk, flat, options, line), strict=True))
         packed = _in_structure_of(keys, futures)
-        return self.gather(packed, direct=direct, asynchronous=asynchronous) if sync else packed
+        if not sync:
+            return packed
+        if self.asynchronous or asynchronous:
+            return self._results_of(packed, futures.values(), asynchronous)
+        try:
+            return self.gather(packed, direct=direct)
+        except Exception as error:
+            raise shortened(error)  # noqa: B904 (it is the same)
+        finally:
+            _release(futures.values())
+
+    async def _results_of(self, packed: Any, futures: Iterable[Future], asynchronous: bool | None) -> Any:
+        try:
+            return await self.gather(packed, asynchronous=asynchronous)
+        except Exception as error:
+            raise shortened(error)  # noqa: B904
+        finally:
+            _release(futures)
 
     def compute(
         self,
@@ -129,9 +149,10 @@ class ComputingClient(DataClient):
             items = [delayed(one) if isinstance(one, (list, tuple, set, dict, Iterator)) else one for one in items]
 
         def compute(some: list[Any]) -> Iterable[Any]:
-            done: Iterable[Any] = compute_all(
-                *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options, line)
-            )
+            with set_aside():
+                done: Iterable[Any] = compute_all(
+                    *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options, line)
+                )
             return done
 
         items = _by_type(items, compute)
@@ -178,9 +199,10 @@ class ComputingClient(DataClient):
         items: list[Any] = [collections] if single else list(collections)
 
         def persist(some: list[Any]) -> Iterable[Any]:
-            kept: Iterable[Any] = persist_all(
-                *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options, line)
-            )
+            with set_aside():
+                kept: Iterable[Any] = persist_all(
+                    *some, traverse=False, optimize_graph=optimize_graph, scheduler=self._scheduler(options, line)
+                )
             return kept
 
         items = _by_type(items, persist)
@@ -211,11 +233,11 @@ class ComputingClient(DataClient):
 
     def futures_of(self, futures: Any) -> list[Future]:
         """All futures in nested containers, and behind persisted collections, each once."""
-        return find_futures(with_parts(futures))
+        return all_futures(with_parts(futures))
 
     # --- graphs ---
 
-    def _scheduler(self, options: TaskOptions, line: Line) -> Callable[..., list[Future]]:
+    def _scheduler(self, options: Annotated, line: Line) -> Callable[..., list[Future]]:
         """A scheduler for dask whose results are futures."""
 
         def schedule(dsk: Any, keys: Any, **_: Any) -> list[Future]:
@@ -223,18 +245,34 @@ class ComputingClient(DataClient):
 
         return schedule
 
-    def _submit_graph(self, dsk: Any, keys: list[Any], options: TaskOptions, line: Line) -> list[Future]:
+    def _submit_graph(self, dsk: Any, keys: list[Any], options: Annotated, line: Line) -> list[Future]:
         """Futures for keys of a graph, in their order."""
         wants = self._session.wants
         wants.check_open()
         wants.release_dead()  # graphs bring names of their own: these may have meant something else
-        graph = GraphSubmission(dsk, keys, options, lambda key: wants.state(key) is not None, self._session.share, line)
+        adopted: list[FutureState] = []
+        graph = GraphSubmission(dsk, keys, options, lambda key: self._is_known(key, adopted), self._session.share, line)
         context, cell = contextvars.copy_context(), self._cell()
         held = {}
         for wanted, message in graph.messages():
             for state in wants.add(wanted, context, message, cell):
                 held[state.key] = state
         return self._futures([held[name] for name in graph.outcomes])
+
+    def _is_known(self, key: Key, adopted: list[FutureState]) -> bool:
+        """Whether there is a future for a key. One of another client in this process will do: then we want it too.
+
+        Dask hands out one expression to all that unpickle it in a process, and so with the futures of the first.
+        """
+        if self._session.wants.state(key) is not None:
+            return True
+        for other in self._others_here():
+            state = other._session.wants.state(key)
+            if state is not None and state.status != CANCELLED:
+                other._make_known()
+                adopted.append(self._this._want(key))
+                return True
+        return False
 
     def _graph_options(
         self,
@@ -246,22 +284,21 @@ class ComputingClient(DataClient):
         fifo_timeout: float | str,
         actors: object,
         others: dict[str, Any],
-    ) -> tuple[TaskOptions, Line]:
+    ) -> tuple[Annotated, Line]:
         interval = parse_seconds(fifo_timeout, "fifo_timeout")
         if actors:
             raise TypeError(f"actors={actors!r}: the tasks of a graph cannot be actors here; leave it out")
         unknown = sorted(set(others) - _OPTIONS_OF_OTHERS)
         if unknown:
             raise TypeError(f"{unknown[0]}={others[unknown[0]]!r} is no option of a graph's computation")
-        options = submission.options(
+        given = submission.options(
             workers=workers,
             allow_other_workers=allow_other_workers,
             resources=resources,
             retries=retries,
             priority=priority,
-            annotations=submission.annotations_here(),
         )
-        return options, self._line(interval)
+        return Annotated(given, in_force()), self._line(interval)
 
 
 _OPTIONS_OF_OTHERS = {"cache", "callbacks", "chunksize", "num_workers", "pool", "rerun_exceptions_locally"}
@@ -274,6 +311,12 @@ def _flatten(keys: Any) -> Iterator[Any]:
             yield from _flatten(one)
     else:
         yield keys
+
+
+def _release(futures: Iterable[Future]) -> None:
+    """Nobody wants them any more, although a traceback may keep the objects."""
+    for future in futures:
+        future.release()
 
 
 def _in_structure_of(keys: Any, values: dict[Any, Any]) -> Any:

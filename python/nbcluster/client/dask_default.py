@@ -40,11 +40,13 @@ class DefaultClient:
         client = defaults.current()
         if client is not None:
             return client.get
-        _hook.leave()  # all clients were forgotten, not closed
         from dask.base import get_scheduler
         from dask.threaded import get
 
-        scheduler: Callable[..., Any] = get_scheduler() or get
+        scheduler: Callable[..., Any] = get
+        if not _hook.stays:  # else this process runs tasks, but this is none
+            _hook.leave()  # all clients were forgotten, not closed
+            scheduler = get_scheduler() or get
         return scheduler
 
     def __repr__(self) -> str:
@@ -66,6 +68,8 @@ class _Hook:
         self._settings: list[tuple[str, Any, Any]] = []
         """What was set: its name, the value, and dask's own way to take it back."""
         self._entered = False
+        self.stays = False
+        """It is never taken back."""
         self._waiting: list[WhenImported] = []
         self._named: dict[str, Callable[..., Any]] = {}
         """Dask's schedulers by name."""
@@ -78,6 +82,8 @@ class _Hook:
 
     def leave(self) -> None:
         with self._lock:
+            if self.stays:
+                return
             self._entered = False
             for waiting in self._waiting:
                 waiting.cancel()
@@ -111,6 +117,12 @@ class _Hook:
 
 
 _hook = _Hook()
+
+
+def serve_tasks() -> None:
+    """This process does nothing but run tasks: what they compute with dask is computed by the cluster they run on."""
+    _hook.stays = True
+    _hook.enter()
 
 
 def follow(there_is_a_default: bool) -> None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from nbcluster.client.gathering import find_futures
 from nbcluster.client.graph_futures import Lifter
 from nbcluster.client.graph_keys import key_text
 from nbcluster.client.graph_steps import Compiler
@@ -38,6 +39,7 @@ class Graph:
         is_known: tells of a key that is not in the graph whether there is a future for it.
 
     Raises:
+        FutureCancelledError: a task needs a future that was cancelled or released.
         TypeError: it is not a graph, or a key is of a type that dask does not allow.
         KeyError: a key that is asked for is not in the graph.
         ValueError: a task needs something that neither is in the graph nor has a future.
@@ -66,7 +68,7 @@ class Graph:
         self._compiler = Compiler(_task_spec)
         self._lifter = Lifter(_task_spec)
         self._fused: dict[tuple[int, Any, Any], Fused] = {}
-        self.order = self._sort(keys)
+        self.order = self._sort(keys, graph)
         """All keys that have tasks, each after those that its task needs."""
         subgraphs = (self._nodes[key] for key in self.order)
         self._sharing = Counter(id(node.args[0]) for node in subgraphs if self._is_subgraph(node))
@@ -109,15 +111,15 @@ class Graph:
             node = nodes.get(key)
         return key
 
-    def _sort(self, keys: Collection[Any]) -> list[Any]:
+    def _sort(self, keys: Collection[Any], graph: Mapping[Any, Any]) -> list[Any]:
         from dask.order import order
 
-        needed = self._cull(keys)
+        needed = self._cull(keys, graph)
         ranks: dict[Any, int] = order(needed)
         in_order = sorted((key for key in needed if type(needed[key]) is not self._spec.Alias), key=ranks.__getitem__)
         return self._after_needs(in_order)
 
-    def _cull(self, keys: Collection[Any]) -> dict[Any, Any]:
+    def _cull(self, keys: Collection[Any], graph: Mapping[Any, Any]) -> dict[Any, Any]:
         nodes, needed, work = self._nodes, dict[Any, Any](), list(keys)
         while work:
             key = work.pop()
@@ -126,7 +128,7 @@ class Graph:
             node = nodes.get(key)
             if node is None:
                 if not self._is_known(self._ref(key).key):
-                    raise ValueError(_unknown(key, keys, needed))
+                    raise _cancelled(key, graph) or ValueError(_unknown(key, keys, needed))
                 continue
             needed[key] = node
             work.extend(node.dependencies)
@@ -235,6 +237,12 @@ def _materialize(dsk: Any) -> tuple[dict[Any, Any], dict[str, dict[Any, Any]]]:
             f"dsk={dsk!r} is not a graph of dask's: give a dict of tasks, a HighLevelGraph, or a collection's graph"
         )
     return dict(graph), annotations
+
+
+def _cancelled(key: Any, graph: Mapping[Any, Any]) -> BaseException | None:
+    """Why a future in the graph is of no use."""
+    futures = find_futures(list(graph.values()))
+    return next((future._state.exception() for future in futures if future.key == key and future.cancelled()), None)
 
 
 def _unknown(key: Any, asked: Collection[Any], nodes: Mapping[Any, Any]) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from nbcluster.client.annotating import HEEDED, Annotated, as_given, checked
 from nbcluster.client.generations import following
 from nbcluster.client.graph import Graph
 from nbcluster.client.large_arguments import LargeArguments
-from nbcluster.client.submission import options
 from nbcluster.protocol.messages import SAME_LINE, GraphTask, Line, SubmitGraph, TaskOptions, WantKeys
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message
@@ -22,8 +22,6 @@ from nbcluster.types import FunctionId, Key
 PIECE = 500
 """Tasks per message."""
 
-_ANNOTATIONS = ("workers", "allow_other_workers", "resources", "retries", "priority")
-
 
 class GraphSubmission:
     """Prepares a graph's tasks.
@@ -31,7 +29,7 @@ class GraphSubmission:
     Args:
         dsk: the graph, of any kind that dask has.
         keys: whose results are asked for.
-        task_options: how its tasks are to be run; what ``dask.annotate`` says of some goes before.
+        annotated: how its tasks are to be run; what the graph itself says of some goes before.
         is_known: tells whether there is a future for a key.
         share: puts a large buffer where the workers see it; None: it is sent.
         line: where in line its tasks come.
@@ -41,15 +39,15 @@ class GraphSubmission:
         self,
         dsk: Any,
         keys: list[Any],
-        task_options: TaskOptions,
+        annotated: Annotated,
         is_known: Callable[[Key], bool],
         share: Callable[[memoryview, bool], Frame] | None = None,
         line: Line = SAME_LINE,
     ) -> None:
         self._graph = graph = Graph(dsk, keys, is_known)
-        self._options = task_options
+        self._options = annotated.options
         self._line = line
-        self._annotated = _annotated(graph.annotations, task_options)
+        self._own = _own_options(graph, annotated)
         self.outcomes: list[Key] = [graph.homes[key] for key in keys]
         """The names of the tasks behind ``keys``."""
         self._large = LargeArguments(share) if share is not None else None
@@ -80,7 +78,7 @@ class GraphSubmission:
         function_id, definition = self._function(function)
         functions[function_id] = definition
         call = dump_call(args, kwargs)
-        task_options = self._annotated.get(key)
+        task_options = self._own.get(key)
         frames = self._detached(call.frames) if call.frames else []
         return GraphTask(name, function_id, call.data, call.dependencies, wanted, task_options, frames)
 
@@ -98,27 +96,18 @@ class GraphSubmission:
         return known[0], known[1]
 
 
-def _annotated(annotations: dict[str, dict[Any, Any]], default: TaskOptions) -> dict[Any, TaskOptions]:
+def _own_options(graph: Graph, annotated: Annotated) -> dict[Any, TaskOptions]:
     """The options of those tasks that have some of their own."""
-    own: dict[Any, dict[str, Any]] = {}
-    for kind in _ANNOTATIONS:
-        for key, value in annotations.get(kind, {}).items():
+    own: dict[Any, dict[str, Any]] = {key: {} for key in graph.order} if annotated.differ else {}
+    for kind in HEEDED:
+        for key, value in graph.annotations.get(kind, {}).items():
             own.setdefault(key, {})[kind] = value
     made: dict[str, TaskOptions] = {}
     result = {}
     for key, given in own.items():
-        signature = repr(sorted(given.items()))
+        default = annotated.of(key)
+        signature = repr((default, sorted(given.items())))
         if signature not in made:
-            made[signature] = options(**{**_as_given(default), **given})
+            made[signature] = checked({**as_given(default), **given})
         result[key] = made[signature]
     return result
-
-
-def _as_given(task_options: TaskOptions) -> dict[str, Any]:
-    return {
-        "workers": task_options.workers,
-        "allow_other_workers": task_options.allow_other_workers,
-        "resources": task_options.resources,
-        "retries": task_options.retries,
-        "priority": task_options.priority,
-    }

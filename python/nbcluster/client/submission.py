@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -62,23 +61,12 @@ def options(
     retries: object = None,
     priority: object = 0,
     actor: object = False,
-    annotations: Mapping[str, Any] | None = None,
 ) -> TaskOptions:
-    """Check the options that ``submit`` and ``map`` share. Where a call says nothing, ``annotations`` count.
+    """Check the options that ``submit`` and ``map`` share.
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
-    if annotations:
-        given: dict[str, Any] = {
-            "workers": workers,
-            "allow_other_workers": allow_other_workers,
-            "resources": resources,
-            "retries": retries,
-            "priority": priority,
-        }
-        given |= {name: annotations[name] for name in given if name in annotations and not given[name]}
-        return options(**given, actor=actor)
     if (
         workers is resources is retries is None
         and allow_other_workers is actor is False
@@ -99,12 +87,6 @@ def options(
         retries=0 if retries is None else check_whole("retries", retries, least=0),
         priority=check_whole("priority", priority),
     )
-
-
-def annotations_here() -> Mapping[str, Any] | None:
-    """What ``dask.annotate`` says here and now, if anything does."""
-    current = getattr(sys.modules.get("dask.base"), "get_annotations", None)
-    return current and current()
 
 
 class Batch:
@@ -135,7 +117,8 @@ class Batch:
         self._function: FunctionId
         self._definition: Payload
         self._function, self._definition = dump_function(function)
-        self._options = task_options
+        self.options = task_options
+        """How to run those that are added until the next message."""
         self._pure = pure
         self._admit = admit
         self._large = LargeArguments(share, named=pure) if share is not None else None
@@ -175,7 +158,7 @@ class Batch:
             self._definition,
             self.keys,
             self._arguments,
-            self._options,
+            self.options,
             self._dependencies,
             self._frames,
             line,

@@ -9,6 +9,7 @@ from typing import Any
 
 from nbcluster.arguments import check_flag, check_key, check_optional_flag, check_several, check_text, check_whole
 from nbcluster.client import submission
+from nbcluster.client.annotating import Annotated, in_force
 from nbcluster.client.connected import ConnectedClient, nothing
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import futures_in
@@ -58,6 +59,8 @@ class SubmittingClient(ConnectedClient):
             pure: the same call gives the same future and runs once. False: run it each time.
             kwargs: its keyword arguments.
 
+        What ``dask.annotate`` says where it is called holds too, but for what these say.
+
         Raises:
             TypeError: ``func`` cannot be called, or an option has the wrong type.
             SerializationError: something cannot be pickled; ``path`` says what.
@@ -74,15 +77,20 @@ class SubmittingClient(ConnectedClient):
             retries=retries,
             priority=priority,
             actor=check_flag("actor", actor) | check_flag("actors", actors),
-            annotations=submission.annotations_here(),
         )
         interval = parse_seconds(fifo_timeout, "fifo_timeout")
         if key is not None:
             check_key("key", key)
+        said = in_force()
+        annotated = Annotated(options, said) if said else None
+        if annotated is not None:
+            options = annotated.options
         batch = submission.Batch(
             func, options, check_flag("pure", pure) and not options.actor, self._session.share, self._admit
         )
         name = batch.add(args, kwargs, key)
+        if annotated is not None:
+            batch.options = annotated.of(name)
         message = batch.message(self._line(interval))
         [state] = self._session.wants.add([name], contextvars.copy_context(), message, self._cell())
         return Future._of(state, self._this)
@@ -132,7 +140,6 @@ class SubmittingClient(ConnectedClient):
             retries=retries,
             priority=priority,
             actor=check_flag("actor", actor) | check_flag("actors", actors),
-            annotations=submission.annotations_here(),
         )
         interval = parse_seconds(fifo_timeout, "fifo_timeout")
         if not iterables:
@@ -143,8 +150,11 @@ class SubmittingClient(ConnectedClient):
             if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
                 raise TypeError(f"map() takes lists or the like after the function, and {one!r} has no elements")
         size = submission.MAP_BATCH if batch_size is None else check_whole("batch_size", batch_size, least=1)
+        annotated = Annotated(options, in_force())
+        if annotated.differ:
+            size = 1  # tasks of one message have the same options
         batch = submission.Batch(
-            func, options, check_flag("pure", pure) and not options.actor, self._session.share, self._admit
+            func, annotated.options, check_flag("pure", pure) and not options.actor, self._session.share, self._admit
         )
         keys: Iterator[Key] | None = None
         if isinstance(key, str):
@@ -155,7 +165,9 @@ class SubmittingClient(ConnectedClient):
         line = self._line(interval)
         futures: list[Future] = []
         for args in zip(*iterables, strict=False):
-            batch.add(args, kwargs, None if keys is None else _next_key(keys))
+            name = batch.add(args, kwargs, None if keys is None else _next_key(keys))
+            if annotated.differ:
+                batch.options = annotated.of(name)
             if len(batch.keys) >= size:
                 futures += self._submit_batch(batch, context, line)
                 line = following(line)

@@ -13,7 +13,7 @@ import sys
 
 from nbcluster.comm.loop import new_event_loop
 from nbcluster.errors import CommError, TimeoutError
-from nbcluster.in_task import WorkerClients
+from nbcluster.in_task import WorkerClients, serve_dask_in_tasks
 from nbcluster.store.flight_recorder import WORKER_FD, FlightRecorder
 from nbcluster.worker import context
 from nbcluster.worker.config import WorkerConfig as WorkerConfig
@@ -47,6 +47,7 @@ async def _run(config: WorkerConfig, token: bytes) -> int:
     recorder = FlightRecorder.open(WORKER_FD)
     worker = WorkerServer(config, token, recorder=recorder, capture_output=True, clients=WorkerClients())
     context.own_process(worker.current)
+    serve_dask_in_tasks()
     if sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop, "SIGTERM")
     try:
