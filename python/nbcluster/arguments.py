@@ -5,6 +5,7 @@ Each function returns the value as it is used from then on: a plain ``int`` for 
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 import os
@@ -54,6 +55,21 @@ def check_whole(name: str, value: object, least: int | None = None) -> int:
         raise ValueError(f"{name}={number} is out of range; give an int of at least {least}")
     if not -MOST <= number <= MOST:
         raise ValueError(f"{name}={number} is out of range: no message can carry it")
+    return number
+
+
+def check_number(name: str, value: object) -> int | float:
+    """Any number, whole or not.
+
+    Raises:
+        TypeError, ValueError: it is none, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={value!r} is not a number")
+    if isinstance(value, numbers.Integral):
+        return check_whole(name, value)
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{name}={number} is out of range; give a finite number")
     return number
 
 

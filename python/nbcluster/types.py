@@ -93,3 +93,15 @@ def key_prefix(key: Key) -> str:
     if len(tail) == 12 and len(key) > 37 and all(key[place] == "-" for place in _UUID_DASHES):
         return key[:-37]
     return head
+
+
+def host_of(address: Address) -> str:
+    """The host that an address names; this one for what has no network in it."""
+    protocol, _, rest = address.partition("://")
+    return rest.rpartition(":")[0].strip("[]") if protocol in ("tcp", "tls") else "127.0.0.1"
+
+
+def port_of(address: Address) -> int:
+    """The port that an address names; 0 for what has no network in it."""
+    protocol, _, rest = address.partition("://")
+    return int(rest.rpartition(":")[2]) if protocol in ("tcp", "tls") else 0

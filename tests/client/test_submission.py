@@ -71,7 +71,7 @@ def test_workers_are_named_by_name_or_address(workers: Any, names: list[str]) ->
         ({"retries": True}, TypeError, "retries=True"),
         ({"retries": 1.5}, TypeError, "retries=1.5"),
         ({"priority": "high"}, TypeError, "priority='high'"),
-        ({"priority": 1.5}, TypeError, "priority=1.5"),
+        ({"priority": float("nan")}, ValueError, "priority=nan"),
         ({"priority": None}, TypeError, "priority=None"),
     ],
     ids=str,

@@ -112,6 +112,14 @@ def test_the_higher_priority_runs_first(busy: Busy) -> None:
     assert busy.order() == ["higher", "high", "usual", "low"]
 
 
+def test_it_may_be_any_number(busy: Busy) -> None:
+    busy.submit("usual")
+    busy.submit("more", priority=0.5)
+    busy.map(["less"], priority=-0.25)
+    busy.compute("graph", priority=0.75)
+    assert busy.order() == ["graph", "more", "usual", "less"]
+
+
 def test_it_is_that_of_all_tasks_of_a_map(busy: Busy) -> None:
     busy.submit("alone")
     busy.map(["a", "b"], priority=1)

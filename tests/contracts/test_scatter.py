@@ -68,6 +68,12 @@ def test_data_goes_to_the_workers_that_are_named(client: Any) -> None:
     assert client.submit(identity, future, workers=[address]).result() == "here"
 
 
+def test_what_is_scattered_piece_by_piece_goes_to_all_workers_in_turn(client: Any) -> None:
+    pieces = [client.scatter(f"piece {n}", hash=False) for n in range(6)]
+    held = [set(keys) & {piece.key for piece in pieces} for keys in client.has_what().values()]
+    assert [len(keys) for keys in held] == [3, 3]
+
+
 def test_large_data_arrives_whole(client: Any) -> None:
     data = bytes(range(256)) * 4000
     future = client.scatter(data)

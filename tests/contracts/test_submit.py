@@ -147,6 +147,14 @@ def test_a_worker_can_be_named_by_its_name(client: Any) -> None:
     assert client.submit(inc, 41, workers=[name], pure=False).result() == 42
 
 
+def test_workers_can_be_named_by_their_host_or_without_the_protocol(client: Any) -> None:
+    address, view = next(iter(client.scheduler_info()["workers"].items()))
+    assert client.submit(inc, 1, workers=view["host"], pure=False).result(timeout=30) == 2
+    assert client.gather(client.map(inc, range(3), workers=[view["host"]], pure=False)) == [1, 2, 3]
+    if "tcp" in address:
+        assert client.submit(inc, 1, workers=address.removeprefix("tcp://"), pure=False).result(timeout=30) == 2
+
+
 def test_a_task_for_a_worker_that_is_not_there_waits(client: Any) -> None:
     future = client.submit(inc, 1, workers=["tcp://127.0.0.1:1"], pure=False)
     other = client.submit(inc, 1, pure=False)

@@ -11,12 +11,11 @@ from nbcluster.arguments import check_path, check_whole, check_workers
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
 from nbcluster.client.states import CANCELLED, FutureState
 from nbcluster.client.tables import SchedulerInfo
-from nbcluster.comm.addresses import host_of
 from nbcluster.comm.scheduler_file import StrPath, write
 from nbcluster.commands import GetView, View
 from nbcluster.errors import WorkerStartTimeoutError
 from nbcluster.snapshot import ClusterView
-from nbcluster.types import Address, Key, Status
+from nbcluster.types import Address, Key, Status, host_of
 from nbcluster.units import format_bytes
 
 

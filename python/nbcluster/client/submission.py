@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nbcluster.arguments import MOST, check_flag, check_resources, check_whole, check_workers
+from nbcluster.arguments import MOST, check_flag, check_number, check_resources, check_whole, check_workers
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.protocol.messages import SAME_LINE, Line, SubmitTasks, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
@@ -85,7 +85,7 @@ def options(
         allow_other_workers=others,
         resources=check_resources(resources),
         retries=0 if retries is None else check_whole("retries", retries, least=0),
-        priority=check_whole("priority", priority),
+        priority=check_number("priority", priority),
     )
 
 

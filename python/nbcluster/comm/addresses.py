@@ -100,18 +100,6 @@ def machine_address() -> str:
         return str(sock.getsockname()[0])
 
 
-def host_of(address: Address) -> str:
-    """The host that an address names; this one for what has no network in it."""
-    protocol, _, rest = address.partition("://")
-    return rest.rpartition(":")[0].strip("[]") if protocol in ("tcp", "tls") else "127.0.0.1"
-
-
-def port_of(address: Address) -> int:
-    """The port that an address names; 0 for what has no network in it."""
-    protocol, _, rest = address.partition("://")
-    return int(rest.rpartition(":")[2]) if protocol in ("tcp", "tls") else 0
-
-
 def _split_host(address: str, rest: str) -> tuple[str, int]:
     if rest.startswith("["):
         host, bracket, tail = rest[1:].partition("]")

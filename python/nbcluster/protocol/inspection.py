@@ -221,7 +221,7 @@ class TaskDump(Record, frozen=True):
     processing_on: Address | None
     nbytes: int
     type: str
-    priority: int
+    priority: int | float
     retries: int
     suspicious: int
     worker_restrictions: list[str] | None

@@ -58,11 +58,11 @@ class TaskOptions(Record, frozen=True):
     """How the tasks of one ``submit`` or ``map`` call are to be run."""
 
     workers: list[str] | None = None
-    """Names or addresses of the workers that may run it; None means any."""
+    """Names, addresses or hosts of the workers that may run it; None means any."""
     allow_other_workers: bool = False
     resources: dict[str, float] = field(default_factory=dict)
     retries: int = 0
-    priority: int = 0
+    priority: int | float = 0
     """Higher runs first."""
     actor: bool = False
     """The result is an object that stays where it was made, and whose methods others call."""
@@ -84,7 +84,7 @@ class ComputeTask(Record, frozen=True):
     run_id: RunId
     function: FunctionId
     data: bytes
-    priority: tuple[int, int]
+    priority: tuple[int | float, int]
     """Smaller first."""
     dependencies: tuple[Dependency, ...] = ()
     frames: tuple[Frame, ...] = ()

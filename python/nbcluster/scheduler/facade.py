@@ -11,13 +11,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from nbcluster.comm.addresses import host_of, port_of
 from nbcluster.plugins.base import SchedulerPlugin, check_name, plugin_name
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.scheduler.groups import TaskGroup, TaskPrefix, group_name
 from nbcluster.scheduler.state import STATE_NAMES, SchedTask, SchedWorker
 from nbcluster.scheduler.views import ClientState, MemoryState, TaskState, WorkerState
-from nbcluster.types import Address, Key, Status, WorkerName
+from nbcluster.types import Address, Key, Status, WorkerName, host_of, port_of
 
 if TYPE_CHECKING:
     from nbcluster.scheduler.server import SchedulerServer

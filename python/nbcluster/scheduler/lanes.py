@@ -55,7 +55,7 @@ class Lane:
     __slots__ = ("heap", "pool", "resources", "strict", "workers")
 
     def __init__(self, options: TaskOptions, pool: Pool) -> None:
-        self.heap: list[tuple[int, int, SchedTask]] = []
+        self.heap: list[tuple[float, int, SchedTask]] = []
         self.workers = frozenset(options.workers) if options.workers else None
         self.strict = not options.allow_other_workers
         self.resources = options.resources
@@ -175,8 +175,8 @@ class Lanes:
             if everybody.stuck:
                 self._wake(everybody)
             if self._stuck_by_name:
-                self._wake_named(worker.address)
-                self._wake_named(str(worker.name))
+                for name in worker.names:
+                    self._wake_named(name)
 
     def _sort_into_pools(self, worker: SchedWorker, idle: bool, open_: bool) -> None:
         for pool in self._pools.values():
@@ -200,19 +200,13 @@ class Lanes:
             pool.remove(worker)
 
     def named(self, names: frozenset[str]) -> dict[SchedWorker, None]:
-        """The workers that a restriction names, by name or by address."""
-        state = self._state
+        """The workers that a restriction names, by name, by address or by host."""
         found: dict[SchedWorker, None] = {}
         for name in sorted(names):
-            candidates = [state.by_address.get(name), state.workers.get(name)]
-            if name.lstrip("-").isdecimal():
-                candidates.append(state.workers.get(int(name)))
-            for worker in candidates:
-                if worker is not None and is_named(worker, names):
-                    found[worker] = None
+            found.update(self._state.by_any_name.get(name, ()))
         return found
 
 
 def is_named(worker: SchedWorker, names: frozenset[str]) -> bool:
-    """True if a restriction names this worker, by name or by address."""
-    return worker.address in names or str(worker.name) in names
+    """True if a restriction names this worker, by name, by address or by host."""
+    return not names.isdisjoint(worker.names)

@@ -52,7 +52,7 @@ class Placement:
         self._open = self._lanes.everybody.open
         self._busy: OrderedDict[SchedWorker, None] = OrderedDict()
         """Those that may have tasks that they have not started; whom to steal from next comes first."""
-        self._lowest = 0
+        self._lowest: float = 0
         """The lowest priority of all tasks so far, negative as in the lanes: if all have the same, none is urgent."""
         self.examined = 0
         """How many candidates were looked at so far: what placement does, in a figure that no clock disturbs."""
@@ -148,7 +148,7 @@ class Placement:
                 self._assign(task, worker)
             heappop(heap)
 
-    def _overtaken(self, rank: int) -> SchedWorker | None:
+    def _overtaken(self, rank: float) -> SchedWorker | None:
         for worker in islice(self._busy, _OVERTAKEN_EXAMINED):
             runs, waiting = worker.processing, worker.long_running
             self.examined += 1

@@ -277,6 +277,8 @@ class Reports:
         state = self._state
         state.workers[worker.name] = worker
         state.by_address[worker.address] = worker
+        for any_name in worker.names:
+            state.by_any_name.setdefault(any_name, {})[worker] = None
         return worker
 
     def ready(self, worker: SchedWorker) -> None:
@@ -308,6 +310,10 @@ class Reports:
         if worker is None:
             return
         state.by_address.pop(worker.address, None)
+        for any_name in worker.names:
+            del state.by_any_name[any_name][worker]
+            if not state.by_any_name[any_name]:
+                del state.by_any_name[any_name]
         self._placement.remove(worker)
         for function in worker.functions:
             del state.functions[function].workers[worker]

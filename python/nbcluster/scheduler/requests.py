@@ -41,6 +41,9 @@ from nbcluster.scheduler.state import (
 )
 from nbcluster.types import FunctionId, Key, Status, key_prefix
 
+_ABOUT_EQUAL = 64 * 2**20
+"""Bytes: workers whose results differ by less are given scattered data in turn."""
+
 
 class Requests:
     """Handlers of ``ClientMessage``."""
@@ -49,6 +52,7 @@ class Requests:
         self._state = state
         self._machine = machine
         self._outbox = outbox
+        self._turns = 0
 
     # --- tasks ---
 
@@ -226,10 +230,12 @@ class Requests:
         if not workers:
             return
         by_worker: dict[SchedWorker, list[Key]] = {}
-        turn = cycle(sorted(workers, key=lambda worker: worker.stored))
+        turn = cycle(sorted(workers, key=lambda worker: (worker.stored // _ABOUT_EQUAL, worker.turn)))
         for key in keys:
             targets = workers if broadcast else list(islice(turn, 1))
             for worker in targets:
+                self._turns += 1
+                worker.turn = self._turns
                 by_worker.setdefault(worker, []).append(key)
         scattering = self._state.scattering
         for worker, chosen in by_worker.items():

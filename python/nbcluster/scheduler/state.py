@@ -24,7 +24,7 @@ import msgspec
 
 from nbcluster.protocol.messages import DataItem, Failure, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
-from nbcluster.types import Address, FunctionId, Key, RunId, Status, WorkerName
+from nbcluster.types import Address, FunctionId, Key, RunId, Status, WorkerName, host_of
 
 State = int
 RELEASED: Final = 0
@@ -183,6 +183,7 @@ class SchedWorker:
         "memory",
         "memory_limit",
         "name",
+        "names",
         "nthreads",
         "occupancy",
         "only",
@@ -195,6 +196,7 @@ class SchedWorker:
         "spilled",
         "status",
         "stored",
+        "turn",
     )
 
     def __init__(
@@ -211,6 +213,8 @@ class SchedWorker:
     ) -> None:
         self.name = name
         self.address = address
+        self.names = frozenset([str(name), address, address.partition("://")[2] or address, host_of(address)])
+        """By which it may be named: its name, its address, without the protocol too, and its host."""
         self.nthreads = nthreads
         self.pid = pid
         self.memory_limit = memory_limit
@@ -239,6 +243,8 @@ class SchedWorker:
         self.executing = 0
         self.memory = 0
         self.stored = 0
+        self.turn = 0
+        """When it was last given scattered data: the number of that."""
         self.spilled = 0
         self.cpu = 0.0
         self.only: Mapping[SchedWorker, None] = {self: None}
@@ -311,6 +317,7 @@ class SchedulerState:
         self.tasks: dict[Key, SchedTask] = {}
         self.workers: dict[WorkerName, SchedWorker] = {}
         self.by_address: dict[Address, SchedWorker] = {}
+        self.by_any_name: dict[str, dict[SchedWorker, None]] = {}
         self.clients: dict[str, SchedClient] = {}
         self.keeper = SchedClient("fire-and-forget")
         """Wants what is to be computed to its end, whoever lets it go; until then. It is nobody's client."""

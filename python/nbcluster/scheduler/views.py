@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from nbcluster import process_memory
-from nbcluster.comm.addresses import host_of
 from nbcluster.protocol.exceptions import describe_payload, traceback_text
 from nbcluster.protocol.messages import Killed, Lost, Raised, TaskOptions
 from nbcluster.scheduler.groups import NO_WORKER, TaskGroup, TaskPrefix, group_name
 from nbcluster.scheduler.state import ERRED, QUEUED, STATE_NAMES, SchedClient, SchedTask, SchedWorker
-from nbcluster.types import Address, Key, Status, WorkerName
+from nbcluster.types import Address, Key, Status, WorkerName, host_of
 
 if TYPE_CHECKING:
     from nbcluster.scheduler.core import SchedulerCore
@@ -310,7 +309,7 @@ class TaskState(_View[SchedTask]):
     # --- how it is to be run ---
 
     @property
-    def priority(self) -> tuple[int, int]:
+    def priority(self) -> tuple[float, int]:
         """The smaller runs first."""
         return (-self._record.options.priority, self._record.order)
 

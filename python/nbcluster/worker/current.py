@@ -7,12 +7,11 @@ import threading
 from collections.abc import Awaitable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nbcluster.comm.addresses import host_of, port_of
 from nbcluster.errors import ClosedClientError
 from nbcluster.plugins.base import WorkerPlugin, check_name, plugin_name
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.serialize import dump, load
-from nbcluster.types import Address, Key, Status
+from nbcluster.types import Address, Key, Status, host_of, port_of
 from nbcluster.worker import context
 from nbcluster.worker.views import MemoryManager, SchedulerAt, WorkerState
 

@@ -15,7 +15,7 @@ from nbcluster.protocol.messages import ComputeTask
 from nbcluster.types import Key, RunId
 
 Inputs = dict[Key, Any]
-Entry = tuple[tuple[int, int], RunId, ComputeTask, Inputs | None]
+Entry = tuple[tuple[float, int], RunId, ComputeTask, Inputs | None]
 """Priority, then run id, then what is never compared, because run ids differ."""
 
 

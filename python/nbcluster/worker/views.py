@@ -22,7 +22,7 @@ class TaskState(NamedTuple):
     key: Key
     state: str
     """``waiting`` (for data), ``ready``, ``executing``, ``long-running``, ``fetch``, ``flight`` or ``memory``."""
-    priority: tuple[int, int] | None = None
+    priority: tuple[float, int] | None = None
     """The smaller runs first; None for what is not to be run here."""
     run_id: int | None = None
     nbytes: int | None = None
