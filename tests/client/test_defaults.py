@@ -14,8 +14,9 @@ from nbcluster.client.connected import ConnectedClient
 class FakeClient(ConnectedClient):
     """As much of a client as is asked for here."""
 
+    status: Any = "running"
+
     def __init__(self) -> None:
-        self.status = "running"
         self.asynchronous = True
 
 

@@ -4,7 +4,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import dask
 import pytest
+
+from tests.contracts.gates import inc
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -33,6 +37,18 @@ def outside(function: Any) -> Any:
 
 def test_the_newest_client_is_the_default(api: Any, second: Any) -> None:
     assert outside(api.default_client) is second
+
+
+def test_one_whose_cluster_is_gone_is_closed_and_the_default_no_more(api: Any, client: Any, own: Any) -> None:
+    cluster = own()
+    newest = api.Client(cluster)
+    assert outside(api.default_client) is newest
+    cluster.close()
+    eventually(lambda: newest.status == "closed", "the client knows")
+    assert outside(api.default_client) is client
+    assert outside(lambda: dask.delayed(inc)(1).compute()) == 2
+    newest.close()
+    assert newest.status == "closed"
 
 
 def test_when_it_is_closed_the_one_before_is_the_default_again(api: Any, client: Any, cluster: Any) -> None:

@@ -96,7 +96,7 @@ class ConnectedClient:
             )
         self.id = f"Client-{name or 'nbcluster'}-{uuid.uuid4()}"
         self.name = name
-        self.status = "connecting"
+        self._status = "connecting"
         self.asynchronous = asynchronous
         self.cluster: Any = None
         self._timeout = parse_seconds(timeout, "timeout")
@@ -121,7 +121,7 @@ class ConnectedClient:
                 target = self._target()
                 self._loop_thread.sync(self._start, target)
             except BaseException:
-                self.status = "closed"
+                self._status = "closed"
                 self._leave_loop_thread()
                 raise
 
@@ -189,7 +189,7 @@ class ConnectedClient:
             if target.owned:
                 await target.cluster._detach()
             raise
-        self.status = "running"
+        self._status = "running"
         _running.add(self)
         if not self.asynchronous:
             _open.add(self)
@@ -197,9 +197,9 @@ class ConnectedClient:
             defaults.push(self._this)
 
     async def _close(self) -> None:
-        if self.status == "closed":
+        if self._status == "closed":
             return
-        self.status = "closed"
+        self._status = "closed"
         _running.discard(self)
         defaults.remove(self._this)
         await self._session.close("the client was closed")
@@ -211,7 +211,7 @@ class ConnectedClient:
         seconds = seconds_or_none(timeout)
         if self.asynchronous:
             return self._close()
-        if self.status == "closed":
+        if self._status == "closed":
             return None
         try:
             self._loop_thread.sync(self._close, timeout=seconds)
@@ -230,14 +230,14 @@ class ConnectedClient:
         """Close the cluster too, whoever made it."""
         if self.asynchronous:
             return self._shutdown()
-        if self.status == "closed":
+        if self._status == "closed":
             if self.cluster is not None:
                 self.cluster.close()
             return None
         try:
             self._loop_thread.sync(self._shutdown)
         finally:
-            if self.status == "closed":  # else the cluster has refused
+            if self._status == "closed":  # else the cluster has refused
                 self._leave_loop_thread()
         return None
 
@@ -282,15 +282,21 @@ class ConnectedClient:
         return self._started().__await__()
 
     async def _started(self) -> Client:
-        if self.status == "connecting":
+        if self._status == "connecting":
             await self._start(await self._target_async())
         return self._this
 
     def __del__(self) -> None:
-        if getattr(self, "status", "closed") == "running" and not self.asynchronous:
+        if getattr(self, "_status", "closed") == "running" and not self.asynchronous:
             loop_thread = self._loop_thread
             if loop_thread.running:
                 loop_thread.call_soon(_close_forgotten, self._session, loop_thread)
+
+    @property
+    def status(self) -> str:
+        """``"connecting"``, ``"running"``, or ``"closed"``: by itself, or because its cluster is gone."""
+        gone = self._status == "running" and self._session.wants.closed_because
+        return "closed" if gone else self._status
 
     # --- which client ---
 
@@ -333,7 +339,7 @@ class ConnectedClient:
             return awaited(function(*args), then, timeout)
         if asynchronous:
             return awaited(self._elsewhere(function, *args), then, timeout)
-        if self.status == "closed":
+        if self._status == "closed":
             raise ClosedClientError("This client is closed. Make a new Client().")
         try:
             result = self._loop_thread.sync(function, *args, timeout=timeout, wait=self._at_latch)
@@ -383,7 +389,7 @@ class ConnectedClient:
             self._cells.interrupted()
 
     def _cancel_cell(self, cell: str, reason: str, msg: str) -> None:
-        if self.status == "running":
+        if self._status == "running":
             self._session.wants.cancel_cell(cell, reason, msg)
 
     def _call_on_loop(self, function: Callable[..., object], *args: Any) -> None:

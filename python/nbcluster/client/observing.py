@@ -136,7 +136,7 @@ class ObservingClient(ConnectedClient):
     # --- how it looks ---
 
     def __repr__(self) -> str:
-        if self.status != "running" or self._session.wants.closed_because:
+        if self.status != "running":
             return "<Client: No scheduler connected>"
         text = f"<Client: {self._welcome.address!r}"
         view = self._session.view
