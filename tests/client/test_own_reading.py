@@ -51,7 +51,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str) -> list[str]
 
 
 def lent(client: Client) -> bool:
-    return client._session.reading._lending is not None
+    return client._session.reading._loan.lending is not None
 
 
 def lend(client: Client) -> None:

@@ -52,8 +52,12 @@ class FakeScheduler:
         *args: Any,
         key: Key | None = None,
         dependencies: list[Dependency] | None = None,
+        define: bool = True,
     ) -> RunId:
-        """Have the worker run a function; its key is ``key`` or ``"task-1"`` and so on."""
+        """Have the worker run a function; its key is ``key`` or ``"task-1"`` and so on.
+
+        Without ``define`` the worker has to know the function already.
+        """
         self._run_ids += 1
         run_id = self._run_ids
         function_id, definition = dump_function(function)
@@ -67,7 +71,9 @@ class FakeScheduler:
             tuple(dependencies or ()),
             tuple(call.frames),
         )
-        self.send(DefineFunctions({function_id: definition}), Compute([task]))
+        if define:
+            self.send(DefineFunctions({function_id: definition}))
+        self.send(Compute([task]))
         return run_id
 
     def all(self, kind: type[T]) -> list[T]:

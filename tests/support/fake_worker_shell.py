@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from nbcluster.protocol.messages import ComputeTask, DataItem, Dependency, TaskDone, TaskRejoined, TaskSeceded
+from nbcluster.protocol.messages import ComputeTask, DataItem, Dependency, FreeKeys, TaskDone, TaskRejoined, TaskSeceded
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Key, RunId
@@ -19,6 +20,7 @@ from nbcluster.worker.events import (
     FromScheduler,
     RunsEnded,
     RunsRecalled,
+    TakenUp,
 )
 from nbcluster.worker.state import WorkerTask
 
@@ -109,6 +111,11 @@ class FakeShell:
     def start(self, run_id: RunId) -> None:
         """A thread begins with a run."""
         self.running[run_id] = self.queued.pop(run_id)
+
+    def take_up(self, task: ComputeTask, freed: Sequence[Key] = ()) -> list[Message]:
+        """A thread has read a task itself, after what is to be freed, and has begun."""
+        self.running[task.run_id] = WorkerTask(task)
+        return self.handle(RunsEnded([*([FreeKeys([*freed])] if freed else []), TakenUp(task)]))
 
     def change_seat(self, run_id: RunId) -> list[Message]:
         """A run secedes, or rejoins if it has seceded."""

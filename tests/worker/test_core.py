@@ -40,6 +40,28 @@ def test_a_task_without_dependencies_runs_and_is_reported() -> None:
     assert shell.core.state.runs == {}
 
 
+def test_a_run_that_a_thread_has_taken_up_itself_is_not_executed_again() -> None:
+    shell = FakeShell()
+    assert shell.take_up(compute_task("x", 1)) == []
+    assert (list(shell.queued), list(shell.core.state.runs)) == ([], [1])
+    assert len(shell.finish(1, "value")) == 1
+    assert (shell.store, shell.core.state.runs) == ({"x": "value"}, {})
+
+
+def test_a_run_that_a_thread_has_taken_up_cannot_be_recalled() -> None:
+    shell = FakeShell()
+    shell.take_up(compute_task("x", 1))
+    shell.tell(RecallTasks([1], 7))
+    assert shell.answer_recall() == [TasksRecalled([], 7)]
+
+
+def test_a_run_that_a_thread_has_taken_up_takes_the_place_of_a_former_one_of_its_key() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1)]))
+    shell.take_up(compute_task("x", 2))
+    assert (list(shell.queued), list(shell.core.state.runs)) == ([], [2])
+
+
 def test_successes_that_end_together_are_one_message() -> None:
     shell = FakeShell()
     shell.tell(Compute([compute_task("x", 1), compute_task("y", 2)]))

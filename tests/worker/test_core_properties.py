@@ -124,6 +124,19 @@ class Worker(RuleBasedStateMachine):
 
     # --- the threads ---
 
+    @precondition(lambda self: len(self.given) < len(KEYS))
+    @rule(pick=picks, freed=st.lists(keys, max_size=2, unique=True))
+    def take_up(self, pick: int, freed: list[Key]) -> None:
+        """A thread has read what is to be freed and what is to be run, and the loop hears of both at once."""
+        self.given = {run_id: key for run_id, key in self.given.items() if key not in freed}
+        for name in freed:
+            self.shell.life[name] += 1
+        idle = [key for key in KEYS if key not in self.given.values()]
+        key = idle[pick % len(idle)]
+        self.run_ids += 1
+        self.given[self.run_ids] = key
+        self.shell.take_up(compute_task(key, self.run_ids), freed)
+
     @precondition(lambda self: self.shell.queued)
     @rule(pick=picks)
     def start(self, pick: int) -> None:

@@ -11,7 +11,6 @@ Rules
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from typing import Any
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, FutureState
 from nbcluster.client.wants import Wants
 from nbcluster.comm.base import Connection
-from nbcluster.comm.lending import Lending
+from nbcluster.comm.lending import Loan
 from nbcluster.protocol.messages import KeysDone
 
 SHORTLY = 0.005
@@ -42,10 +41,7 @@ class OwnReading:
     def __init__(self, connection: Connection, wants: Wants) -> None:
         self._connection = connection
         self._wants = wants
-        self._lending: Lending | None = None
-        """As long as it is lent."""
-        self._uses = 0
-        self._ticker: asyncio.TimerHandle | None = None
+        self._loan = Loan(connection)
         self._waiting: set[int] = set()
         """The threads that rely on the loop; an interrupt may leave one in it."""
         self._row = 0
@@ -58,7 +54,7 @@ class OwnReading:
     ) -> bool:
         """Wait until a state is not pending; False if that takes longer than ``timeout``."""
         start = time.monotonic()
-        if (lending := self._lending) is not None:
+        if (lending := self._loan.lending) is not None:
             patience = PATIENCE if timeout is None else min(PATIENCE, timeout)
             if lending.read(self._take, lambda: state.status != PENDING, patience):
                 self._wants.alone = True
@@ -68,7 +64,7 @@ class OwnReading:
         thread = threading.get_ident()
         self._waiting.add(thread)
         try:
-            if self._lending is not None:  # since a moment ago
+            if self._loan.lending is not None:  # since a moment ago
                 self._wants.on_loop(self.take_back)
             left = None if timeout is None else max(0.0, timeout - (time.monotonic() - start))
             if not state.wait_in_thread(left, wait):
@@ -113,31 +109,12 @@ class OwnReading:
 
     def _lend(self) -> None:
         self._row = 0
-        if self._lending is not None or self._waiting or self._wants.closed_because:
+        if self._waiting or self._wants.closed_because:
             return
-        self._lending = self._connection.lend_reading()
-        if self._lending is None:
-            return
-        self._ticker = self._wants.loop.call_later(TICK, self._tick)
+        self._loan.begin(TICK)
         if self._waiting:
             self.take_back()
 
-    def _tick(self) -> None:
-        lending = self._lending
-        if lending is None:
-            return
-        if lending.uses == self._uses and self._take_back():
-            return
-        self._uses = lending.uses
-        self._ticker = self._wants.loop.call_later(TICK, self._tick)
-
     def take_back(self) -> None:
         """Have the loop read from now on; if a thread reads just now, as soon as it has what it waits for."""
-        if self._lending is not None and self._take_back() and self._ticker is not None:
-            self._ticker.cancel()
-
-    def _take_back(self) -> bool:
-        taken = self._connection.take_back_reading()
-        if taken:
-            self._lending = None
-        return taken
+        self._loan.end()

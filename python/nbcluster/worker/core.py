@@ -43,6 +43,7 @@ from nbcluster.worker.events import (
     InputsLost,
     RunsEnded,
     RunsRecalled,
+    TakenUp,
 )
 from nbcluster.worker.fetching import Fetching, Settled
 from nbcluster.worker.state import (
@@ -251,6 +252,10 @@ class WorkerCore:
                     batches.done(done)
                 if fetches:
                     self._obtained(done.key)
+            elif isinstance(outcome, TakenUp):
+                self._taken_up(outcome.task)
+            elif isinstance(outcome, m.FreeKeys):
+                self._free(outcome)
             elif (run := runs.get(outcome.run_id)) is None:
                 continue
             elif isinstance(outcome, InputsLost):
@@ -260,6 +265,16 @@ class WorkerCore:
             else:
                 self._move(run, ERRED if isinstance(outcome, m.TaskErred) else RESCHEDULED)
                 batches.send(outcome)
+
+    def _taken_up(self, task: ComputeTask) -> None:
+        """It is the executor's already."""
+        old = self.state.by_key.get(task.key)
+        if old is not None:
+            self._move(old, FREED)
+        run = WorkerTask(task)
+        run.state = READY
+        self._begin(run)
+        self.state.story.append((self._now, task.key, task.run_id, NEW, READY))
 
     def _lose_inputs(self, run: WorkerTask, outcome: InputsLost) -> None:
         """What could not be read is not here: from now on others are asked for it, until the scheduler has it made."""

@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nbcluster.protocol.messages import DataItem, TaskDone, TaskErred, TaskRejoined, TaskRescheduled, TaskSeceded
+from nbcluster.protocol.messages import (
+    ComputeTask,
+    DataItem,
+    FreeKeys,
+    TaskDone,
+    TaskErred,
+    TaskRejoined,
+    TaskRescheduled,
+    TaskSeceded,
+)
 from nbcluster.types import Address, Key, RunId
 
 
@@ -27,8 +36,14 @@ class InputsLost(msgspec.Struct, frozen=True, gc=False):
     inputs: list[Key]
 
 
-Outcome = Finished | TaskErred | TaskRescheduled | InputsLost | TaskSeceded | TaskRejoined
-"""How a run ended, or goes on: made in the executing thread, ready to be sent."""
+class TakenUp(msgspec.Struct, frozen=True, gc=False):
+    """A run that a thread has read from the scheduler's link itself, and begun."""
+
+    task: ComputeTask
+
+
+Outcome = Finished | TaskErred | TaskRescheduled | InputsLost | TaskSeceded | TaskRejoined | TakenUp | FreeKeys
+"""How a run began, ended, or goes on: made in the executing thread. And what that thread has read for the loop."""
 
 
 class FromScheduler(NamedTuple):

@@ -6,7 +6,7 @@ Rules
 1. One lock guards the queue and the list of threads that have nothing to do. Nobody waits while holding it.
 2. The loop is woken once for all outcomes that gather before it looks: per batch, not per task. A small result that is
    alone, with no more to run, wakes it not at all: the thread itself tells the scheduler, and the loop hears of it
-   when it next has to do with results, by ``collect``.
+   when it next has to do with results, by ``collect``. It may even have read the task itself (``own_reading``).
 3. A thread survives whatever its task raises. Threads are daemons: one that hangs keeps nobody from leaving.
 4. What a task costs beyond its own call is paid here, in the thread, so that the loop stays quick.
 5. A thread runs tasks as long as it has a seat (``seats.py``). One whose task has given it up ends with the task.
@@ -49,6 +49,9 @@ INLINE_LIMIT = 64 * 1024
 
 TELL_LIMIT = 4096
 """Bytes of a pickled result up to which its thread itself may tell the scheduler of it."""
+
+MOST_UNHEARD = 64
+"""Outcomes that the loop has not heard of, at most: it is woken for the next, for their results are still in memory."""
 
 _NO_VALUES: Inputs = {}
 
@@ -107,6 +110,7 @@ class Executor:
         on_large: called in the thread with the bytes of a result that takes much memory, before it is delivered: it may
             wait.
         tell: reports a success from its thread, if it can, and calls back before it does.
+        read: reads the next task in the thread that is to run it, if it can; else tasks come by ``submit``.
     """
 
     def __init__(
@@ -120,6 +124,7 @@ class Executor:
         on_task_end: Callable[[], None] | None = None,
         on_large: Callable[[int], None] | None = None,
         tell: Callable[[TaskDone, Callable[[], None]], bool] | None = None,
+        read: Callable[[], ComputeTask | None] | None = None,
         worker: CurrentWorker | None = None,
     ) -> None:
         self.nthreads = nthreads
@@ -130,6 +135,8 @@ class Executor:
         self._on_task_end = on_task_end
         self._on_large = on_large
         self._tell = tell
+        self._read = read
+        self._most_unheard = 1 if read is None else MOST_UNHEARD
         self._worker = worker
         self.coroutines = CoroutineLoop()
         self._loop = asyncio.get_running_loop()
@@ -216,6 +223,10 @@ class Executor:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def note(self, outcome: Outcome) -> None:
+        """Deliver this too, in turn. From any thread; wakes nobody."""
+        self._outcomes.append(outcome)
+
     def collect(self) -> None:
         """Deliver what has ended. Whoever is about to look at results calls it, for what was told wakes nobody."""
         if self._outcomes:
@@ -273,7 +284,9 @@ class Executor:
 
     def _told(self, outcome: Outcome) -> bool:
         """Tell the scheduler of an outcome, if it is one that may be told from here."""
-        if self._tell is None or type(outcome) is not Finished or self._outcomes or self._queue:
+        if self._tell is None or type(outcome) is not Finished or self._queue:
+            return False
+        if len(self._outcomes) >= self._most_unheard:
             return False
         payload = outcome.done.payload
         if payload is None or payload.frames or len(payload.data) > TELL_LIMIT:
@@ -290,6 +303,7 @@ class Executor:
         return True
 
     def _next(self, seat: Seat) -> Entry | None:
+        may_read = self._read is not None and len(self._seated) == 1  # others would have to reach a thread that reads
         while True:
             with self._lock:
                 if self._seats.wanted:
@@ -298,10 +312,16 @@ class Executor:
                 entry = self._queue.pop()
                 if entry is not None or self._closed:
                     return entry
-                parked = threading.Lock()
+                if not may_read:
+                    parked = threading.Lock()
+                    parked.acquire()
+                    self._idle.append(parked)
+            if not may_read:
                 parked.acquire()
-                self._idle.append(parked)
-            parked.acquire()
+            elif self._read is not None and (task := self._read()) is not None:
+                return task.priority, task.run_id, task, None
+            else:
+                may_read = False
 
     def _run(self, thread: int, task: ComputeTask, inputs: Inputs | None) -> Outcome:
         key, run_id = task.key, task.run_id

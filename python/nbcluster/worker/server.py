@@ -75,6 +75,7 @@ from nbcluster.worker.listening import listen_at_first
 from nbcluster.worker.log_forwarding import LogForwarding
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
+from nbcluster.worker.own_reading import OwnReading
 from nbcluster.worker.plugins import WorkerPlugins
 from nbcluster.worker.ports import ClientFactory
 from nbcluster.worker.pressure import MemoryPressure
@@ -147,6 +148,7 @@ class WorkerServer:
         self._finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection: Connection
         self._executor: Executor
+        self._own_reading: OwnReading | None = None
         self._actors: ActorHost
         self.spiller: Spiller | None = None
         self.pressure: MemoryPressure | None = None
@@ -212,6 +214,8 @@ class WorkerServer:
             self.spiller = make_spiller(config, self.store, self._shared is not None, self._tell_taken_away)
             if self.spiller is not None:
                 leave.push_async_callback(self.spiller.close)
+        own_reading = OwnReading(connection, lambda noted: self._executor.note(noted), lambda: self._executor.collect())
+        self._own_reading = own_reading if self.threads_tell else None
         self._executor = Executor(
             config.nthreads,
             self._functions,
@@ -221,6 +225,7 @@ class WorkerServer:
             on_task_end=self._outputs.task_ended if self._outputs else None,
             on_large=self.spiller.brake if self.spiller else None,
             tell=self._tell_done if self.threads_tell else None,
+            read=own_reading.next_task if self.threads_tell else None,
             worker=self.current,
         )
         connection.allow_threads()
@@ -322,6 +327,8 @@ class WorkerServer:
     def received(self, messages: list[Any]) -> None:
         """Messages of the scheduler."""
         self._executor.collect()  # what a thread has told the scheduler, which may refer to it now
+        if self._own_reading is not None:
+            self._own_reading.arrived(messages, idle=not self.core.state.runs)
         for_core: list[Any] = []
         for message in messages:
             kind = type(message)
@@ -354,6 +361,8 @@ class WorkerServer:
         if self._outputs is not None:
             self._outputs.flush()  # what a task printed comes before its result
         self._handle(RunsEnded(outcomes))
+        if self._inspector.sampler.parked and self.core.state.runs:
+            self._inspector.sampler.wake()
 
     def _tell_done(self, done: TaskDone, first: Callable[[], None]) -> bool:
         """Tell the scheduler of a result from the thread that computed it. What the task printed comes before."""
