@@ -77,6 +77,7 @@ SHELLS = {
         "log_forwarding",
         "metrics",
         "output",
+        "own_reading",
         "plugins",
         "ports",
         "pressure",
