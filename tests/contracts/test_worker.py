@@ -20,6 +20,52 @@ def _pid() -> int:
     return os.getpid()
 
 
+def test_scheduler_and_worker_tell_what_their_tasks_and_plugins_see(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Worker(scheduler.address, nthreads=2, name="ada") as worker,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            assert await client.submit(inc, 1, key="seen-1") == 2
+            future = client.submit(inc, 2, key="held-2")
+            await future
+            assert scheduler.tasks["held-2"].state == "memory"
+            assert {one.address for one in scheduler.tasks["held-2"].who_has} == {worker.address}
+            assert scheduler.workers[worker.address].nthreads == 2
+            assert client.id in scheduler.clients or len(scheduler.clients) == 1
+            assert scheduler.total_nthreads == 2
+            assert worker.data["held-2"] == 3
+            assert worker.state.nthreads == 2
+            assert worker.state.tasks["held-2"].state == "memory"
+            assert worker.contact_address == worker.address
+            with pytest.raises(AttributeError, match="unheard_of"):
+                _ = scheduler.unheard_of
+            with pytest.raises(AttributeError, match="unheard_of"):
+                _ = worker.unheard_of
+
+    run(main)
+
+
+def test_what_a_worker_holds_stays_when_it_closes_gracefully(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Worker(scheduler.address, nthreads=1, name="going") as going,
+            api.Worker(scheduler.address, nthreads=1, name="staying") as staying,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            future = client.submit(inc, 1, workers=["going"], allow_other_workers=False)
+            await future
+            await going.close_gracefully()
+            await soon(lambda: list(scheduler.workers) == [staying.address])
+            assert str(going.status).endswith("closed")
+            assert {one.address for one in scheduler.tasks[future.key].who_has} == {staying.address}
+            assert await future == 2
+
+    run(main)
+
+
 def test_a_cluster_is_put_together_by_hand(api: Any) -> None:
     async def main() -> None:
         async with api.Scheduler(port=0, **quiet(api)) as scheduler:

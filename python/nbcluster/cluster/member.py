@@ -204,8 +204,21 @@ class Member(Server):
 
     def _time_is_over(self) -> None:
         assert self._lifetime is not None
-        self._is_over, self._renewing = True, self._lifetime.restart
+        self._goes(renewing=self._lifetime.restart)
         self._tasks.start(self._lookout.let_go(), "go")
+
+    def _goes(self, *, renewing: bool) -> None:
+        """The worker is about to be let go, and perhaps another is to follow."""
+        self._is_over, self._renewing = True, renewing
+
+    async def close_gracefully(self) -> None:
+        """End it gently: what its worker holds moves to others first, and what it runs comes to its end."""
+        if self.status == Status.RUNNING:
+            self._goes(renewing=False)
+            await self._lookout.let_go()
+            await self.finished()
+        else:
+            await self.close()
 
     def _close_soon(self) -> None:
         """Close, in no task of its own: that would end with it."""

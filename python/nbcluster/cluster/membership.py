@@ -102,6 +102,8 @@ class Lookout:
     def __init__(self, link: ControlLink) -> None:
         self._link = link
         self._name: WorkerName | None = None
+        self.address: Address = ""
+        """Where the peers of the worker reach it; the latest that is known."""
 
     @classmethod
     async def open(cls, entry: Entry, timeout: float) -> Lookout:
@@ -148,7 +150,9 @@ class Lookout:
         answer = await self._link.call(GetView())
         assert isinstance(answer, View)
         mine = [worker for worker in answer.cluster.workers if worker.name == self._name]
-        return any(worker.address and worker.status == Status.RUNNING and worker.pid == pid() for worker in mine)
+        there = [w for w in mine if w.address and w.status == Status.RUNNING and w.pid == pid()]
+        self.address = there[0].address if there else self.address
+        return bool(there)
 
     async def let_go(self) -> None:
         """Have the worker end once what it holds is elsewhere."""

@@ -26,7 +26,7 @@ from nbcluster.comm.addresses import TcpAddress, parse
 from nbcluster.comm.security import Security, security_of_client
 from nbcluster.in_task import WorkerClients
 from nbcluster.preloading import Preloads, check_preload
-from nbcluster.snapshot import WorkerView
+from nbcluster.scheduler.views import WorkerState
 from nbcluster.supervisor import launching
 from nbcluster.supervisor.forking import Zygote
 from nbcluster.supervisor.interpreter import Interpreter
@@ -34,7 +34,8 @@ from nbcluster.supervisor.logs import LogBook
 from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
-from nbcluster.types import Address, RunId, WorkerName
+from nbcluster.types import Address, RunId, Status, WorkerName
+from nbcluster.worker.current import CurrentWorker
 from nbcluster.worker.server import WorkerServer
 
 logger = logging.getLogger("nbcluster.worker")
@@ -79,6 +80,13 @@ class Worker(Member):
 
     address: Address = ""
     """Where its peers reach it."""
+    _current: CurrentWorker | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """What its tasks see of it is to be seen here too: ``data``, ``state``, ``plugins`` and so on."""
+        if name.startswith("_") or self._current is None:
+            raise AttributeError(f"{type(self).__name__!r} has no {name!r}, at least not before it has joined")
+        return getattr(self._current, name)
 
     async def _join(self) -> None:
         config, token = await self._enter()
@@ -87,7 +95,7 @@ class Worker(Member):
             server = WorkerServer(config, token, clients=WorkerClients(), plugins=self._plugins)
             self._stack.push_async_callback(server.close)
             await server.start()
-            self.address = server.address
+            self.address, self._current = server.address, server.current
             await self._joined(os.getpid)
             return server
 
@@ -171,6 +179,20 @@ class Nanny(Member):
         self._exited = asyncio.Event()
 
     @property
+    def worker_address(self) -> Address:
+        """Where the peers of its worker reach that; empty before it has joined."""
+        return self._lookout.address
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment variables that it was told to set for its worker."""
+        return dict(self._env)
+
+    def is_alive(self) -> bool:
+        """True if its worker's process runs."""
+        return self.pid != 0
+
+    @property
     def pid(self) -> int:
         """Of the worker's process; 0 while there is none."""
         slot = None if self._supervisor is None else self._supervisor.slots.get(self.name)
@@ -206,10 +228,10 @@ class Nanny(Member):
         await self._lookout.wait_ended()
         self._close_soon()
 
-    def _time_is_over(self) -> None:
-        super()._time_is_over()
+    def _goes(self, *, renewing: bool) -> None:
+        super()._goes(renewing=renewing)
         if self._supervisor is not None:
-            self._supervisor.expect_end(self.name, restart=self._renewing)
+            self._supervisor.expect_end(self.name, restart=renewing)
 
     def _make_starter(self) -> Starter:
         interpreter = Interpreter.current(self._env)
@@ -294,9 +316,15 @@ class Scheduler(Server):
         return self._runtime.address
 
     @property
-    def workers(self) -> dict[Address, WorkerView]:
+    def workers(self) -> Mapping[Address, WorkerState]:
         """The workers that have joined, by address."""
-        return {worker.address: worker for worker in self._runtime.server.worker_views}
+        return self._runtime.server.facade.workers
+
+    def __getattr__(self, name: str) -> Any:
+        """What its plugins see of it is to be seen here too: ``tasks``, ``clients``, ``add_plugin`` and so on."""
+        if name.startswith("_") or self.status != Status.RUNNING:
+            raise AttributeError(f"{type(self).__name__!r} has no {name!r}, at least not while it does not run")
+        return getattr(self._runtime.server.facade, name)
 
     def __repr__(self) -> str:
         return f"<Scheduler {self.address!r}, status: {self.status}>"
