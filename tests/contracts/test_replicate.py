@@ -140,3 +140,23 @@ def test_what_cannot_be_is_refused(client: Any) -> None:
         client.replicate(future, branching_factor=0)
     with pytest.raises(Mishap):
         client.replicate(client.submit(fail_with, "no copy"))
+
+
+@pytest.mark.timeout(60)
+def test_rebalancing_leaves_actors_where_they_live(unmanaged: Any) -> None:
+    first = address(unmanaged, 0)
+    actor = unmanaged.submit(dict, {"x": 1}, actor=True, workers=[first])
+    data = unmanaged.submit(bytes, 10, workers=[first])
+    assert actor.result().get("x").result() == 1
+    assert data.result() == bytes(10)
+    unmanaged.rebalance()
+    assert list(unmanaged.who_has([actor])[actor.key]) == [first]
+    assert actor.result().get("x").result() == 1
+
+
+@pytest.mark.differs("bad input")
+def test_an_actor_is_not_copied(client: Any) -> None:
+    actor = client.submit(dict, actor=True)
+    assert actor.result().keys
+    with pytest.raises(ValueError, match="is an actor: it lives on one worker"):
+        client.replicate([actor, client.submit(inc, 1)])

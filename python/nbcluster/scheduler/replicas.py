@@ -71,8 +71,13 @@ class Replicas:
             self._refuse(client, message.request, f"workers={message.workers!r} names no worker that is running")
             return
         n = len(workers) if message.n is None else min(message.n, len(workers))
+        tasks = self._in_memory(message.keys)
+        for task in tasks:
+            if task.options.actor:
+                self._refuse(client, message.request, f"{task.key!r} is an actor: it lives on one worker")
+                return
         job = _Job(client, message.request, message.branching_factor)
-        for task in self._in_memory(message.keys):
+        for task in tasks:
             self._state.pinned[task] = None
             holders = [worker for worker in workers if worker in task.who_has]
             for worker in holders[n:]:
@@ -95,6 +100,8 @@ class Replicas:
                 if held[sender] <= mean:
                     break
                 if task.state != MEMORY or task in job.moves or (movable is not None and task not in movable):
+                    continue
+                if task.options.actor:  # it lives where it was made
                     continue
                 others = [worker for worker in workers if worker not in task.who_has]
                 if not others:
