@@ -38,8 +38,8 @@ def check_optional_flag(name: str, value: object) -> bool | None:
     return None if value is None else check_flag(name, value)
 
 
-def check_whole(name: str, value: object, least: int | None = None) -> int:
-    """A whole number of at least ``least``, if there is a least one.
+def check_whole(name: str, value: object, least: int | None = None, most: int = MOST) -> int:
+    """A whole number of at least ``least``, if there is a least one, and of at most ``most``.
 
     Raises:
         TypeError, ValueError: it is no whole number, or out of range.
@@ -53,8 +53,8 @@ def check_whole(name: str, value: object, least: int | None = None) -> int:
         raise TypeError(f"{name}={value!r} is not a whole number; give {wanted}") from None
     if least is not None and number < least:
         raise ValueError(f"{name}={number} is out of range; give an int of at least {least}")
-    if not -MOST <= number <= MOST:
-        raise ValueError(f"{name}={number} is out of range: no message can carry it")
+    if not -MOST <= number <= most:
+        raise ValueError(f"{name}={number} is out of range; give an int of at most {most}")
     return number
 
 

@@ -12,6 +12,9 @@ from nbcluster.arguments import check_whole
 from nbcluster.snapshot import ClusterView, LogLine, OwnerView, TaskRecord
 from nbcluster.types import WorkerName
 
+MOST_WORKERS = 10_000
+"""More workers than this no machine is asked for, nor threads of one worker: it would be busy with nothing else."""
+
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="command"):
     """A request to a cluster; its answer's type is named in each docstring."""
@@ -138,9 +141,9 @@ AnyAnswer = View | Logs | TaskStream | Workers | None
 def validate(command: AnyCommand) -> None:
     """Raise a ``ValueError`` or ``TypeError`` that names the argument, its value and what is allowed."""
     if isinstance(command, Scale):
-        check_whole("n", command.n, least=0)
+        check_whole("n", command.n, least=0, most=MOST_WORKERS)
     elif isinstance(command, Adapt):
-        check_whole("minimum", command.minimum, least=0)
+        check_whole("minimum", command.minimum, least=0, most=MOST_WORKERS)
         if command.maximum is not None:
             check_whole("maximum", command.maximum, least=0)
             if command.maximum < command.minimum:

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nbcluster.arguments import check_text
+
 
 def check_preload(name: str, value: object) -> list[str]:
     """Accept what ``preload`` and ``preload_argv`` may be: a text, or a list of them.
@@ -29,7 +31,9 @@ def check_preload(name: str, value: object) -> list[str]:
     values = [value] if isinstance(value, (str, Path)) else value
     if not isinstance(values, (list, tuple)) or not all(isinstance(one, (str, Path)) for one in values):
         raise TypeError(f"{name}={value!r} is not a text or a list of texts")
-    return [str(one) for one in values]
+    if name.startswith("preload") and not name.endswith("argv") and not all(map(str, values)):
+        raise ValueError(f"{name}={value!r} names nothing: give modules, files, or source")
+    return [check_text(name, str(one)) for one in values]
 
 
 class Preloads:

@@ -7,7 +7,7 @@ of these is called, never before.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 from nbcluster.arguments import check_flag, check_optional_flag
@@ -81,6 +81,9 @@ class ComputingClient(DataClient):
         for flag, value in (("asynchronous", asynchronous), ("direct", direct)):
             check_optional_flag(flag, value)
         flat = list(_flatten(keys))
+        for key in flat:
+            if not isinstance(key, Hashable):
+                raise TypeError(f"keys={keys!r} has {key!r} in it, which is no key of a graph")
         futures = dict(zip(flat, self._submit_graph(dsk, flat, options, line), strict=True))
         packed = _in_structure_of(keys, futures)
         if not sync:

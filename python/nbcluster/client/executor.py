@@ -132,6 +132,8 @@ class ClientExecutor(concurrent.futures.Executor):
             TimeoutError: a result was not there in time; what is left is cancelled.
         """
         self._check_open()
+        if not callable(fn):
+            raise TypeError(f"fn={fn!r} cannot be called; give a function")
         chunksize = check_whole("chunksize", chunksize, least=1)
         if buffersize is not None:
             buffersize = check_whole("buffersize", buffersize, least=1)

@@ -274,9 +274,9 @@ def _is_name(name: object) -> bool:
     return name is None or type(name) in (str, int, float, bool, bytes)
 
 
-def _encode(name: Name) -> str:
+def _encode(name: Name, what: str = "name") -> str:
     if name is None or not _is_name(name):
-        raise TypeError(f"name {name!r} is not a string, a number, or a tuple of such")
+        raise TypeError(f"{what}={name!r} is not a string, a number, or a tuple of such")
     return repr(name)
 
 
@@ -285,7 +285,7 @@ def _decode(name: str) -> Name:
 
 
 def _path(keys: Any, what: str) -> list[str]:
-    path = [_encode(one) for one in (keys if isinstance(keys, (list, tuple)) else [keys])]
+    path = [_encode(one, what) for one in (keys if isinstance(keys, (list, tuple)) else [keys])]
     if not path:
         raise ValueError(f"{what}={keys!r} is empty; give a name, or names that lead through nested dicts")
     return path

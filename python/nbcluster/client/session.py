@@ -130,7 +130,13 @@ class Session:
         self.connection.start(self)
         self.connection.send(RegisterClient(id))
         view = None if interval is None else self._question(_subscription(interval))
-        welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
+        try:
+            welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
+        except asyncio.TimeoutError:
+            where = self.connection.peer_address
+            raise errors.TimeoutError(
+                f"{where} did not say welcome within {timeout:g} s; give a longer timeout="
+            ) from None
         if welcome.tls is not None and self._peers.ssl is None:
             self._peers.ssl = tls_contexts.connecting(welcome.tls)
         if welcome.shared:

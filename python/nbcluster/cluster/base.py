@@ -44,6 +44,7 @@ class Cluster(Lifecycle):
     def __init__(
         self, engine: Engine, name: str, *, asynchronous: bool = False, security: Security | None = None
     ) -> None:
+        check_flag("asynchronous", asynchronous)
         self.security = security
         """With what its connections are encrypted; None if they are not, or if somebody else keeps it."""
         self._adaptive: AdaptiveClass | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from nbcluster.arguments import check_whole
+from nbcluster.commands import MOST_WORKERS
 from nbcluster.snapshot import ClusterView
 from nbcluster.units import parse_bytes
 
@@ -16,10 +17,9 @@ def workers_for(view: ClusterView, n: int | None, memory: int | str | None, core
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
     wanted = 0 if n is None and (memory or cores) is not None else n
-    check_whole("n", wanted, least=0)
-    assert wanted is not None
+    wanted = check_whole("n", wanted, least=0, most=MOST_WORKERS)
     if cores is not None:
-        check_whole("cores", cores, least=0)
+        cores = check_whole("cores", cores, least=0, most=MOST_WORKERS * view.threads_per_worker)
         wanted = max(wanted, math.ceil(cores / view.threads_per_worker))
     if memory is not None:
         wanted = max(wanted, math.ceil(_workers_with(view, "memory", memory)))

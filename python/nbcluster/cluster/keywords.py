@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from nbcluster.arguments import check_flag, check_path, check_text, check_whole
 from nbcluster.comm.addresses import TcpAddress, parse
 from nbcluster.preloading import check_preload
 from nbcluster.units import parse_seconds
@@ -101,16 +102,14 @@ def _scheduler_option(name: str, value: Any) -> Any:
     if name == "idle_timeout":
         return duration(name, value)
     if name == "allowed_failures":
-        return whole(name, value, least=0)
+        return check_whole(name, value, least=0)
     if name == "dashboard":
-        return flag(name, value)
+        return check_flag(name, value)
     if name == "scheduler_file":
         return check_file(name, value)
     if name == "contact_address":
         return check_contact(value)
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name}={value!r} is not a text like '/foo'")
-    return value
+    return None if value is None else check_text(name, value)
 
 
 def worker_options(
@@ -143,7 +142,7 @@ def check_lifetime(lifetime: Any, lifetime_stagger: Any, lifetime_restart: Any) 
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
     stagger = duration("lifetime_stagger", lifetime_stagger) or 0.0
-    restart = False if lifetime_restart is None else flag("lifetime_restart", lifetime_restart)
+    restart = False if lifetime_restart is None else check_flag("lifetime_restart", lifetime_restart)
     seconds = duration("lifetime", lifetime)
     if seconds is None and (stagger or restart):
         name = "lifetime_stagger" if stagger else "lifetime_restart"
@@ -184,9 +183,7 @@ def check_file(name: str, value: object) -> str | None:
     """Accept a path, or None."""
     if value is None:
         return None
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name}={value!r} is not a path")
-    return os.path.abspath(value)
+    return os.path.abspath(check_path(name, value))
 
 
 def check_contact(value: object) -> str | None:
@@ -210,6 +207,22 @@ def check_contact(value: object) -> str | None:
     return str(parsed)
 
 
+def check_environment(env: object) -> dict[str, str]:
+    """Accept ``env``: environment variables by name; their values are made text.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+    """
+    if env is None:
+        return {}
+    if not isinstance(env, Mapping):
+        raise TypeError(f"env={env!r} is not a dict of environment variables")
+    for name, value in env.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name or "\0" in str(value):
+            raise ValueError(f"env={env!r} has {name!r}: {value!r} in it, which cannot be an environment variable")
+    return {name: str(value) for name, value in env.items()}
+
+
 def duration(name: str, value: Any) -> float | None:
     """Seconds above 0; None, 0 and ``"0"`` mean none."""
     if value is None:
@@ -220,22 +233,6 @@ def duration(name: str, value: Any) -> float | None:
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"{name}={value!r} is out of range; give a number of seconds above 0, or None")
     return seconds or None
-
-
-def flag(name: str, value: Any) -> bool:
-    """True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}={value!r} is neither True nor False")
-    return value
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """A whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least {least}")
-    if value < least:
-        raise ValueError(f"{name}={value} is out of range; give an int of at least {least}")
-    return value
 
 
 def processes_of(worker_class: Any, processes: bool | None) -> bool:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nbcluster.arguments import check_flag
 from nbcluster.cluster.base import Cluster
 from nbcluster.cluster.lifecycle import check_loop
 from nbcluster.cluster.spec import DEFAULT_DASHBOARD, ClusterSpec, given, make_spec
@@ -90,7 +91,7 @@ class LocalCluster(Cluster):
         **worker_kwargs: Any,
     ) -> None:
         keywords = given(LocalCluster.__init__, locals(), worker_kwargs)
-        check_loop(loop, asynchronous)
+        check_loop(loop, check_flag("asynchronous", asynchronous))
         own = {**keywords, "security": security_of_cluster(security)}
         spec = make_spec(**own)
         engine = None if asynchronous else attach_to_server(keywords)

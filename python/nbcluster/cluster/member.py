@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbcluster import capacity
-from nbcluster.arguments import check_resources
+from nbcluster.arguments import check_path, check_resources, check_text, check_whole
 from nbcluster.cluster.keywords import (
     check_contact,
     check_file,
@@ -24,7 +24,6 @@ from nbcluster.cluster.keywords import (
     check_plugins,
     duration,
     unknown,
-    whole,
 )
 from nbcluster.cluster.lifetimes import Lifetimes
 from nbcluster.cluster.membership import Entry, Lookout, Place, find_entry, new_name
@@ -37,6 +36,7 @@ from nbcluster.cluster.spec import PROTOCOLS, check_addresses, check_level
 from nbcluster.comm import scheduler_file as scheduler_files
 from nbcluster.comm.security import Security, security_of_client
 from nbcluster.comm.tasks import TaskOwner
+from nbcluster.commands import MOST_WORKERS
 from nbcluster.dashboard.activation import DashboardActivator
 from nbcluster.errors import TimeoutError
 from nbcluster.preloading import check_preload
@@ -90,10 +90,12 @@ class Member(Server):
             raise TypeError(f"address={address!r} and scheduler_file={scheduler_file!r}: give one of them")
         if address is not None and not isinstance(address, str):
             raise TypeError(f"address={address!r} is not a scheduler's address like 'tcp://127.0.0.1:8786'")
+        if isinstance(name, str):
+            check_text("name", name)
         if name is not None and (isinstance(name, bool) or not isinstance(name, (int, str))):
             raise TypeError(f"name={name!r} is neither a string nor a whole number")
         cpus = capacity.cpu_count()
-        self.nthreads = cpus if nthreads is None else whole("nthreads", nthreads, least=1)
+        self.nthreads = cpus if nthreads is None else check_whole("nthreads", nthreads, least=1, most=MOST_WORKERS)
         self.name: WorkerName = new_name() if name is None else name
         limit = check_memory_limit(memory_limit)
         total = int(capacity.memory().value)
@@ -105,11 +107,9 @@ class Member(Server):
         self.security = security_of_client(security)
         self._log_level = check_level(silence_logs)
         self._place = _place(host, interface, port, protocol, contact_address)
-        self._local_directory = local_directory
+        self._local_directory = None if local_directory is None else check_path("local_directory", local_directory)
         self._dashboard_address = check_addresses(dashboard_address)
-        if not isinstance(http_prefix, str):
-            raise TypeError(f"http_prefix={http_prefix!r} is not a text like '/foo'")
-        self._http_prefix = http_prefix
+        self._http_prefix = check_text("http_prefix", http_prefix)
         self._dashboard: DashboardActivator | None = None
         self._timeout = duration("death_timeout", death_timeout)
         self._preload = check_preload("preload", preload)
@@ -226,16 +226,17 @@ class Member(Server):
             self._closing = asyncio.get_running_loop().create_task(self.close())
 
 
-def _place(host: object, interface: str | None, port: object, protocol: object, contact: object) -> Place:
-    if host is not None and not isinstance(host, str):
-        raise TypeError(f"host={host!r} is not a string")
+def _place(host: object, interface: object, port: object, protocol: object, contact: object) -> Place:
+    host = None if host is None else check_text("host", host)
+    interface = None if interface is None else check_text("interface", interface)
+    protocol = None if protocol is None else check_text("protocol", protocol)
     if host is not None and "://" in host:
         scheme, _, host = host.partition("://")
         protocol = protocol or scheme
     if interface is not None:
         host = interface_address(interface)
     if protocol is not None:
-        protocol = str(protocol).removesuffix("://")
+        protocol = protocol.removesuffix("://")
         if protocol not in PROTOCOLS:
             raise ValueError(f"protocol={protocol!r} is not available; there are {', '.join(PROTOCOLS)}")
     return Place(host, parse_ports("port", port), protocol, check_contact(contact))

@@ -17,6 +17,8 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]
 import msgspec
 
+from nbcluster.arguments import check_text
+from nbcluster.cluster.keywords import check_environment
 from nbcluster.cluster.member import Member
 from nbcluster.cluster.network import parse_ports
 from nbcluster.cluster.runtime import ClusterRuntime
@@ -158,7 +160,10 @@ class Nanny(Member):
             )
         ports = parse_ports("worker_port", worker_port)
         if listen_address is not None:
-            listening = parse(listen_address)
+            try:
+                listening = parse(check_text("listen_address", listen_address))
+            except ValueError as error:
+                raise ValueError(f"listen_address={listen_address!r} is not understood: {error}") from None
             if not isinstance(listening, TcpAddress):
                 raise ValueError(f"listen_address={listen_address!r} is no address like 'tcp://127.0.0.1:9000'")
             for rival in ("worker_port", "host", "interface", "protocol"):
@@ -168,9 +173,7 @@ class Nanny(Member):
             worker_kwargs["host"], _, scheme = listening.host, "", "tls" if listening.encrypted else "tcp"
             worker_kwargs["protocol"] = scheme
         super().__init__(address, **{**worker_kwargs, "port": ports or None})
-        if env is not None and not isinstance(env, Mapping):
-            raise TypeError(f"env={env!r} is not a dict of environment variables")
-        self._env = {str(name): str(value) for name, value in (env or {}).items()}
+        self._env = check_environment(env)
         self._preloads = Preloads(
             check_preload("preload_nanny", preload_nanny), check_preload("preload_nanny_argv", preload_nanny_argv)
         )
@@ -292,7 +295,7 @@ class Scheduler(Server):
         **options: Any,
     ) -> None:
         super().__init__()
-        if protocol is not None and protocol.removesuffix("://") == "inproc":
+        if protocol is not None and check_text("protocol", protocol).removesuffix("://") == "inproc":
             raise ValueError("protocol='inproc' is for LocalCluster(processes=False); give 'tcp' or 'tls'")
         self.security = security_of_client(security)
         spec = make_spec(

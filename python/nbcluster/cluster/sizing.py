@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import NamedTuple
 
+from nbcluster.arguments import MOST
 from nbcluster.units import parse_bytes
 
 
@@ -50,15 +52,19 @@ def check_memory_limit(value: object) -> MemoryLimit:
     allowed = "give 'auto', a fraction like 0.5, bytes like 2**30 or '1GiB', '25%', or None (or 0) for no limit"
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if isinstance(value, bool) or not isinstance(value, (numbers.Integral, float, str)):
         raise TypeError(f"memory_limit={value!r} is not allowed; {allowed}")
+    if isinstance(value, numbers.Integral):
+        value = int(value)
     if isinstance(value, str):
         if value == "auto":
             return value
         if value.strip().endswith("%"):
             return _percentage(value)
-        return parse_bytes(value, "memory_limit") or None
-    if math.isnan(value) or value < 0 or (isinstance(value, float) and value > 1):
+        given, value = value, parse_bytes(value, "memory_limit")
+        if value > MOST:
+            raise ValueError(f"memory_limit={given!r} is out of range; {allowed}")
+    if math.isnan(value) or not 0 <= value <= MOST or (isinstance(value, float) and value > 1):
         raise ValueError(f"memory_limit={value!r} is out of range; {allowed}")
     return value or None
 

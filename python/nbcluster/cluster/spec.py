@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
-from nbcluster.arguments import check_resources
+from nbcluster.arguments import MOST, check_path, check_resources, check_text, check_whole
 from nbcluster.capacity import cpu_count
 from nbcluster.cluster.fractions import MemoryFractions, memory_fractions
 from nbcluster.cluster.keywords import (
     NOT_HERE,
     SchedulerOptions,
     WorkerOptions,
+    check_environment,
     duration,
     processes_of,
     scheduler_options,
@@ -30,6 +31,7 @@ from nbcluster.cluster.nesting import next_level
 from nbcluster.cluster.network import LOOPBACK, check_alone, interface_address
 from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
 from nbcluster.comm.security import security_of_cluster
+from nbcluster.commands import MOST_WORKERS
 from nbcluster.engines.registry import EngineSpec
 from nbcluster.protocol.tls import TlsIdentities
 from nbcluster.scheduler.handlers import check_handlers
@@ -151,15 +153,18 @@ def make_spec(
         warnings.warn("start= has no effect and will go; leave it out", DeprecationWarning, stacklevel=3)
     if ip is not None:
         warnings.warn("ip= is now called host=", DeprecationWarning, stacklevel=3)
-        host = host or ip
+        host = host or check_text("ip", ip)
     if diagnostics_port is not None:
         warnings.warn("diagnostics_port= is now called dashboard_address=", DeprecationWarning, stacklevel=3)
+        check_addresses(diagnostics_port, "diagnostics_port")
         dashboard_address = diagnostics_port
     if processes is not None and not isinstance(processes, bool):
         raise TypeError(f"processes={processes!r} is neither True (processes) nor False (threads)")
+    if n_workers is not None:
+        n_workers = check_whole("n_workers", n_workers, least=0, most=MOST_WORKERS)
+    if threads_per_worker is not None:
+        threads_per_worker = check_whole("threads_per_worker", threads_per_worker, least=1, most=MOST_WORKERS)
     use_processes = processes_of(worker_class, processes)
-    _check_count("n_workers", n_workers, least=0)
-    _check_count("threads_per_worker", threads_per_worker, least=1)
     size = choose_size(cpu_count(), use_processes, n_workers, threads_per_worker)
     security = security_of_cluster(security)
     must_encrypt = security is not None and security.require_encryption
@@ -171,8 +176,8 @@ def make_spec(
     contact = options.contact_address
     if contact is not None and not contact.startswith(f"{protocol}://"):
         raise ValueError(f"contact_address={contact!r} does not go with a scheduler that listens at {protocol}://")
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"name={name!r} is not a string")
+    if name is not None:
+        check_text("name", name)
     return ClusterSpec(
         id=uuid.uuid4().hex[:16],
         name=uuid.uuid4().hex[:8] if name is None else name,
@@ -189,7 +194,7 @@ def make_spec(
         dashboard_address=check_addresses(dashboard_address) if options.dashboard else None,
         dashboard_prefix=_prefix(service_kwargs) if options.http_prefix is None else options.http_prefix,
         resources=check_resources(resources),
-        local_directory=None if local_directory is None else os.fspath(local_directory),
+        local_directory=None if local_directory is None else check_path("local_directory", local_directory),
         tls=security.identities() if security is not None and protocol == "tls" else None,
         token_file=None if security is None or security.token_file is None else os.path.abspath(security.token_file),
         blocked_handlers=check_handlers(blocked_handlers),
@@ -200,7 +205,7 @@ def make_spec(
         worker_dashboard_address=check_addresses(worker_dashboard_address, "worker_dashboard_address"),
         sync_interval=_sync_interval(scheduler_sync_interval),
         log_level=check_level(silence_logs),
-        environment={**os.environ, **_environment(env)},
+        environment={**os.environ, **check_environment(env)},
         level=next_level(),
     )
 
@@ -250,15 +255,6 @@ def _sync_interval(value: object) -> float:
     return seconds
 
 
-def _check_count(name: str, value: object, least: int) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}={value!r} is not a whole number; give an int of at least {least}, or None")
-    if value < least:
-        raise ValueError(f"{name}={value} is out of range; give an int of at least {least}, or None")
-
-
 def _port(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 65536:
         raise ValueError(f"scheduler_port={value!r} is not a port; give 0 (any) to 65535, e.g. 8786")
@@ -268,8 +264,9 @@ def _port(value: object) -> int:
 def _where(
     host: str | None, interface: str | None, protocol: str | None, processes: bool, scheduler_port: int, encrypt: bool
 ) -> tuple[str, str]:
-    if host is not None and not isinstance(host, str):
-        raise TypeError(f"host={host!r} is not a string")
+    for name, value in (("host", host), ("interface", interface), ("protocol", protocol)):
+        if value is not None:
+            check_text(name, value)
     if host and "://" in host:
         scheme, _, host = host.partition("://")
         protocol = protocol or scheme
@@ -298,11 +295,11 @@ def check_addresses(value: object, name: str = "dashboard_address") -> list[str]
     values = value if isinstance(value, (list, tuple)) else value.split(",") if isinstance(value, str) else [value]
     if not all(isinstance(one, (str, int)) and not isinstance(one, bool) for one in values):
         raise TypeError(f"{name}={value!r} is not an address; give ':8787', ':0', a port, or None")
-    return [f":{one}" if isinstance(one, int) else str(one) for one in values]
+    return [f":{one}" if isinstance(one, int) else check_text(name, one) for one in values]
 
 
 def _prefix(service_kwargs: Mapping[str, Any] | None) -> str:
-    if not service_kwargs:
+    if service_kwargs is None:
         return ""
     wanted = f"service_kwargs={service_kwargs!r} is not understood; give {{'dashboard': {{'prefix': '/foo'}}}}"
     if not isinstance(service_kwargs, Mapping):
@@ -312,15 +309,10 @@ def _prefix(service_kwargs: Mapping[str, Any] | None) -> str:
         raise TypeError(wanted)
     if set(service_kwargs) - {"dashboard"} or set(options) - {"prefix"}:
         raise ValueError(wanted)
-    return str(options.get("prefix", ""))
-
-
-def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    if env is None:
-        return {}
-    if not isinstance(env, Mapping):
-        raise TypeError(f"env={env!r} is not a dict of environment variables")
-    return {str(name): str(value) for name, value in env.items()}
+    prefix = options.get("prefix", "")
+    if not isinstance(prefix, str):
+        raise TypeError(wanted)
+    return check_text("service_kwargs", prefix)
 
 
 def check_level(silence_logs: object) -> int | None:
@@ -333,6 +325,6 @@ def check_level(silence_logs: object) -> int | None:
         level = logging.getLevelName(silence_logs.upper())
         if isinstance(level, int):
             return level
-    elif isinstance(silence_logs, int):
+    elif isinstance(silence_logs, int) and abs(silence_logs) <= MOST:
         return silence_logs or None
     raise ValueError(f"silence_logs={silence_logs!r} is not a logging level; give e.g. logging.ERROR, or None")

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from nbcluster.arguments import check_flag
 from nbcluster.cluster.base import Cluster
 from nbcluster.cluster.lifecycle import check_loop
 from nbcluster.cluster.spec import DEFAULT_DASHBOARD, given, make_spec, with_worker_kwargs
@@ -52,7 +53,7 @@ class SubprocessCluster(Cluster):
         **kwargs: Any,
     ) -> None:
         keywords = given(SubprocessCluster.__init__, locals(), with_worker_kwargs(worker_kwargs, kwargs))
-        check_loop(loop, asynchronous)
+        check_loop(loop, check_flag("asynchronous", asynchronous))
         keywords["security"] = security_of_cluster(security)
         spec = replace(make_spec(**keywords), kind="nbcluster.SubprocessCluster")
         if spec.in_process:

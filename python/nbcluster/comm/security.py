@@ -203,6 +203,8 @@ def security_of_client(value: object) -> Security | None:
     if value is False:
         return None
     if isinstance(value, dict):
+        if not all(isinstance(name, str) for name in value):
+            raise TypeError(f"security={value!r} is not a dict of Security's arguments by name")
         return Security(**value)
     return security_of_cluster(value)
 

@@ -48,6 +48,8 @@ class PerformanceReport:
         stacklevel = check_whole("stacklevel", stacklevel)
         self.filename = check_path("filename", filename)
         self.mode = mode
+        if storage_options is not None and not isinstance(storage_options, dict):
+            raise TypeError(f"storage_options={storage_options!r} is not a dict of options for fsspec")
         self.storage_options = storage_options or {}
         self._stacklevel = max(1, stacklevel)
         self._client: Client

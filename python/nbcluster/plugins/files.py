@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from nbcluster.arguments import check_flag, check_path
+from nbcluster.arguments import check_flag, check_path, check_several, check_text
 from nbcluster.plugins.base import ClusterPlugin
 
 MODES = ("workers", "scheduler", "all")
@@ -98,11 +98,10 @@ class UploadDirectory(ClusterPlugin):
         self.restart = check_flag("restart_workers", restart_workers)
         self.update_path = check_flag("update_path", update_path)
         self.name = f"upload-directory-{root.name}"
-        if isinstance(skip_words, str) or not all(isinstance(word, str) for word in skip_words):
-            raise TypeError(f"skip_words={skip_words!r} is not a list of names, like ['tests']")
+        words = {check_text("skip_words", word) for word in check_several("skip_words", skip_words, "names")}
         if not isinstance(skip, Iterable) or not all(callable(predicate) for predicate in skip):
             raise TypeError(f"skip={skip!r} is not a list of functions that are given a path")
-        words, predicates = set(skip_words), list(skip)
+        predicates = list(skip)
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(root.rglob("*")):
