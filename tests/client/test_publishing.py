@@ -23,7 +23,7 @@ def test_names_that_look_alike_are_told_apart() -> None:
 
 @pytest.mark.parametrize("name", [None, ["ada"], {"ada"}, object, ("ada", ["bob"])], ids=repr)
 def test_what_is_no_name_is_refused(name: Any) -> None:
-    with pytest.raises(TypeError, match=r"name .* is not a string, a number, or a tuple of such"):
+    with pytest.raises(TypeError, match=r"name=.* is not a string, a number, or a tuple of such"):
         _encode(name)
 
 

@@ -194,7 +194,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "preload_argv": PRELOAD,
     "preload_nanny": PRELOAD,
     "preload_nanny_argv": PRELOAD,
-    "priority": WHOLE,
+    "priority": ("high", True, THING, math.nan),
     "processes": FLAG,
     "protocol": CHOICE,
     "pure": FLAG,

@@ -105,7 +105,7 @@ def test_if_one_name_is_taken_nothing_is_published(client: Any, name: str) -> No
 
 @pytest.mark.differs("bad input")
 def test_bad_arguments_are_named(api: Any, client: Any, cluster: Any) -> None:
-    with pytest.raises(TypeError, match=r"name \{1\} is not a string"):
+    with pytest.raises(TypeError, match=r"name=\{1\} is not a string"):
         client.publish_dataset(1, name={1})
     with pytest.raises(TypeError, match="cannot pickle"):
         client.publish_dataset(x=threading.Lock())
