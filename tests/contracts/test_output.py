@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,37 @@ def test_what_a_task_prints_and_logs_is_in_the_logs(processes: Any) -> None:
         return "for the record\n" in logs and "a warning for the record" in logs
 
     eventually(there)
+
+
+def test_what_is_printed_outside_of_tasks_can_be_had_here(
+    api: Any, keywords: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = importlib.import_module(f"{api.__name__}.diagnostics.plugin").ForwardOutput()
+    out, err = "", ""
+
+    def has(text: str) -> bool:
+        nonlocal out, err
+        more = capsys.readouterr()
+        out, err = out + more.out, err + more.err
+        return f"{text}\n" in out and f"{text}, aside\n" in err
+
+    def begin() -> None:
+        print("begun, ", end="", flush=True)
+        print("and ended")
+
+    with api.Client(**keywords(processes=True, n_workers=1)) as client:
+        client.register_plugin(plugin, name="forward")
+        client.run(speak, "beside tasks")
+        eventually(lambda: has("beside tasks"), "it arrives")
+        client.run(begin)
+        eventually(lambda: has("beside tasks") and "begun, and ended\n" in out, "the line is whole")
+        client.unregister_worker_plugin("forward")
+        client.run(speak, "unheard")
+        client.register_plugin(plugin, name="forward")
+        client.run(speak, "heard again")
+        eventually(lambda: has("heard again"), "it arrives again")
+    assert "unheard" not in out
+    assert out.count("beside tasks\n") == 1
 
 
 def _log(text: str) -> None:

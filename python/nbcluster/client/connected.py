@@ -182,6 +182,7 @@ class ConnectedClient:
                 ssl=ssl if must or target.address.startswith("tls://") else None,
             )
             self._session = Session(connection, PeerPool(target.token, ssl=ssl), target.token)
+            self._session.of_tasks = self._of_tasks
             self._welcome = await self._session.start(self.id, self._timeout, interval=1.0)
             if self.asynchronous and not self._of_tasks:
                 await self._look()

@@ -93,6 +93,8 @@ class Session:
         self._deliveries: Deliveries | None = None
         """What is too large to go through the scheduler, if that shares memory with workers but not with us."""
         self._tidying = False
+        self.of_tasks = False
+        """It is that of a worker's tasks."""
         self._peers = peers
         self._welcome: asyncio.Future[Welcome] = self.wants.loop.create_future()
         self._calls = Calls()
@@ -372,6 +374,8 @@ class Session:
                 state.cancel(message.reason, message.msg)
 
     def _task_output(self, message: TaskOutput) -> None:
+        if not message.key and (self.of_tasks or getattr(sys.stdout, "is_forwarded", False)):
+            return  # in a worker: it would come back, and again
         state = self.wants.state(message.key)
         write = _write_out if message.stream == "stdout" else _write_err
         try:

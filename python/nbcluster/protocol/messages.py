@@ -374,6 +374,7 @@ class TaskOutput(Message, frozen=True):
     """Text that a task printed. Worker to scheduler, and on to the clients that hold its key."""
 
     key: Key
+    """Empty: it was printed outside of tasks, and all clients are to be told."""
     stream: str
     """``"stdout"`` or ``"stderr"``."""
     text: str

@@ -168,6 +168,10 @@ class Reports:
 
     def output(self, worker: SchedWorker, message: TaskOutput) -> None:
         """Pass on what a task printed: to whoever holds its future, else to who submitted it."""
+        if not message.key:
+            for client in self._state.clients.values():
+                self._outbox.to_client(client, message)
+            return
         task = self._state.tasks.get(message.key)
         if task is None:
             return

@@ -215,6 +215,10 @@ class CurrentWorker:
         """Tear a plugin down here."""
         return self._server.plugins.remove(kind, name)
 
+    def forward_output(self, on: bool) -> None:
+        """Send what is printed here outside of tasks to all clients, or no more: for ``ForwardOutput``."""
+        self._server.forward_output(on)
+
     def forget_functions(self) -> None:
         """Unpickle functions anew before they are next called: modules have changed."""
         self._server.forget_loaded_functions()

@@ -4,7 +4,8 @@
                         └──▶ its unfinished line ── newline, or the task's end ──▶ deque ──▶ loop: send()
 
 Lines of one task stay whole, whatever other threads print. What a worker sends is bounded: a task that prints
-without end is cut short, in its submitter's cell, not in the log. Threads that run no task write plainly.
+without end is cut short, in its submitter's cell, not in the log. Threads that run no task write plainly, unless what
+they print is to be told too (``forwards_others``): then all clients are.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ LINE_LIMIT = 10_000
 RATE_LIMIT = 200_000
 """Characters that are sent within ``RATE_PERIOD``."""
 RATE_PERIOD = 1.0
+OTHERS: Key = ""
+"""Stands for the key of a task where there is none."""
 
 
 class _Unfinished(threading.local):
@@ -50,6 +53,8 @@ class TaskOutputs:
         self._wake_pending = False
         self._sent = 0
         self._period_end = 0.0
+        self.forwards_others = False
+        """Send what is printed outside of tasks as well."""
 
     def install(self) -> Callable[[], None]:
         """Replace ``sys.stdout`` and ``sys.stderr``. Returns the way back."""
@@ -73,6 +78,12 @@ class TaskOutputs:
             parts.clear()
         if tail:
             parts.append(tail)
+
+    def complete(self, key: Key, stream: str) -> None:
+        """Send what this thread has begun, though the line is not at its end."""
+        parts = self._unfinished.parts.pop((key, stream), None)
+        if parts:
+            self._finish(key, stream, parts)
 
     def task_ended(self) -> None:
         """This thread's task, or this coroutine's, is over: what it has begun is complete."""
@@ -156,12 +167,19 @@ class _TaskStream(io.TextIOBase):
     def write(self, text: str) -> int:
         written = self._real.write(text)
         key = context.current_key()
-        if key is not None and text:
-            self._outputs.wrote(key, self._name, text)
+        if text and (key is not None or self._outputs.forwards_others):
+            self._outputs.wrote(key or OTHERS, self._name, text)
         return written
 
     def flush(self) -> None:
         self._real.flush()
+        if self._outputs.forwards_others:
+            self._outputs.complete(OTHERS, self._name)
+
+    @property
+    def is_forwarded(self) -> bool:
+        """True: what is written here may reach clients."""
+        return True
 
     def writable(self) -> bool:
         return True

@@ -370,6 +370,11 @@ class WorkerServer:
             return False
         return self._connection.send_at_once(TasksDone([done]), first)
 
+    def forward_output(self, on: bool) -> None:
+        """Send what is printed here outside of tasks to all clients, or no more; if it has its process to itself."""
+        if self._outputs is not None:
+            self._outputs.forwards_others = on
+
     def at_work(self) -> list[AtWork]:
         """The threads that run tasks. From any thread."""
         return self._executor.at_work()
