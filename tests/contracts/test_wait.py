@@ -95,3 +95,8 @@ def test_each_future_is_done_or_not_even_if_another_has_its_key(api: Any, client
     assert (done, not_done) == ({one, same}, {other, again})
     assert set(api.futures_of([one, {"same": same}])) == {one, same}
     assert set(client.futures_of([one, {"same": same}])) == {one, same}
+
+
+def test_who_gives_futures_one_by_one_is_told_to_give_a_list(api: Any, client: Any) -> None:
+    with pytest.raises(TypeError, match=r"(?s)timeout=.* list"):
+        api.wait(client.submit(inc, 1), client.submit(inc, 2))

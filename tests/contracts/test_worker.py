@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
 import pytest
 
-from tests.contracts.by_hand import quiet, quiet_cluster, run
+from tests.contracts.by_hand import LOOPBACK, free_port, quiet, quiet_cluster, run
 from tests.contracts.gates import add, inc
 from tests.support.eventually import soon
 
@@ -121,6 +122,22 @@ def test_extra_workers_join_a_cluster_that_runs_and_scaling_leaves_them_alone(ap
                 assert await client.submit(_pid, workers=["extra"]) == os.getpid()
                 await cluster.scale(0)
                 assert await client.submit(inc, 1) == 2
+
+    run(main)
+
+
+def test_a_client_waits_for_a_scheduler_that_is_about_to_start(api: Any) -> None:
+    async def main() -> None:
+        port = free_port()
+
+        async def ask() -> int:
+            async with api.Client(f"tcp://{LOOPBACK}:{port}", asynchronous=True, timeout=60) as client:
+                return int(await client.run_on_scheduler(os.getpid))
+
+        asked = asyncio.ensure_future(ask())
+        await asyncio.sleep(0)  # by then it has looked once
+        async with api.Scheduler(port=port, **quiet(api)):
+            assert await asked == os.getpid()
 
     run(main)
 

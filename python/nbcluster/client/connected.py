@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from nbcluster.arguments import check_flag, check_optional_flag, check_path, check_text
 from nbcluster.client import defaults
 from nbcluster.client.cells import cells_of
+from nbcluster.client.finding import find_target
 from nbcluster.client.future import Future
 from nbcluster.client.keywords import check_peer_keywords, make_extensions
 from nbcluster.client.session import Session
@@ -136,7 +137,7 @@ class ConnectedClient:
         if isinstance(self._address, Target):
             return self._address
         if isinstance(self._address, str):
-            return of_address(self._address, self.security)
+            return self._loop_thread.sync(find_target, self._address, self.security, self._timeout)
         if self._address is not None:
             return of_cluster(self._address, owned=False)
         from nbcluster.cluster.local import LocalCluster
@@ -160,6 +161,8 @@ class ConnectedClient:
 
             cluster = await LocalCluster(asynchronous=True, **self._cluster_kwargs)
             return of_cluster(cluster, owned=True)
+        if isinstance(self._address, str):
+            return await find_target(self._address, self.security, self._timeout)
         if inspect.isawaitable(self._address) and getattr(self._address, "status", "") == Status.CREATED:
             await self._address  # a cluster that was not awaited yet starts now
         return self._target()

@@ -46,6 +46,8 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
     """
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED):
         raise ValueError(f"return_when={return_when!r} is not allowed; give {ALL_COMPLETED!r} or {FIRST_COMPLETED!r}")
+    if isinstance(timeout, Future):
+        raise TypeError(f"timeout={timeout!r} is a future: wait() takes a list of them, wait([a, b])")
     seconds = seconds_or_none(timeout)
     whole = isinstance(fs, (Future, dict)) or hasattr(type(fs), "__dask_graph__")
     futures = futures_in("fs", fs if whole else check_several("fs", fs, "futures"), each=True)
