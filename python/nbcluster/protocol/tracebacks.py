@@ -62,7 +62,8 @@ def rebuild(frames: Iterable[FrameSummary]) -> types.TracebackType | None:
 def _rebuilt(frames: Iterable[FrameSummary]) -> Iterator[types.TracebackType | None]:
     """A frame keeps the one that it was called from, with all that this one refers to, and so on.
 
-    Behind the frame of a generator that has been left there is none: who rebuilds a traceback is not kept by it.
+    Behind the frame of a generator that has been left there is none: who rebuilds a traceback is not kept by it. (In
+    Python 3.12 there is; see ``client.short_tracebacks``.)
     """
     traceback: types.TracebackType | None = None
     for summary in reversed(list(frames)):
