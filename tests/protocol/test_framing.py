@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbcluster.errors import CommError, ProtocolError, SerializationError, SharedDataGoneError
-from nbcluster.protocol.framing import CHUNK, GOODBYE, INLINE, Decoder, Encoder, Limits
+from nbcluster.protocol import framing
+from nbcluster.protocol.framing import CHUNK, FIRST_CHUNK, GOODBYE, INLINE, Decoder, Encoder, Limits
 from nbcluster.protocol.messages import (
     ClientMessage,
     DataItem,
@@ -51,14 +52,30 @@ def plain(message: Any) -> Any:
     return msgspec.to_builtins(message, enc_hook=lambda frame: bytes(frame.buffer))
 
 
-def frame_of(body: bytes, *sizes: int) -> bytes:
+def frame_of(messages: bytes, *sizes: int) -> bytes:
+    """A frame with a list that somebody else has encoded, or without a body."""
+    body = b"\x91" + messages if messages else b""
     return struct.pack(f"<II{len(sizes)}Q", len(body), len(sizes), *sizes) + body
 
 
 # --- there and back --------------------------------------------------------------------------------------------------
 
 sizes = st.sampled_from(
-    [0, 1, INLINE - 1, INLINE, INLINE + 1, CHUNK // 2, CHUNK // 2 + 1, CHUNK, CHUNK + 1, 3 * CHUNK, MIB, 5 * MIB]
+    [
+        0,
+        1,
+        FIRST_CHUNK // 2,
+        INLINE - 1,
+        INLINE,
+        INLINE + 1,
+        CHUNK // 2,
+        CHUNK // 2 + 1,
+        CHUNK,
+        CHUNK + 1,
+        3 * CHUNK,
+        MIB,
+        5 * MIB,
+    ]
 )
 some_messages = st.lists(
     st.builds(WantKeys, st.lists(st.text(max_size=20), max_size=5))
@@ -448,6 +465,22 @@ def test_a_name_of_nothing_shared_is_refused(name: Any, shares: bool) -> None:
     with pytest.raises(ProtocolError):
         decoder.feed(frame_of(body_with(name)))
     assert shelf.adopted == []
+
+
+def test_a_link_that_carries_little_takes_little_memory() -> None:
+    messages = [WantKeys(["x"])] * 3
+    encoder, decoder = Encoder(), Decoder(Incoming)
+    encoder.add(tuple(messages))
+    [frame] = encoder.take()
+    for _ in range(FIRST_CHUNK):
+        assert decoder.feed(frame) == messages
+    assert len(decoder._chunk) == FIRST_CHUNK
+    assert decoder.feed(bytes(frame) * FIRST_CHUNK) == messages * FIRST_CHUNK
+    assert len(decoder._chunk) == CHUNK
+
+
+def test_all_links_share_what_is_known_of_their_messages() -> None:
+    assert framing._body(Incoming) is framing._body(Incoming)
 
 
 def test_a_name_is_refused_on_a_link_whose_ends_share_nothing() -> None:

@@ -5,7 +5,7 @@ A frame is a batch of messages:
     u32  length of the body                  little-endian
     u32  number of out-of-band buffers
     u64  length of each of them
-    ...  body: a msgpack list of messages
+    ...  body: a msgpack list of one item, the list of messages
     ...  the buffers, one after the other
 
 A ``Frame`` inside a message is, if it is large, one of the out-of-band buffers and its index in the body; a small one
@@ -22,6 +22,7 @@ Rules
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from pickle import PickleBuffer
@@ -34,9 +35,9 @@ from nbcluster.protocol.buffers import Allocate, Target, allocated
 from nbcluster.protocol.payload import Buffer, Frame, SharedMemory
 
 _PREFIX = struct.Struct("<II")
-_LIST = struct.Struct(">BI")
-_LIST32 = 0xDD
-_HEAD = _PREFIX.size + _LIST.size
+_LISTS = struct.Struct(">BBI")
+_LIST_OF_ONE, _LIST32 = 0x91, 0xDD
+_HEAD = _PREFIX.size + _LISTS.size
 """What precedes the messages in a frame without out-of-band buffers."""
 
 GOODBYE = _PREFIX.pack(0, 0)
@@ -46,6 +47,9 @@ INLINE = 4096
 
 CHUNK = 64 * 1024
 """Small frames are read many at a time, into a chunk of this size that they share."""
+
+FIRST_CHUNK = 4 * 1024
+"""Its size until that is too little: most links never carry more at a time, and fresh memory takes its time."""
 
 _FULL = 1024 * 1024
 """From this size on a batch of messages is not added to, so that neither side is long busy with one frame."""
@@ -121,7 +125,7 @@ class Encoder:
 
     def _seal(self) -> None:
         body, buffers = self._body, self._buffers
-        _LIST.pack_into(body, _PREFIX.size, _LIST32, self._count)
+        _LISTS.pack_into(body, _PREFIX.size, _LIST_OF_ONE, _LIST32, self._count)
         length = len(body) - _PREFIX.size
         if buffers:
             sizes = [memoryview(buffer).nbytes for buffer in buffers]
@@ -156,6 +160,12 @@ class Encoder:
         return len(self._buffers) - 1
 
 
+@functools.cache
+def _body(incoming: Any) -> Any:
+    """The body of a frame, as a class: what msgspec has to know of a class is found out once, not for each link."""
+    return msgspec.defstruct("Body", [("messages", list[incoming])], array_like=True, gc=False)
+
+
 class Decoder:
     """Bytes to messages of one type: fill what :meth:`get_buffer` gives, tell :meth:`buffer_updated` how far.
 
@@ -173,8 +183,8 @@ class Decoder:
         """The memory that both ends see."""
         self.allocate: Allocate = allocated
         """Where large buffers are read to."""
-        self._decode_body = msgspec.msgpack.Decoder(list[incoming], dec_hook=self._decode_frame).decode
-        self._chunk = memoryview(bytearray(CHUNK))
+        self._decode_body = msgspec.msgpack.Decoder(_body(incoming), dec_hook=self._decode_frame).decode
+        self._chunk = memoryview(bytearray(FIRST_CHUNK))
         self._start = self._end = 0
         self._target: Target | None = None
         self._filled = 0
@@ -201,14 +211,22 @@ class Decoder:
         """Where the next bytes belong; never empty."""
         if self._target is not None:
             return self._target.room(self._filled)
-        start, end = self._start, self._end
-        if start == end:
+        start, end, size = self._start, self._end, len(self._chunk)
+        if end == size < CHUNK:
+            self._enlarge()
+        elif start == end:
             self._start = self._end = 0
-            return self._chunk
-        if start and end > CHUNK // 2:
+        elif start and end > size // 2:
             self._chunk[: end - start] = self._chunk[start:end]
             self._start, self._end = 0, end - start
         return self._chunk[self._end :]
+
+    def _enlarge(self) -> None:
+        """The last read has filled the chunk, or will: read more at a time from now on."""
+        left = self._chunk[self._start : self._end]
+        self._chunk = memoryview(bytearray(CHUNK))
+        self._chunk[: len(left)] = left
+        self._start, self._end = 0, len(left)
 
     def buffer_updated(self, count: int) -> list[Any]:
         """Take in ``count`` bytes that were written to the buffer; return the messages that are complete now.
@@ -256,7 +274,9 @@ class Decoder:
         if there >= want:
             self._start += want
             return self._chunk[start : start + want]
-        if want > CHUNK // 2:
+        if want > len(self._chunk) // 2 and want <= CHUNK // 2:
+            self._enlarge()
+        elif want > CHUNK // 2:
             target = self._make_room(want)
             target.room(0)[:there] = self._chunk[start : self._end]
             self._start = self._end = 0
@@ -317,7 +337,7 @@ class Decoder:
 
     def _end_frame(self, messages: list[Any]) -> None:
         try:
-            messages += self._decode_body(self._body)
+            messages += self._decode_body(self._body).messages
         except Exception as error:  # msgspec's own, but also UnicodeDecodeError, RecursionError, OverflowError…
             raise ProtocolError(f"a frame cannot be decoded: {error}") from error
         if self._used != len(self._buffers):
@@ -357,7 +377,7 @@ class PlainFrames:
     """
 
     def __init__(self, incoming: Any) -> None:
-        self._decode = msgspec.msgpack.Decoder(list[incoming], dec_hook=_plain_frame).decode
+        self._decode = msgspec.msgpack.Decoder(_body(incoming), dec_hook=_plain_frame).decode
 
     def messages(self, data: Buffer) -> list[Any] | None:
         """The messages of all frames; none while the last one is incomplete; None if a ``Decoder`` is needed."""
@@ -372,7 +392,7 @@ class PlainFrames:
             if len(view) < _PREFIX.size + size:
                 return []
             try:
-                messages += self._decode(view[_PREFIX.size : _PREFIX.size + size])
+                messages += self._decode(view[_PREFIX.size : _PREFIX.size + size]).messages
             except Exception:  # the decoder says what is wrong with it, if anything is
                 return None
             view = view[_PREFIX.size + size :]
