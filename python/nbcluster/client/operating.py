@@ -229,6 +229,9 @@ class ActiveMemoryManager:
     def __init__(self, client: OperatingClient) -> None:
         self._client = client
 
+    def __repr__(self) -> str:
+        return f"<ActiveMemoryManager of {self._client!r}>"
+
     def start(self) -> Any:
         """Drop spare copies from now on."""
         return self._ask("start")

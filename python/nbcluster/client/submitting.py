@@ -147,6 +147,8 @@ class SubmittingClient(ConnectedClient):
         for one in iterables:
             if isinstance(one, (Iterator, Queue)):
                 raise TypeError(f"map() does not take iterators or queues ({one!r}); give a list of the elements")
+            if isinstance(one, Future):
+                raise TypeError(f"map() takes lists after the function, and {one!r} may become one: give its result()")
             if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
                 raise TypeError(f"map() takes lists or the like after the function, and {one!r} has no elements")
         size = submission.MAP_BATCH if batch_size is None else check_whole("batch_size", batch_size, least=1)

@@ -172,6 +172,8 @@ class Security:
                 shown[name] = "Temporary (In-memory)"
             elif isinstance(value, str) and name != "tls_ciphers":
                 shown[name] = f"Local ({Path(value).absolute()})"
+            elif isinstance(value, ssl.TLSVersion):
+                shown[name] = value.name
             elif value is not None:
                 shown[name] = str(value)
         return shown

@@ -64,6 +64,9 @@ class MemorySampler:
     def __init__(self) -> None:
         self.samples: dict[str, Samples] = {}
 
+    def __repr__(self) -> str:
+        return f"<MemorySampler: {', '.join(self.samples) or 'no samples yet'}>"
+
     def sample(
         self,
         label: str | None = None,

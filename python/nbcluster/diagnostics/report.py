@@ -56,6 +56,9 @@ class PerformanceReport:
         self._start = 0.0
         self._code = ""
 
+    def __repr__(self) -> str:
+        return f"<performance_report: {self.filename}>"
+
     def __enter__(self) -> PerformanceReport:
         self._client = default_client()
         if self._client.asynchronous:

@@ -43,6 +43,9 @@ class CollectedStream:
         self._filename = filename
         self._start = 0.0
 
+    def __repr__(self) -> str:
+        return f"<get_task_stream: {len(self.data)} tasks>"
+
     def _begin(self) -> CollectedStream:
         self._start = time.time()
         return self

@@ -49,6 +49,9 @@ class UploadFile(ClusterPlugin):
         self.name = f"upload-file-{self.filename}"
         self.on_scheduler = False
 
+    def __repr__(self) -> str:
+        return f"<UploadFile: {self.filename}>"
+
     def setup(self, worker: Any) -> None:
         """Write the file, and import it."""
         with _importing:
@@ -110,6 +113,9 @@ class UploadDirectory(ClusterPlugin):
                     continue
                 archive.write(file, Path(root.name) / inside)
         self.data = packed.getvalue()
+
+    def __repr__(self) -> str:
+        return f"<UploadDirectory: {self.path}>"
 
     def setup(self, worker: Any) -> None:
         """Write the files."""

@@ -40,6 +40,9 @@ class InstallPlugin(WorkerPlugin):
         self.restart = check_flag("restart_workers", restart_workers)
         self.name = f"{type(self).__name__}-{uuid.uuid4()}"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {getattr(self._install, '__name__', self._install)}>"
+
     def setup(self, worker: Any) -> None:
         """Install it, unless another worker has."""
         folder = Path(worker.local_directory or tempfile.gettempdir())
@@ -102,6 +105,9 @@ class _Installer:
         self.packages = packages
         self.options = options
 
+    def __repr__(self) -> str:
+        return ", ".join(self.packages)
+
     def __call__(self) -> None:
         logger.info("%s installs %s", self.program, ", ".join(self.packages))
         if self.program == "conda":
@@ -138,6 +144,9 @@ class Environ(NannyPlugin):
         for name, value in self.environ.items():
             if not isinstance(name, str) or not name or "=" in name or "\0" in name + value:
                 raise ValueError(f"environ[{name!r}]={value!r} cannot be an environment variable")
+
+    def __repr__(self) -> str:
+        return f"<Environ: {', '.join(self.environ)}>"  # not their values, which may be secrets
 
     def setup(self, nanny: Any) -> None:
         """Set them."""
