@@ -152,3 +152,26 @@ import dask
 assert dask.config.get("scheduler", None) is None
 """
     )
+
+
+def test_a_forked_process_computes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads the links of its parent there, so whoever waited for one would wait for ever."""
+    defaults.push(fake())
+    monkeypatch.setattr("nbcluster.client.dask_default.os.getpid", lambda: -1)
+    assert chosen() is None
+    assert dask.delayed(sum)([1, 2]).compute() == 3
+
+
+def test_a_process_that_runs_tasks_computes_by_itself_outside_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = dask_default._Hook()
+    monkeypatch.setattr(dask_default, "_hook", hook)
+    dask_default.serve_tasks()
+    assert dask.config.get("scheduler") is hook._client
+    assert dask.delayed(sum)([1, 2]).compute() == 3
+    one = fake()
+    monkeypatch.setattr(defaults, "_find_task_client", lambda: one)
+    assert chosen() is one
+    hook.leave()
+    assert dask.config.get("scheduler") is hook._client, "it stays"
+    hook.stays = False
+    hook.leave()

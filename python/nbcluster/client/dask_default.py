@@ -6,13 +6,17 @@ collection without naming a scheduler then gets the client that is the current o
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbcluster.client import defaults
 from nbcluster.client.import_hooks import WhenImported
+
+if TYPE_CHECKING:
+    from nbcluster.client.client import Client
 
 _CONFIG = "dask.config"
 _BASE = "dask.base"
@@ -31,13 +35,13 @@ class DefaultClient:
     @property
     def asynchronous(self) -> bool:
         """Whether the current client is to be used with ``await``; then dask refuses to compute by it."""
-        client = defaults.current()
+        client = _current()
         return client is not None and client.asynchronous
 
     @property
     def get(self) -> Callable[..., Any]:
         """The current client's ``get``."""
-        client = defaults.current()
+        client = _current()
         if client is not None:
             return client.get
         from dask.base import get_scheduler
@@ -51,6 +55,11 @@ class DefaultClient:
 
     def __repr__(self) -> str:
         return f"<DefaultClient: {defaults.current()!r}>"
+
+
+def _current() -> Client | None:
+    """The current client, but in a forked process, to which its links do not belong."""
+    return defaults.current() if os.getpid() == _hook.pid else None
 
 
 def get_of_default(dsk: Any, keys: Any, **options: Any) -> Any:
@@ -68,6 +77,8 @@ class _Hook:
         self._settings: list[tuple[str, Any, Any]] = []
         """What was set: its name, the value, and dask's own way to take it back."""
         self._entered = False
+        self.pid = 0
+        """Whose clients they are."""
         self.stays = False
         """It is never taken back."""
         self._waiting: list[WhenImported] = []
@@ -76,6 +87,7 @@ class _Hook:
 
     def enter(self) -> None:
         with self._lock:
+            self.pid = os.getpid()
             if not self._entered:
                 self._entered = True
                 self._waiting = [WhenImported(_CONFIG, self._found), WhenImported(_BASE, self._found_names)]
