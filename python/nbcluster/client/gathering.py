@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from nbcluster.client.future import Future
 from nbcluster.types import Key
 
-N = TypeVar("N")
-
 
 def find_futures(value: Any) -> list[Future]:
     """All futures in lists, tuples, sets and dicts, in order, each key once."""
-    found: dict[Key, Future] = {}
-    _walk(value, found, _key)
-    return list(found.values())
+    found: list[Future] = []
+    _walk(value, found)
+    firsts: dict[Key, Future] = {}
+    for future in found:
+        firsts.setdefault(future._state.key, future)
+    return list(firsts.values())
 
 
 def all_futures(value: Any) -> list[Future]:
     """The same, but each object once: several may have the same key."""
-    found: dict[int, Future] = {}
-    _walk(value, found, id)
-    return list(found.values())
+    found: list[Future] = []
+    _walk(value, found)
+    return list(dict.fromkeys(found))
 
 
 def futures_in(name: str, value: Any, *, each: bool = False) -> list[Future]:
@@ -51,20 +52,16 @@ def _is_empty(value: Any) -> bool:
     return hasattr(type(value), "__dask_graph__")
 
 
-def _key(future: Future) -> Key:
-    return future._state.key
-
-
-def _walk(value: Any, found: dict[N, Future], name: Callable[[Future], N]) -> None:
+def _walk(value: Any, found: list[Future]) -> None:
     kind = type(value)
     if kind is Future:
-        found.setdefault(name(value), value)
-    elif kind is dict:
-        for item in value.values():
-            _walk(item, found, name)
-    elif kind in (list, tuple, set, frozenset) or is_named_tuple(value):
-        for item in value:
-            _walk(item, found, name)
+        found.append(value)
+    elif kind is dict or kind in (list, tuple, set, frozenset) or is_named_tuple(value):
+        for item in value.values() if kind is dict else value:
+            if type(item) is Future:  # looked at here, for there may be very many of them
+                found.append(item)
+            else:
+                _walk(item, found)
 
 
 def is_named_tuple(value: Any) -> bool:
