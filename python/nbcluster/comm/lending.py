@@ -21,10 +21,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.protocol.framing import CHUNK, PlainFrames
+from nbcluster.protocol.framing import PlainFrames
 
 if TYPE_CHECKING:
     from nbcluster.comm.base import Connection
+
+PIECE = 64 * 1024
+"""Bytes that a thread reads at a time, at most."""
 
 
 class Lending:
@@ -81,7 +84,7 @@ class Lending:
                     return False
                 self.uses += 1
                 try:
-                    inbox.extend(map(self._sock.recv, (CHUNK,), (socket.MSG_DONTWAIT,)))
+                    inbox.extend(map(self._sock.recv, (PIECE,), (socket.MSG_DONTWAIT,)))
                 except OSError:  # the loop will see what is wrong with it
                     return False
                 if not inbox[-1]:  # the end of the stream

@@ -45,8 +45,8 @@ GOODBYE = _PREFIX.pack(0, 0)
 INLINE = 4096
 """A buffer below this size is cheaper to copy than to send by itself."""
 
-CHUNK = 64 * 1024
-"""Small frames are read many at a time, into a chunk of this size that they share."""
+CHUNK = 256 * 1024
+"""Small frames are read many at a time, into a chunk of this size that they share: more than a socket holds."""
 
 FIRST_CHUNK = 4 * 1024
 """Its size until that is too little: most links never carry more at a time, and fresh memory takes its time."""
@@ -188,6 +188,8 @@ class Decoder:
         self._start = self._end = 0
         self._target: Target | None = None
         self._filled = 0
+        self._in_chunk = False
+        """Where the latest item is: in the chunk, which the next read overwrites, or in memory of its own."""
         self._begin_frame()
         self._failed = False
         self.said_goodbye = False
@@ -264,6 +266,7 @@ class Decoder:
     def _next_item(self) -> memoryview | None:
         """The item that is wanted, once all of it is there. A view into the chunk holds until the next read."""
         want, target = self._want, self._target
+        self._in_chunk = target is None
         if target is not None:
             if self._filled < want:
                 return None
@@ -320,14 +323,14 @@ class Decoder:
 
     def _take_body(self, item: memoryview, messages: list[Any]) -> None:
         if self._sizes:
-            self._body = item if item.nbytes > CHUNK else bytes(item)
+            self._body = bytes(item) if self._in_chunk else item
             self._want, self._take = self._sizes[0], self._take_buffer
         else:
             self._body = item
             self._end_frame(messages)
 
     def _take_buffer(self, item: memoryview, messages: list[Any]) -> None:
-        if item.nbytes <= CHUNK:
+        if self._in_chunk:
             item = memoryview(bytearray(item))
         self._buffers.append(item)
         if len(self._buffers) < len(self._sizes):
