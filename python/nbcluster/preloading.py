@@ -1,23 +1,30 @@
 """``preload=``: code that a worker or a scheduler runs before it takes part in its cluster.
 
-Each entry is the name of a module, the path of a ``.py`` file, or the source itself (a text of several lines). If it
-has functions ``dask_setup(service)`` and ``dask_teardown(service)``, they are called at the start and at the end; they
-may be coroutine functions. ``preload_argv`` follows the service as further text arguments; a ``dask_setup`` that is a
-command of Click's is given what these mean as its options and arguments.
+Each entry is the name of a module, the path of a ``.py`` file, the ``https://`` address of one, or the source itself (a
+text of several lines). If it has functions ``dask_setup(service)`` and ``dask_teardown(service)``, they are called at
+the start and at the end; they may be coroutine functions. ``preload_argv`` follows the service as further text
+arguments; a ``dask_setup`` that is a command of Click's is given what these mean as its options and arguments.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 import inspect
+import logging
 import sys
 import types
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nbcluster.arguments import check_text
+
+logger = logging.getLogger("nbcluster.cluster")
+
+DOWNLOAD_TIMEOUT = 30.0
 
 
 def check_preload(name: str, value: object) -> list[str]:
@@ -56,19 +63,25 @@ class Preloads:
             Exception: what the code raises.
         """
         for name in self._names:
-            module = load(name)
+            if name.startswith(("http://", "https://")):
+                module = _module_of(await asyncio.to_thread(_download, name), name)
+            else:
+                module = load(name)
             self._modules.append(module)
             setup = getattr(module, "dask_setup", None)
             if setup is not None:
                 await _finished(_call(setup, service, self._argv))
 
     async def stop(self, service: Any) -> None:
-        """Call each ``dask_teardown``, in the reverse order. Idempotent."""
+        """Call each ``dask_teardown``, in the reverse order; what one raises is logged. Idempotent."""
         modules, self._modules = self._modules, []
         for module in reversed(modules):
             teardown = getattr(module, "dask_teardown", None)
             if teardown is not None:
-                await _finished(teardown(service))
+                try:
+                    await _finished(teardown(service))
+                except Exception:
+                    logger.exception("dask_teardown of the preload %s failed", module.__name__)
 
 
 def _call(setup: Any, service: Any, argv: list[str]) -> Any:
@@ -81,9 +94,7 @@ def _call(setup: Any, service: Any, argv: list[str]) -> Any:
 def load(name: str) -> types.ModuleType:
     """A module by its name, its file, or its source."""
     if "\n" in name:
-        module = types.ModuleType("nbcluster_preload")
-        exec(compile(name, "<preload>", "exec"), module.__dict__)
-        return module
+        return _module_of(name, "<preload>")
     if not name.endswith(".py"):
         return importlib.import_module(name)
     path = Path(name).resolve()
@@ -94,6 +105,17 @@ def load(name: str) -> types.ModuleType:
     assert spec.loader is not None
     module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def _download(address: str) -> bytes:
+    with urllib.request.urlopen(address, timeout=DOWNLOAD_TIMEOUT) as response:
+        return bytes(response.read())
+
+
+def _module_of(source: str | bytes, origin: str) -> types.ModuleType:
+    module = types.ModuleType("nbcluster_preload")
+    exec(compile(source, origin, "exec"), module.__dict__)
     return module
 
 

@@ -33,6 +33,9 @@ DIFFERENCES = {
         "An executor's calls are impure unless it is asked otherwise, map() takes chunksize and buffersize, and "
         "shutdown() takes cancel_futures, all as in concurrent.futures."
     ),
+    "failing preloads": (
+        "Code of preload= that fails at the start keeps its worker or scheduler from starting, and the error says why."
+    ),
     "failing plugins": "What a plugin of the scheduler raises over an event is logged, and nobody else hears of it.",
     "first in, first out": (
         "Tasks that need no others run in the order in which they were submitted, whatever fifo_timeout says."

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import threading
 import urllib.request
 from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,45 @@ def test_preload_imports_modules_and_the_scheduler_can_preload_too(
     own(preload=[mine], scheduler_kwargs={"dashboard": False, "preload": [schedulers]})
     assert (tmp_path / f"{mine}.mark").exists()
     assert (tmp_path / f"{schedulers}.mark").exists()
+
+
+TEARDOWN = "def dask_teardown(service):\n    {}\n"
+
+
+def test_a_preload_that_fails_at_the_end_keeps_nothing_from_ending(api: Any, own: Any, tmp_path: Path) -> None:
+    preloads = []
+    for name in ("workers", "schedulers"):
+        path = str(tmp_path / name)
+        note = TEARDOWN.format(f"with open({path!r}, 'a') as file: file.write('x')")
+        preloads.append([note, TEARDOWN.format("1 / 0"), note])
+    cluster = own(preload=preloads[0], scheduler_kwargs={"dashboard": False, "preload": preloads[1]})
+    cluster.close()
+    assert cluster.status == api.Status.closed
+    assert [(tmp_path / name).read_text() for name in ("workers", "schedulers")] == ["xx", "xx"]
+
+
+@pytest.mark.differs("failing preloads")
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_preload_that_fails_at_the_start_says_so(own: Any, processes: bool) -> None:
+    failing = "def dask_setup(service):\n    1 / 0\n"
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: division by zero"):
+        own(processes=processes, preload=failing)
+    with pytest.raises(ZeroDivisionError):
+        own(processes=processes, scheduler_kwargs={"preload": failing})
+
+
+def test_a_preload_may_be_the_address_of_a_file(own: Any, tmp_path: Path) -> None:
+    served, mark = tmp_path / "served", tmp_path / "mark"
+    served.mkdir()
+    (served / "code.py").write_text(
+        f"from pathlib import Path\ndef dask_setup(worker):\n    Path({str(mark)!r}).write_text(str(worker.name))\n"
+    )
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own(preload=f"http://127.0.0.1:{server.server_port}/code.py")
+        server.shutdown()
+    assert mark.read_text() == "0"
 
 
 @pytest.mark.differs("bad input")

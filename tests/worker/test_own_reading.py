@@ -138,7 +138,7 @@ def test_keys_that_a_thread_has_read_are_freed(with_worker: Callable[..., None])
         run_id = await trip(scheduler, 1)
         scheduler.send(FreeKeys([f"task-{run_id}"]))
         last = await trip(scheduler, 2)
-        worker._executor.collect()
+        worker.executor.collect()
         assert f"task-{run_id}" not in worker.core.state.held
         assert f"task-{last}" in worker.core.state.held
         assert not worker.core.state.runs
@@ -178,7 +178,7 @@ def test_a_task_that_errs_is_told_by_the_loop(with_worker: Callable[..., None]) 
         run_id = scheduler.submit(double, None, define=False)
         assert (await scheduler.hear(TaskErred)).run_id == run_id
         await trip(scheduler, 3)
-        worker._executor.collect()
+        worker.executor.collect()
         assert not worker.core.state.runs
 
     with_worker(test)

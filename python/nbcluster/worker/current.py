@@ -108,7 +108,7 @@ class CurrentWorker:
     def active_threads(self) -> dict[int, Key]:
         """The keys of the tasks that run, by the identity of their thread."""
         runs = self._server.core.state.runs
-        at_work = ((at.ident, runs.get(at.run_id)) for at in self._server.at_work() if not at.waits)
+        at_work = ((at.ident, runs.get(at.run_id)) for at in self._server.executor.at_work() if not at.waits)
         return {ident: run.task.key for ident, run in at_work if run is not None}
 
     @property
@@ -217,7 +217,8 @@ class CurrentWorker:
 
     def forward_output(self, on: bool) -> None:
         """Send what is printed here outside of tasks to all clients, or no more: for ``ForwardOutput``."""
-        self._server.forward_output(on)
+        if self._server.outputs is not None:  # else it has no process of its own
+            self._server.outputs.forwards_others = on
 
     def forget_functions(self) -> None:
         """Unpickle functions anew before they are next called: modules have changed."""

@@ -66,7 +66,7 @@ from nbcluster.worker.events import (
     RunsEnded,
     RunsRecalled,
 )
-from nbcluster.worker.executor import AtWork, Executor, Recorder
+from nbcluster.worker.executor import Executor, Recorder
 from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.idle_sharing import IdleSharing
 from nbcluster.worker.inspecting import Inspector
@@ -133,11 +133,11 @@ class WorkerServer:
             self.store,
             self._shared,
             self._tell_shared,
-            on_request=lambda: self._executor.collect(),
+            on_request=lambda: self.executor.collect(),
             on_actor=lambda link, message: self._actors.answer(link, message),
         )
         self._owner = TaskOwner(f"worker {config.name}")
-        self._outputs: TaskOutputs | None = None
+        self.outputs: TaskOutputs | None = None
         self.plugins = WorkerPlugins(self.current)
         self._side_calls = SideCalls(self.current, self._tell)
         """What functions that run on it see of it."""
@@ -147,7 +147,7 @@ class WorkerServer:
         self._closed = False
         self._finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._connection: Connection
-        self._executor: Executor
+        self.executor: Executor
         self._own_reading: OwnReading | None = None
         self._actors: ActorHost
         self.spiller: Spiller | None = None
@@ -207,22 +207,22 @@ class WorkerServer:
             announce_shortcut(self.address, await self._listen("inproc://"))
             leave.callback(withdraw_shortcut, self.address)
         if self._capture_output:
-            self._outputs = TaskOutputs(lambda outputs: self._tell(*outputs))
-            leave.callback(self._outputs.install())
+            self.outputs = TaskOutputs(lambda outputs: self._tell(*outputs))
+            leave.callback(self.outputs.install())
         self.core = WorkerCore(self.address)
         if not in_process:  # else clients and others hold the very objects
             self.spiller = make_spiller(config, self.store, self._shared is not None, self._tell_taken_away)
             if self.spiller is not None:
                 leave.push_async_callback(self.spiller.close)
-        own_reading = OwnReading(connection, lambda noted: self._executor.note(noted), lambda: self._executor.collect())
+        own_reading = OwnReading(connection, lambda noted: self.executor.note(noted), lambda: self.executor.collect())
         self._own_reading = own_reading if self.threads_tell else None
-        self._executor = Executor(
+        self.executor = Executor(
             config.nthreads,
             self._functions,
             self._runs_ended,
             recorder=self._recorder,
             live=in_process,
-            on_task_end=self._outputs.task_ended if self._outputs else None,
+            on_task_end=self.outputs.task_ended if self.outputs else None,
             on_large=self.spiller.brake if self.spiller else None,
             tell=self._tell_done if self.threads_tell else None,
             read=own_reading.next_task if self.threads_tell else None,
@@ -230,15 +230,15 @@ class WorkerServer:
         )
         connection.allow_threads()
         self._actors = ActorHost(
-            self.current, self._executor.coroutines, self._outputs.task_ended if self._outputs else None
+            self.current, self.executor.coroutines, self.outputs.task_ended if self.outputs else None
         )
         leave.callback(self._actors.close)
         leave.push_async_callback(self.current.leave)
         leave.callback(self._side_calls.close)
         self.plugins.observe(self.core.state)
         leave.push_async_callback(self.plugins.close)
-        leave.callback(self._executor.close)
-        self._inspector = Inspector(self.core, self._executor)
+        leave.callback(self.executor.close)
+        self._inspector = Inspector(self.core, self.executor)
         leave.callback(self._inspector.sampler.close)
         self._log_forwarding = LogForwarding(lambda entry: self._tell(replace(entry, worker=self.address)))
         leave.callback(self._log_forwarding.close)
@@ -246,7 +246,7 @@ class WorkerServer:
             self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._may_share, self._owner)
         self._metrics = Metrics(
             lambda: self.store.nbytes,
-            lambda: self._executor.executing,
+            lambda: self.executor.executing,
             lambda: self.store.spilled_nbytes,
             process=not in_process,
         )
@@ -326,7 +326,7 @@ class WorkerServer:
 
     def received(self, messages: list[Any]) -> None:
         """Messages of the scheduler."""
-        self._executor.collect()  # what a thread has told the scheduler, which may refer to it now
+        self.executor.collect()  # what a thread has told the scheduler, which may refer to it now
         if self._own_reading is not None:
             self._own_reading.arrived(messages, idle=not self.core.state.runs)
         for_core: list[Any] = []
@@ -358,29 +358,20 @@ class WorkerServer:
         self.stop(self._stopping or f"the scheduler is gone ({error or 'it closed the link'})")
 
     def _runs_ended(self, outcomes: list[Outcome]) -> None:
-        if self._outputs is not None:
-            self._outputs.flush()  # what a task printed comes before its result
+        if self.outputs is not None:
+            self.outputs.flush()  # what a task printed comes before its result
         self._handle(RunsEnded(outcomes))
         if self._inspector.sampler.parked and self.core.state.runs:
             self._inspector.sampler.wake()
 
     def _tell_done(self, done: TaskDone, first: Callable[[], None]) -> bool:
         """Tell the scheduler of a result from the thread that computed it. What the task printed comes before."""
-        if self._outputs is not None and self._outputs.pending:
+        if self.outputs is not None and self.outputs.pending:
             return False
         return self._connection.send_at_once(TasksDone([done]), first)
 
-    def forward_output(self, on: bool) -> None:
-        """Send what is printed here outside of tasks to all clients, or no more; if it has its process to itself."""
-        if self._outputs is not None:
-            self._outputs.forwards_others = on
-
-    def at_work(self) -> list[AtWork]:
-        """The threads that run tasks. From any thread."""
-        return self._executor.at_work()
-
     def _is_idle(self) -> bool:
-        return not self._executor.executing and not self._executor.queued
+        return not self.executor.executing and not self.executor.queued
 
     def _may_share(self, nbytes: int) -> bool:
         limit = self.config.memory_limit
@@ -424,7 +415,7 @@ class WorkerServer:
             self._connection.abort()
 
     def _execute(self, command: c.Execute) -> None:
-        self._executor.submit([(run.task, self._fill(run)) for run in command.tasks])
+        self.executor.submit([(run.task, self._fill(run)) for run in command.tasks])
         if self._inspector.sampler.parked:
             self._inspector.sampler.wake()
 
@@ -457,10 +448,10 @@ class WorkerServer:
         self.store.drop_all(command.keys)
 
     def _unqueue(self, command: c.Unqueue) -> None:
-        self._executor.recall(command.run_ids)
+        self.executor.recall(command.run_ids)
 
     def _recall(self, command: c.Recall) -> None:
-        recalled = self._executor.recall(command.run_ids)
+        recalled = self.executor.recall(command.run_ids)
         self._handle(RunsRecalled(command.request, recalled))
 
     def _fetch(self, command: c.Fetch) -> None:
@@ -494,7 +485,7 @@ class WorkerServer:
 
     async def _measure(self) -> None:
         while not self._connection.closed:
-            self._executor.collect()
+            self.executor.collect()
             metrics = self._metrics.changed()
             if metrics is not None:
                 self._connection.send(metrics)

@@ -71,7 +71,7 @@ class WorkerState:
         found = {key: TaskState(key, "memory", nbytes=nbytes) for key, nbytes in list(state.held.items())}
         for key, fetch in list(state.fetches.items()):
             found[key] = TaskState(key, "flight" if fetch.asked else "fetch")
-        at_work = {at.run_id: at for at in self._server.at_work()}
+        at_work = {at.run_id: at for at in self._server.executor.at_work()}
         for run in list(state.runs.values()):
             found[run.task.key] = _seen(run, at_work)
         return found
