@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from nbcluster.types import Address
+from nbcluster.comm import tls_contexts
+from nbcluster.comm.base import Connection, Listener
+from nbcluster.comm.transports import listen
+from nbcluster.protocol.delivery import SenderRequest
+from nbcluster.protocol.messages import PeerRequest
+from nbcluster.types import Address, Role
 from nbcluster.worker.config import WorkerConfig
 
 
@@ -28,3 +33,21 @@ async def listen_at_first(config: WorkerConfig, listen: Callable[[Address], Awai
     else:
         listening = await listen(tries[-1])
     return contact[:-1] + listening.rpartition(":")[2] if contact.endswith(":0") else contact or listening
+
+
+async def listen_for_peers(
+    config: WorkerConfig, address: Address, token: bytes, accept: Callable[[Connection], None]
+) -> Listener:
+    """Listen at an address for other workers and clients, who want data or have some.
+
+    Raises:
+        OSError: it is taken.
+    """
+    identity = config.tls if address.startswith("tls://") else None
+    return await listen(
+        address,
+        token=token,
+        incoming={Role.PEER: PeerRequest, Role.SENDER: SenderRequest},
+        on_connection=accept,
+        ssl=None if identity is None else tls_contexts.listening(identity),
+    )

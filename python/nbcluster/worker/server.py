@@ -25,12 +25,11 @@ from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
 from nbcluster.comm.tasks import TaskOwner
-from nbcluster.comm.transports import connect, listen
+from nbcluster.comm.transports import connect
 from nbcluster.errors import CommError
 from nbcluster.plugins.base import WorkerPlugin
 from nbcluster.preloading import Preloads
 from nbcluster.protocol.coordination import LogEvent
-from nbcluster.protocol.delivery import SenderRequest
 from nbcluster.protocol.inspection import ForwardLogs, Look, Seen
 from nbcluster.protocol.messages import (
     DataItem,
@@ -38,7 +37,6 @@ from nbcluster.protocol.messages import (
     DataTakenAway,
     DefineFunctions,
     ForgetFunctions,
-    PeerRequest,
     RegisterWorker,
     Stopping,
     TaskDone,
@@ -71,7 +69,7 @@ from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.idle_sharing import IdleSharing
 from nbcluster.worker.inspecting import Inspector
 from nbcluster.worker.limits import SHARED_AHEAD, make_pressure, make_spiller
-from nbcluster.worker.listening import listen_at_first
+from nbcluster.worker.listening import listen_at_first, listen_for_peers
 from nbcluster.worker.log_forwarding import LogForwarding
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
@@ -287,14 +285,7 @@ class WorkerServer:
             asyncio.get_running_loop().call_later(pressure.look(), self._watch_memory, pressure)
 
     async def _listen(self, address: Address) -> Address:
-        identity = self.config.tls if address.startswith("tls://") else None
-        listener = await listen(
-            address,
-            token=self._token,
-            incoming={Role.PEER: PeerRequest, Role.SENDER: SenderRequest},
-            on_connection=self._data_server.accept,
-            ssl=None if identity is None else tls_contexts.listening(identity),
-        )
+        listener = await listen_for_peers(self.config, address, self._token, self._data_server.accept)
         self._leave.push_async_callback(listener.close)
         return listener.address
 
