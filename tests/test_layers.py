@@ -44,6 +44,7 @@ VOCABULARY = {
     "preloading",
     "process_memory",
     "snapshot",
+    "surroundings",
     "task_output",
     "types",
     "units",

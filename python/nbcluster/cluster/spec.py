@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from nbcluster import surroundings
 from nbcluster.arguments import MOST, check_path, check_resources, check_text, check_whole
 from nbcluster.capacity import cpu_count
 from nbcluster.cluster.fractions import MemoryFractions, memory_fractions
@@ -205,7 +206,7 @@ def make_spec(
         worker_dashboard_address=check_addresses(worker_dashboard_address, "worker_dashboard_address"),
         sync_interval=_sync_interval(scheduler_sync_interval),
         log_level=check_level(silence_logs),
-        environment={**os.environ, **check_environment(env)},
+        environment={**surroundings.environment(), **check_environment(env)},
         level=next_level(),
     )
 

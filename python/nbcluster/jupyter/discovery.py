@@ -28,7 +28,7 @@ from typing import Any
 
 import psutil
 
-from nbcluster import errors
+from nbcluster import errors, surroundings
 from nbcluster.comm.base import Connection
 from nbcluster.comm.transports import connect
 from nbcluster.errors import ClusterError, CommClosedError, NbclusterError, NotOurServerError
@@ -62,7 +62,7 @@ class Workplace:
     def here(cls) -> Workplace:
         """This process's own."""
         # An empty entry means the current directory: here, not wherever a worker will be.
-        return cls(sys.executable, os.getcwd(), [path or os.getcwd() for path in sys.path], dict(os.environ))
+        return cls(sys.executable, os.getcwd(), [path or os.getcwd() for path in sys.path], surroundings.environment())
 
 
 def find_server(explicit: str | os.PathLike[str] | None = None) -> ServerEndpoint | None:

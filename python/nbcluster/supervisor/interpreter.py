@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from nbcluster import surroundings
+
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """A cluster runs many tasks at once; libraries that use all CPUs for each would fight over them."""
 
@@ -33,7 +35,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             executable=sys.executable,
             cwd=os.getcwd(),
-            environ={**os.environ, **(environ or {})},
+            environ={**surroundings.environment(), **(environ or {})},
             sys_path=list(sys.path),
         )
 
