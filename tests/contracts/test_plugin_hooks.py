@@ -77,6 +77,49 @@ def test_the_scheduler_tells_what_tasks_were_submitted_with(api: Any, client: An
     assert first[4] != second[4]
 
 
+def test_tasks_are_known_when_the_scheduler_tells_of_their_submission(api: Any, client: Any) -> None:
+    def update_graph(self: Any, scheduler: Any, *, client: str, keys: Any, tasks: Any, **kwargs: Any) -> None:
+        for key in tasks:
+            task = scheduler.tasks[key]
+            scheduler.told.append((key, sorted(other.key for other in task.dependencies)))
+
+    def transition(self: Any, key: str, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        self.scheduler.told.append((key, finish))
+
+    hooks = {"start": begin, "update_graph": update_graph, "transition": transition}
+    client.register_plugin(plugin_of(api.SchedulerPlugin, **hooks), name="known")
+    first = client.submit(inc, 1, key="known-1")
+    client.submit(inc, first, key="known-2").result()
+    client.unregister_scheduler_plugin("known")
+    lines = client.run_on_scheduler(told)
+    assert ("known-1", []) in lines
+    assert ("known-2", ["known-1"]) in lines
+    assert lines.index(("known-2", ["known-1"])) < lines.index(("known-2", "waiting"))
+
+
+def test_hooks_are_called_by_the_names_of_their_parameters(api: Any, own: Any) -> None:
+    def noting(what: str) -> Any:
+        def note(self: Any, worker: str = "", client: str = "", *, scheduler: Any, **kwargs: Any) -> None:
+            scheduler.told.append((what, bool(worker), bool(client)))
+
+        return note
+
+    names = ("add_worker", "remove_worker", "add_client", "remove_client")
+    own.register_plugin(plugin_of(api.SchedulerPlugin, start=begin, **{name: noting(name) for name in names}))
+    with api.Client(own.cluster, set_as_default=False) as other:
+        assert other.submit(inc, 1).result() == 2
+    own.cluster.scale(2)
+    own.wait_for_workers(2)
+    own.cluster.scale(1)
+    expected = {
+        ("add_worker", True, False),
+        ("remove_worker", True, False),
+        ("add_client", False, True),
+        ("remove_client", False, True),
+    }
+    eventually(lambda: expected <= set(own.run_on_scheduler(told)), "all were called")
+
+
 def test_the_scheduler_tells_what_made_a_task_move(api: Any, client: Any) -> None:
     def transition(self: Any, key: str, start: str, finish: str, *args: Any, stimulus_id: str, **kwargs: Any) -> None:
         self.scheduler.told.append((key, start, finish, stimulus_id))

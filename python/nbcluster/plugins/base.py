@@ -116,7 +116,7 @@ class SchedulerPlugin:
         stimulus_id: str,
         **kwargs: Any,
     ) -> None:
-        """Run before tasks that a client has submitted are taken.
+        """Run when tasks that a client has submitted are known, and before ``transition`` tells of them.
 
         Args:
             scheduler: a view of the scheduler.

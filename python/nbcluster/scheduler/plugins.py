@@ -207,21 +207,23 @@ class SchedulerPlugins:
 
     def worker_joined(self, address: str) -> None:
         """Tell of a new worker."""
-        self._each(lambda plugin: plugin.add_worker(self._facade, worker=address))
+        self._each(lambda plugin: plugin.add_worker(scheduler=self._facade, worker=address))
 
     def worker_left(self, address: str, cause: str) -> None:
         """Tell of a worker that is gone."""
         self._each(
-            lambda plugin: plugin.remove_worker(self._facade, worker=address, stimulus_id=f"worker-left-{cause}")
+            lambda plugin: plugin.remove_worker(
+                scheduler=self._facade, worker=address, stimulus_id=f"worker-left-{cause}"
+            )
         )
 
     def client_joined(self, client: str) -> None:
         """Tell of a new client."""
-        self._each(lambda plugin: plugin.add_client(self._facade, client=client))
+        self._each(lambda plugin: plugin.add_client(scheduler=self._facade, client=client))
 
     def client_left(self, client: str) -> None:
         """Tell of a client that is gone."""
-        self._each(lambda plugin: plugin.remove_client(self._facade, client=client))
+        self._each(lambda plugin: plugin.remove_client(scheduler=self._facade, client=client))
 
     def restarted(self) -> None:
         """Tell that everything is forgotten."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -161,8 +161,8 @@ class SchedulerServer:
 
     # --- what the cluster asks ---
 
-    def handle(self, event: Event) -> None:
-        """Run one event through the core and send what it says."""
+    def handle(self, event: Event, then: Callable[[], None] | None = None) -> None:
+        """Run an event through the core and send what it says; call ``then`` before plugins hear of transitions."""
         commands = self.core.handle(event, time.monotonic())
         self.changes += 1
         if self.core.coordination.ticks and self._ticker is None and not self.closing:
@@ -180,6 +180,8 @@ class SchedulerServer:
                 self._ports.retired(command.name)
             elif type(command) is LookLocally:
                 self._look(command)
+        if then is not None:
+            then()
         if self.plugins.fresh:
             self.plugins.tell_transitions()
 

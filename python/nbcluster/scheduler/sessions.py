@@ -43,8 +43,8 @@ class Host(Protocol):
     blocked: Blocked
     closing: bool
 
-    def handle(self, event: Event) -> None:
-        """Run an event through the core."""
+    def handle(self, event: Event, then: Callable[[], None] | None = None) -> None:
+        """Run an event through the core; ``then`` is called before plugins hear of transitions."""
 
     def serve(self, session: ClientSession, errand: Errand) -> None:
         """Carry out what is not the core's, and answer."""
@@ -137,10 +137,12 @@ class ClientSession(Session):
                     self._host.serve(self, message)
             messages = [message for message in messages if type(message) not in FOR_SHELL]
         if messages:
+            event = FromClient(self.id, messages)
             if self._host.plugins:
-                self._host.plugins.submitted(self.id, messages)
                 self._host.plugins.logged(messages)
-            self._host.handle(FromClient(self.id, messages))
+                self._host.handle(event, lambda: self._host.plugins.submitted(self.id, messages))
+            else:
+                self._host.handle(event)
 
     def lost(self, error: Exception | None) -> None:
         """The link has ended."""
