@@ -299,3 +299,24 @@ def test_scheduler_information_is_there_without_await(run: Run) -> None:
         assert client.scheduler_info()["n_workers"] == 2
 
     run(test)
+
+
+@pytest.mark.differs("bad input")
+def test_what_nobody_awaited_says_so(api: Any, keywords: Any) -> None:
+    async def main() -> None:
+        client = api.Client(asynchronous=True, **keywords(n_workers=1))
+        for use in (lambda: client.submit(abs, -1), client.scheduler_info, lambda: client.dashboard_link):
+            with pytest.raises(RuntimeError, match="not connected yet: await it first"):
+                use()
+        await client.close()
+        cluster = api.LocalCluster(asynchronous=True, **keywords(n_workers=1))
+        for use in (lambda: cluster.scale(2), cluster.get_logs, cluster.adapt):
+            with pytest.raises(RuntimeError, match="has not started: await it first"):
+                use()
+        async with cluster:
+            with pytest.raises(RuntimeError, match=r"would stop it: use Client\(cluster, asynchronous=True\)"):
+                api.Client(cluster)
+            async with api.Client(cluster, asynchronous=True) as client:
+                assert await client.submit(abs, -1) == 1
+
+    asyncio.run(asyncio.wait_for(main(), 60))

@@ -36,7 +36,7 @@ from nbcluster.comm.security import Security, security_of_client
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close
 from nbcluster.errors import ClosedClientError, TimeoutError
-from nbcluster.protocol.messages import Line, ToClient
+from nbcluster.protocol.messages import Line, ToClient, Welcome
 from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role, Status
 from nbcluster.units import parse_seconds
@@ -49,6 +49,13 @@ T = TypeVar("T")
 _open: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
 _running: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
 """All that are connected; those that are open are to be closed when a script ends."""
+
+
+class _NotConnected:
+    """Stands for what there is once a client is connected."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ClosedClientError("This client is not connected yet: await it first, or use 'async with'.")
 
 
 class ConnectedClient:
@@ -95,6 +102,8 @@ class ConnectedClient:
             raise TypeError(
                 f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object"
             )
+        if not asynchronous:
+            _check_not_in_the_way(address)
         self.id = f"Client-{name or 'nbcluster'}-{uuid.uuid4()}"
         self.name = name
         self._status = "connecting"
@@ -113,7 +122,8 @@ class ConnectedClient:
         self._cells = cells_of(cancel_on_interrupt)
         if self._cells is not None:
             self._cells.watch(self._this)
-        self._session: Session
+        self._session = cast("Session", _NotConnected())
+        self._welcome = cast("Welcome", self._session)
         self._owns_cluster = False
         self.extensions = make_extensions(extensions, self)
         if not asynchronous:
@@ -201,7 +211,8 @@ class ConnectedClient:
             defaults.push(self._this)
 
     async def _close(self) -> None:
-        if self._status == "closed":
+        if self._status != "running":
+            self._status = "closed"
             return
         self._status = "closed"
         _running.discard(self)
@@ -409,6 +420,23 @@ class ConnectedClient:
     def _futures(self, states: Iterable[FutureState]) -> list[Future]:
         of, client = Future._of, self._this
         return [of(state, client) for state in states]
+
+
+def _check_not_in_the_way(cluster: object) -> None:
+    """See that the cluster does not live on the event loop that would wait for it.
+
+    Raises:
+        RuntimeError: it does.
+    """
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if getattr(cluster, "asynchronous", False) is True and getattr(cluster, "loop", None) is running:
+        raise RuntimeError(
+            f"{cluster!r} lives on the event loop that runs here, and a client that waits would stop it: "
+            "use Client(cluster, asynchronous=True)"
+        )
 
 
 def seconds_or_none(timeout: float | str | None) -> float | None:

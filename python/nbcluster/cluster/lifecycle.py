@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from nbcluster.comm.loop import LoopThread, background, before_exit
 from nbcluster.engines.base import Engine
-from nbcluster.errors import ClusterClosedError, TimeoutError
+from nbcluster.errors import ClusterClosedError, ClusterError, TimeoutError
 from nbcluster.types import Status
 from nbcluster.units import parse_seconds
 
@@ -157,6 +157,8 @@ class Lifecycle:
     def _check_open(self) -> None:
         if self._closed:
             raise ClusterClosedError(f"the cluster {self.name!r} is closed; make a new one")
+        if not self._started:
+            raise ClusterError(f"the cluster {self.name!r} has not started: await it first, or use 'async with'")
 
     def _sync(
         self,
