@@ -86,6 +86,11 @@ def _keys(dask_scheduler: Any) -> list[str]:
     return list(dask_scheduler.tasks)
 
 
+def _ready_keys(dask_scheduler: Any) -> list[str]:
+    """Those that wait for nothing but a thread, or have run."""
+    return [key for key, task in dask_scheduler.tasks.items() if task.state not in ("released", "waiting")]
+
+
 def _keys_sent_ahead(wanted: set[str], dask_worker: Any) -> list[str]:
     """The peer sends all tasks to its workers, where they wait; here they wait in the scheduler."""
     return list(dask_worker.state.tasks) if _is_peers(dask_worker) else list(wanted)
@@ -199,7 +204,7 @@ class Chains:
         """The names in the order of running; the second waits until a task is there whose name begins like that."""
         self._busy.gate.open()
         if awaited:
-            eventually(lambda: any(key.startswith(awaited) for key in self._client.run_on_scheduler(_keys)))
+            eventually(lambda: any(key.startswith(awaited) for key in self._client.run_on_scheduler(_ready_keys)))
             eventually(lambda: all(self._client.run(_has_arrived, awaited).values()))
         self._second.open()
         self._client.gather(futures)
