@@ -51,7 +51,7 @@ RESOURCES: tuple[Any, ...] = ("GPU", [], {"GPU": -1}, {"GPU": "one"}, {1: 1}, {H
 NAME: tuple[Any, ...] = (THING, {}, [THING])
 ADDRESS = (5, THING)
 PORT = (-1, 65536, 1.5, True, THING)
-LISTEN: tuple[Any, ...] = (1.5, True, THING, {})
+LISTEN: tuple[Any, ...] = (1.5, True, THING, {}, -1, ":many", "localhost:65536")
 BYTES = ("much", -1, True, THING)
 FRACTION = ("much", -1, 2, THING)
 LIMIT = ("much", -1, math.nan, True, 1.5, THING, 10**30)
@@ -279,8 +279,8 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "Cluster.get_logs(workers)": (5.5, b"x", THING, HALF, [None]),
     "Executor.map(chunksize)": POSITIVE,
     "Executor.map(buffersize)": POSITIVE,
-    "Nanny(name)": (True, 1.5, THING, HALF),
-    "Worker(name)": (True, 1.5, THING, HALF),
+    "Nanny(name)": (True, 1.5, THING, HALF, 2**70),
+    "Worker(name)": (True, 1.5, THING, HALF, 2**70),
     "MultiLock(names)": (5, "ada", THING, [5], [HALF]),
     "Client.replicate(n)": POSITIVE,
     "as_completed(loop)": ANYTHING,

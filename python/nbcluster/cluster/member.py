@@ -92,6 +92,8 @@ class Member(Server):
             raise TypeError(f"address={address!r} is not a scheduler's address like 'tcp://127.0.0.1:8786'")
         if isinstance(name, str):
             check_text("name", name)
+        elif name is not None:
+            check_whole("name", name)
         if name is not None and (isinstance(name, bool) or not isinstance(name, (int, str))):
             raise TypeError(f"name={name!r} is neither a string nor a whole number")
         cpus = capacity.cpu_count()

@@ -296,7 +296,12 @@ def check_addresses(value: object, name: str = "dashboard_address") -> list[str]
     values = value if isinstance(value, (list, tuple)) else value.split(",") if isinstance(value, str) else [value]
     if not all(isinstance(one, (str, int)) and not isinstance(one, bool) for one in values):
         raise TypeError(f"{name}={value!r} is not an address; give ':8787', ':0', a port, or None")
-    return [f":{one}" if isinstance(one, int) else check_text(name, one) for one in values]
+    texts = [f":{one}" if isinstance(one, int) else check_text(name, one) for one in values]
+    for text in texts:
+        port = text.strip().rpartition(":")[2] if ":" in text else ""
+        if (port and not (port.isdecimal() and int(port) < 65536)) or "\0" in text:
+            raise ValueError(f"{name}={value!r} is not an address; give ':8787', ':0', a port, or None")
+    return texts
 
 
 def _prefix(service_kwargs: Mapping[str, Any] | None) -> str:
