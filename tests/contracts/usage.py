@@ -112,8 +112,9 @@ def _noting(name: str, function: Any) -> Any:
         test = _from_a_test()
         if test is not None:
             _note(name, test, function, args, keywords)
-        if looks_at_its_caller and keywords.get("stacklevel", 1) in (1, 2):
-            keywords["stacklevel"] = keywords.get("stacklevel", 1) + 1
+        level = keywords.get("stacklevel", 1)
+        if looks_at_its_caller and type(level) is int and level < 100:
+            keywords["stacklevel"] = level + 1
         return function(*args, **keywords)
 
     return noting
