@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from joblib import parallel_config
 
 import nbcluster
 from nbcluster.client.executor import OPTIONS as EXECUTOR_OPTIONS
 from nbcluster.client.executor import ClientExecutor
+from nbcluster.client.joblib_backend import OPTIONS as JOBLIB_OPTIONS
 from nbcluster.cluster.keywords import SchedulerOptions
 from nbcluster.cluster.member import Member
 from nbcluster.cluster.spec import make_spec
@@ -241,7 +243,9 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "value": ANYTHING,
     "wait": FLAG,
     "wait_count": POSITIVE,
+    "scatter": (5, "x", THING),
     "wait_for_workers": FLAG,
+    "wait_for_workers_timeout": SECONDS,
     "with_results": FLAG,
     "worker_class": WORKER_CLASS,
     "worker_dashboard_address": LISTEN,
@@ -372,7 +376,7 @@ def names() -> list[str]:
             found.append(name)
     for name, (kind, _) in OBJECTS.items():
         found += [f"{name}.{member}" for member in dir(kind) if member[0] != "_" and _arguments(getattr(kind, member))]
-    return [name for name in [*found, "scheduler_kwargs"] if name not in INSIDE]
+    return [name for name in [*found, "scheduler_kwargs", "joblib"] if name not in INSIDE]
 
 
 def _is_error(thing: Any) -> bool:
@@ -390,7 +394,9 @@ def _arguments(function: Any) -> list[str]:
 def call_of(name: str, client: Any) -> tuple[Callable[..., Any], list[str]]:
     """How to call it with one argument that is wrong, and which arguments there are."""
     if name == "scheduler_kwargs":
-        return lambda **wrong: nbcluster.LocalCluster(scheduler_kwargs=wrong), [*SchedulerOptions.__struct_fields__]
+        return lambda **wrong: nbcluster.LocalCluster(scheduler_kwargs=wrong), _of_all(name)
+    if name == "joblib":
+        return lambda **wrong: parallel_config("nbcluster", **wrong), _of_all(name)
     owner, _, member = name.partition(".")
     function = getattr(OBJECTS[owner][1](client), member) if member else getattr(nbcluster, name)
     arguments = [*dict.fromkeys([*_arguments(function), *MORE.get(name, ())])]
@@ -453,6 +459,8 @@ def test_what_may_be_anything_is_named_once() -> None:
 def _of_all(name: str) -> list[str]:
     if name == "scheduler_kwargs":
         return [*SchedulerOptions.__struct_fields__]
+    if name == "joblib":
+        return ["client", "scatter", "wait_for_workers_timeout", *sorted(JOBLIB_OPTIONS)]
     owner, _, member = name.partition(".")
     function = getattr(OBJECTS[owner][0], member) if member else getattr(nbcluster, name)
     return [*_arguments(function), *MORE.get(name, ())]

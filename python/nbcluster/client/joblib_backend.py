@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase, parallel_config
 
-from nbcluster.client.defaults import current
+from nbcluster.client import submission
+from nbcluster.client.defaults import check_client, current
 from nbcluster.client.future import Future
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.protocol.sizeof import sizeof
+from nbcluster.units import parse_seconds
 
 if TYPE_CHECKING:
     from nbcluster.client.client import Client
@@ -84,8 +86,13 @@ class NbclusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
             )
         if scatter is not None and not isinstance(scatter, (list, tuple)):
             raise TypeError(f"scatter={scatter!r} is not a list of objects")
+        if client is not None and client is not _LATER:
+            check_client("client", client)
+        options = {name: value for name, value in submit_kwargs.items() if name != "fifo_timeout"}
+        submission.options(**options)
+        parse_seconds(submit_kwargs.get("fifo_timeout", 0), "fifo_timeout")
         self._client: Client | None = None if client is _LATER else client
-        self._wait_for_workers_timeout = wait_for_workers_timeout
+        self._wait_for_workers_timeout = parse_seconds(wait_for_workers_timeout, "wait_for_workers_timeout")
         self._submit_kwargs = submit_kwargs
         self._pending: set[Future] = set()
         self._shared: dict[int, tuple[Any, Future]] = {}
