@@ -72,6 +72,21 @@ def test_a_call_returns_a_future_and_the_state_stays(api: Any, counter: Any) -> 
     assert counter.increment(by=10).result(timeout=5) == 11
 
 
+def test_the_type_of_its_future_is_its_class(api: Any, client: Any) -> None:
+    future = client.submit(Counter, actor=True)
+    api.wait(future)
+    assert future.type is Counter
+
+
+@pytest.mark.parametrize("separate_thread", [True, False])
+def test_a_call_may_ask_for_a_thread_of_its_own_or_not(client: Any, counter: Any, separate_thread: bool) -> None:
+    def use(counter: Any) -> int:
+        return int(counter.increment(by=2, separate_thread=separate_thread).result())
+
+    assert client.submit(use, counter).result() == 2
+    assert counter.increment(separate_thread=separate_thread).result() == 3
+
+
 def test_calls_of_one_caller_are_made_in_order(counter: Any) -> None:
     futures = [counter.increment() for _ in range(100)]
     assert [future.result() for future in futures] == list(range(1, 101))
@@ -184,5 +199,17 @@ def test_with_an_asynchronous_client_calls_are_awaited(api: Any, keywords: Any) 
             counter = await client.submit(Counter, actor=True)
             assert await counter.increment() == 1
             assert await counter.increment(2) == 3
+
+    asyncio.run(main())
+
+
+@pytest.mark.differs("asynchronous calls")
+def test_an_attribute_is_awaited_whichever_client_is_the_default(api: Any, keywords: Any) -> None:
+    async def main() -> None:
+        cluster = api.LocalCluster(asynchronous=True, **keywords())
+        async with cluster, api.Client(cluster, asynchronous=True) as client:
+            counter = await client.submit(Counter, 5, actor=True)
+            assert await counter.n == 5
+            assert hasattr(counter, "n")
 
     asyncio.run(main())

@@ -179,8 +179,19 @@ def test_a_variable_is_awaited(api: Any, run: Run) -> None:
         assert await waiting == 5
         await variable.set(client.submit(inc, 1))
         assert await (await variable.get()) == 2
+        await variable.set(6)
+        variable.delete()
+        await until_unset(api, variable)
 
     run(test)
+
+
+async def until_unset(api: Any, variable: Any) -> None:
+    while True:
+        try:
+            await variable.get(timeout=0.01)
+        except api.TimeoutError:
+            return
 
 
 def test_datasets_are_awaited(run: Run) -> None:

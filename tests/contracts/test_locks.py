@@ -50,6 +50,34 @@ def test_a_lock_is_taken_and_given_back(api: Any, client: Any, name: str) -> Non
     assert not lock.locked()
 
 
+@pytest.mark.parametrize("name", [1, ("a", 1), b"123", 2.5])
+def test_names_may_be_numbers_bytes_and_tuples(api: Any, client: Any, name: Any) -> None:
+    for kind in (api.Lock, api.Semaphore):
+        one, same = kind(name=name), pickle.loads(pickle.dumps(kind(name=name)))
+        assert one.name == same.name == name
+        assert one.acquire()
+        assert not same.acquire(timeout=0.01)
+        text = kind(name=repr(name))  # is another name
+        assert text.acquire(timeout=10)
+        text.release()
+        one.release()
+    several = api.MultiLock([name, "x"])
+    assert several.acquire(timeout=10)
+    several.release()
+    event, variable, queue = api.Event(name), api.Variable(name), api.Queue(name)
+    event.set()
+    variable.set(1)
+    queue.put(2)
+    assert api.Event(name).wait(10)
+    assert (api.Variable(name).get(10), api.Queue(name).get(10)) == (1, 2)
+    assert (event.name, variable.name, queue.name) == (name,) * 3
+
+
+def test_the_name_of_an_event_may_be_a_list(api: Any, client: Any) -> None:
+    api.Event(["a", 1]).set()
+    assert api.Event(("a", 1)).is_set()
+
+
 def test_a_lock_without_a_name_is_its_own(api: Any, client: Any) -> None:
     assert api.Lock().name != api.Lock().name
     assert isinstance(api.Lock().name, str)
@@ -156,7 +184,7 @@ def test_several_locks_are_taken_at_once(api: Any, client: Any, name: str) -> No
     other = api.MultiLock([f"{name} b", f"{name} c"])
     assert other.acquire(timeout=0.01) is False
     assert api.MultiLock([f"{name} c"]).acquire(timeout=1) is True, "nobody holds it: the other one has given up"
-    both.release()
+    assert both.release() is None
     assert not both.locked()
 
 
@@ -225,16 +253,16 @@ def test_all_who_wait_for_an_event_go_on(api: Any, client: Any, name: str) -> No
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
-        (lambda api: api.Lock(5), TypeError, "name=5"),
+        (lambda api: api.Lock({5}), TypeError, r"name=\{5\}"),
         (lambda api: api.Lock("x", client="me"), TypeError, "client='me'"),
         (lambda api: api.Lock("x", loop=1), TypeError, "loop=1"),
         (lambda api: api.Semaphore(0), ValueError, "max_leases=0"),
         (lambda api: api.Semaphore("two"), TypeError, "max_leases='two'"),
         (lambda api: api.MultiLock("x"), TypeError, "names='x'"),
-        (lambda api: api.MultiLock([1]), TypeError, "holds 1"),
+        (lambda api: api.MultiLock([{1}]), TypeError, r"name=\{1\}"),
         (lambda api: api.MultiLock([]).acquire(), ValueError, "at least one name"),
         (lambda api: api.MultiLock(["x"]).acquire(num_locks=2), ValueError, "num_locks=2"),
-        (lambda api: api.Event(["x"]), TypeError, "name="),
+        (lambda api: api.Event(object), TypeError, "name="),
         (lambda api: api.Lock("x").acquire(timeout=-1), ValueError, "timeout=-1"),
         (lambda api: api.Event("x").wait("soon"), ValueError, "timeout='soon'"),
     ],

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nbcluster.arguments import check_flag
 from nbcluster.client import defaults
 from nbcluster.client.states import FINISHED, PENDING
 from nbcluster.errors import ActorLostError, CommError, TimeoutError
@@ -145,6 +146,9 @@ async def _ended(answer: concurrent.futures.Future[ActorAnswered]) -> None:
 class Actor:
     """Stands for an object on a worker: its methods return ``ActorFuture``, its attributes are read there.
 
+    Attributes are awaited if the client is asynchronous. Methods may be given ``separate_thread=`` as with the peer: it
+    changes nothing, for those of a worker's actors run one after the other, in a thread that is theirs.
+
     The object lives as long as anybody holds the future that it came from, or an ``Actor``; it dies with its worker,
     for nothing can recompute what it has become.
 
@@ -210,10 +214,12 @@ class Actor:
         if here is not None:
             return _called_here(getattr(here, name))
         if not callable(known):
-            return self._ask(lambda request: ReadActor(request, self._key, name)).result()
+            read = self._ask(lambda request: ReadActor(request, self._key, name))
+            return read if read._client.asynchronous else read.result()
 
         @functools.wraps(known)
-        def call(*args: Any, **kwargs: Any) -> ActorFuture:
+        def call(*args: Any, separate_thread: bool = True, **kwargs: Any) -> ActorFuture:
+            check_flag("separate_thread", separate_thread)
             arguments = serialize.dump((args, kwargs), "arguments", in_band=True)
             return self._ask(lambda request: CallActor(request, self._key, name, arguments))
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from nbcluster.arguments import check_flag
 from nbcluster.client.coordinating import CoordinatingClient, nothing_of
 from nbcluster.client.coordination.link import Request
+from nbcluster.client.coordination.names import Name, is_name
 from nbcluster.protocol.coordination import (
     GetDatasets,
     GetMetadata,
@@ -22,9 +23,6 @@ from nbcluster.protocol.coordination import (
     Shared,
     Unpublish,
 )
-
-Name = Any
-"""A string, a number, or a tuple of such."""
 
 
 class _NoDefault:
@@ -168,7 +166,7 @@ class PublishingClient(CoordinatingClient):
         return self._request(lambda number: SetMetadata(number, path, leaves), nothing_of)
 
     def _leaves(self, value: Any, path: list[str], held: list[Any]) -> Iterator[Leaf]:
-        if type(value) is dict and all(_is_name(name) for name in value):
+        if type(value) is dict and all(is_name(name) for name in value):
             if not value:
                 yield Leaf(path, None)
             for name, item in value.items():
@@ -268,14 +266,8 @@ class Datasets(MutableMapping[Name, Any]):
 # --- names: on the wire they are text ---------------------------------------------------------------------------------
 
 
-def _is_name(name: object) -> bool:
-    if isinstance(name, tuple):
-        return type(name) is tuple and all(map(_is_name, name))
-    return name is None or type(name) in (str, int, float, bool, bytes)
-
-
 def _encode(name: Name, what: str = "name") -> str:
-    if name is None or not _is_name(name):
+    if name is None or not is_name(name):
         raise TypeError(f"{what}={name!r} is not a string, a number, or a tuple of such")
     return repr(name)
 

@@ -336,6 +336,7 @@ class Executor:
             value = function(*args, **kwargs)
             if type(value) is types.CoroutineType:
                 value = self.coroutines.run(value, self._on_task_end)
+            kind = type(value)
             if task.actor and self._worker is not None:
                 value = self._worker.make_actor(key, value)
             stop = monotonic()
@@ -347,7 +348,7 @@ class Executor:
                 key,
                 run_id,
                 nbytes,
-                type_name(type(value)),
+                type_name(kind),
                 thread,
                 start + self._epoch,
                 stop + self._epoch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.client.coordinating import nothing_of, value_of
+from nbcluster.client.coordination.names import Name
 from nbcluster.client.coordination.shared import SharedObject, check_timeout
 from nbcluster.protocol.coordination import AwaitFlag, GetFlag, SetFlag
 
@@ -31,7 +32,7 @@ class Event(SharedObject):
 
     _kind = "event"
 
-    def __init__(self, name: str | None = None, client: Client | None = None) -> None:
+    def __init__(self, name: Name | None = None, client: Client | None = None) -> None:
         super().__init__(name, client)
 
     def wait(self, timeout: float | str | None = None) -> Any:
@@ -44,19 +45,19 @@ class Event(SharedObject):
             True; False if it was not set in time.
         """
         wait, seconds = check_timeout(timeout)
-        return self._ask(lambda number: AwaitFlag(number, self.name, wait), value_of, seconds)
+        return self._ask(lambda number: AwaitFlag(number, self._text, wait), value_of, seconds)
 
     def set(self) -> Any:
         """Set it: all who wait go on."""
-        return self._ask(lambda number: SetFlag(number, self.name, True), nothing_of)
+        return self._ask(lambda number: SetFlag(number, self._text, True), nothing_of)
 
     def clear(self) -> Any:
         """Clear it: from now on one has to wait."""
-        return self._ask(lambda number: SetFlag(number, self.name, False), nothing_of)
+        return self._ask(lambda number: SetFlag(number, self._text, False), nothing_of)
 
     def is_set(self) -> Any:
         """Whether it is set."""
-        return self._ask(lambda number: GetFlag(number, self.name), value_of)
+        return self._ask(lambda number: GetFlag(number, self._text), value_of)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.name,)

@@ -60,6 +60,23 @@ class CoordinationLink:
         with contextlib.suppress(ClosedClientError):
             self.wants.post(message)
 
+    def tell(self, make: Make) -> None:
+        """Ask for something whose answer nobody waits for. From any thread."""
+
+        def ask() -> None:
+            number, answer = self.calls.open()
+            answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+            self.post(make(number))
+
+        try:
+            here = asyncio.get_running_loop() is self.wants.loop
+        except RuntimeError:
+            here = False
+        if here:  # before whatever the caller asks for next
+            ask()
+        else:
+            self.wants.on_loop(ask)
+
     # --- leases ---
 
     def keep_lease(self, lease: int, seconds: float) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nbcluster.arguments import check_flag, check_whole
 from nbcluster.client.coordinating import value_of
 from nbcluster.client.coordination.link import Request
+from nbcluster.client.coordination.names import Name
 from nbcluster.client.coordination.shared import SharedObject, check_timeout
 from nbcluster.protocol.coordination import (
     AcquireLease,
@@ -36,7 +37,7 @@ class Leasing(SharedObject):
 
     _expires: bool
 
-    def __init__(self, max_leases: int, name: str | None, client: Client | None) -> None:
+    def __init__(self, max_leases: int, name: Name | None, client: Client | None) -> None:
         super().__init__(name, client)
         self._most = max_leases
         self._leases: deque[tuple[Client, int]] = deque()
@@ -54,7 +55,7 @@ class Leasing(SharedObject):
         wait, seconds = check_timeout(timeout)
 
         def make(number: int) -> AcquireLease:
-            return AcquireLease(number, self.name, self._most, wait, self._expires)
+            return AcquireLease(number, self._text, self._most, wait, self._expires)
 
         def then(answer: Any, request: Request) -> bool:
             if type(answer) is not LeaseGranted:
@@ -142,7 +143,7 @@ class Semaphore(Leasing):
     def __init__(
         self,
         max_leases: int = 1,
-        name: str | None = None,
+        name: Name | None = None,
         scheduler_rpc: None = None,
         loop: None = None,
         *,
@@ -174,7 +175,7 @@ class Semaphore(Leasing):
 
     def get_value(self) -> Any:
         """How many leases are taken."""
-        return self._ask(lambda number: CountLeases(number, self.name), value_of)
+        return self._ask(lambda number: CountLeases(number, self._text), value_of)
 
     def close(self) -> Any:
         """Forget it: leases are void, and whoever waits for one gets a ``RuntimeError``."""
@@ -191,7 +192,7 @@ class Semaphore(Leasing):
                     stacklevel=4,
                 )
 
-        return self._ask(lambda number: CloseSemaphore(number, self.name), then)
+        return self._ask(lambda number: CloseSemaphore(number, self._text), then)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.max_leases, self.name)
@@ -226,7 +227,7 @@ class Lock(Leasing):
 
     def __init__(
         self,
-        name: str | None = None,
+        name: Name | None = None,
         scheduler_rpc: None = None,
         loop: None = None,
         *,
@@ -252,7 +253,7 @@ class Lock(Leasing):
 
     def locked(self) -> Any:
         """Whether anybody has it."""
-        return self._ask(lambda number: CountLeases(number, self.name), lambda answer, request: answer.value > 0)
+        return self._ask(lambda number: CountLeases(number, self._text), lambda answer, request: answer.value > 0)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.name,)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.arguments import check_several, check_text, check_whole
+from nbcluster.arguments import check_several, check_whole
 from nbcluster.client import defaults
-from nbcluster.client.coordinating import value_of
+from nbcluster.client.coordinating import nothing_of
 from nbcluster.client.coordination.link import Request
 from nbcluster.client.coordination.locks import blocking_timeout
+from nbcluster.client.coordination.names import Name, check_name, text_of
 from nbcluster.client.coordination.shared import check_timeout
 from nbcluster.protocol.coordination import AcquireLocks, ReleaseLocks, Replied
 
@@ -35,12 +36,11 @@ class MultiLock:
         nobody else has either
     """
 
-    def __init__(self, names: Iterable[str] | None = None, client: Client | None = None) -> None:
-        self.names: list[str] = [] if names is None else check_several("names", names, "names")
+    def __init__(self, names: Iterable[Name] | None = None, client: Client | None = None) -> None:
+        self.names: list[Name] = [] if names is None else check_several("names", names, "names")
         for name in self.names:
-            if not isinstance(name, str):
-                raise TypeError(f"names={names!r} holds {name!r}, which is not a string")
-            check_text("names", name)
+            check_name("name", name)
+        self._texts = list(dict.fromkeys(map(text_of, self.names)))
         if client is not None:
             defaults.check_client("client", client)
         self._client = client
@@ -72,7 +72,7 @@ class MultiLock:
         return self._acquire_by(client, client._request, blocking_timeout(blocking, timeout), num_locks)
 
     def _acquire_by(self, client: Client, ask: Callable[..., Any], timeout: Any, num_locks: int | None) -> Any:
-        count = len(set(self.names))
+        count = len(self._texts)
         enough = count if num_locks is None else check_whole("num_locks", num_locks)
         if not count:
             raise ValueError("names=[]: there is no lock to acquire; give at least one name")
@@ -87,7 +87,7 @@ class MultiLock:
                 self._held = client, answer.request
             return bool(answer.value)
 
-        return ask(lambda number: AcquireLocks(number, self.names, enough, wait), then, seconds)
+        return ask(lambda number: AcquireLocks(number, self._texts, enough, wait), then, seconds)
 
     def release(self) -> Any:
         """Give the locks back.
@@ -96,7 +96,7 @@ class MultiLock:
             ValueError: they are not acquired through this object.
         """
         client, held = self._let_go()
-        return client._request(lambda number: ReleaseLocks(number, held), value_of)
+        return client._request(lambda number: ReleaseLocks(number, held), nothing_of)
 
     def _let_go(self) -> tuple[Client, int]:
         if self._held is None:
@@ -126,13 +126,13 @@ class MultiLock:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         client, held = self._let_go()
-        await client._request_here(lambda number: ReleaseLocks(number, held), value_of)
+        await client._request_here(lambda number: ReleaseLocks(number, held), nothing_of)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.names,)
 
     def __repr__(self) -> str:
-        return f"<MultiLock: {', '.join(self.names)}>"
+        return f"<MultiLock: {', '.join(map(str, self.names))}>"
 
     def __del__(self) -> None:
         held = getattr(self, "_held", None)

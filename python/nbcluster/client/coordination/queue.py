@@ -8,6 +8,7 @@ from nbcluster.arguments import check_whole
 from nbcluster.client import defaults
 from nbcluster.client.coordinating import value_of
 from nbcluster.client.coordination.link import CoordinationLink, Request
+from nbcluster.client.coordination.names import Name
 from nbcluster.client.coordination.shared import SharedObject, check_timeout
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.coordination import CountItems, GetItems, HandedOver, LeaveQueue, OpenQueue, PutItem, Replied
@@ -39,7 +40,7 @@ class Queue(SharedObject):
 
     _kind = "queue"
 
-    def __init__(self, name: str | None = None, client: Client | None = None, maxsize: int = 0) -> None:
+    def __init__(self, name: Name | None = None, client: Client | None = None, maxsize: int = 0) -> None:
         maxsize = check_whole("maxsize", maxsize, least=0)
         super().__init__(name, client)
         self.maxsize = maxsize
@@ -55,7 +56,7 @@ class Queue(SharedObject):
         client = self.client
         if self._opened is None and client.status == "running":
             self._opened = client._session.coordination
-            self._opened.wants.post(OpenQueue(self.name, self.maxsize))
+            self._opened.wants.post(OpenQueue(self._text, self.maxsize))
         return client
 
     def put(self, value: Any, timeout: float | str | None = None) -> Any:
@@ -79,7 +80,7 @@ class Queue(SharedObject):
             if not answer.value:
                 raise TimeoutError(f"there was no room in {self!r} after {seconds:g} s")
 
-        return client._request(lambda number: PutItem(number, self.name, self.maxsize, item, wait), then, seconds)
+        return client._request(lambda number: PutItem(number, self._text, self.maxsize, item, wait), then, seconds)
 
     def get(self, timeout: float | str | None = None, batch: bool | int = False) -> Any:
         """Take the next item, or several.
@@ -104,12 +105,12 @@ class Queue(SharedObject):
             items = client._receive(answer, request)
             return items[0] if batch is False else items
 
-        return client._request(lambda number: GetItems(number, self.name, self.maxsize, count, wait), then, seconds)
+        return client._request(lambda number: GetItems(number, self._text, self.maxsize, count, wait), then, seconds)
 
     def qsize(self) -> Any:
         """How many items are in it."""
         self._open()
-        return self._ask(lambda number: CountItems(number, self.name), value_of)
+        return self._ask(lambda number: CountItems(number, self._text), value_of)
 
     def close(self) -> None:
         """Be done with it. If no other object for this queue is left, what is in it is let go of. Idempotent."""
@@ -119,7 +120,7 @@ class Queue(SharedObject):
 
     def _leave(self, close: bool) -> None:
         if self._opened is not None:
-            self._opened.post(LeaveQueue(self.name, close))
+            self._opened.post(LeaveQueue(self._text, close))
             self._opened = None
 
     def __reduce__(self) -> tuple[Any, ...]:

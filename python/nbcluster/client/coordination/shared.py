@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nbcluster.arguments import check_text
 from nbcluster.client import defaults
 from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.coordination.link import Make, Request
+from nbcluster.client.coordination.names import Name, check_name, text_of
 
 if TYPE_CHECKING:
     from nbcluster.client.client import Client
@@ -26,13 +26,18 @@ class SharedObject:
 
     _kind: str
 
-    def __init__(self, name: str | None, client: Client | None) -> None:
+    def __init__(self, name: Name | None, client: Client | None) -> None:
         if name is not None:
-            check_text("name", name)
+            check_name("name", name)
         if client is not None:
             defaults.check_client("client", client)
         self._client = client
-        self.name: str = name or f"{self._kind}-{uuid.uuid4().hex}"
+        self.name: Name = f"{self._kind}-{uuid.uuid4().hex}" if name is None or name == "" else name
+
+    @property
+    def _text(self) -> str:
+        """The name, as the scheduler knows it."""
+        return text_of(self.name)
 
     @property
     def client(self) -> Client:

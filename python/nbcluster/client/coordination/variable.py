@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.client.coordinating import nothing_of
 from nbcluster.client.coordination.link import Request
+from nbcluster.client.coordination.names import Name
 from nbcluster.client.coordination.shared import SharedObject, check_timeout
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.coordination import DeleteVariable, GetVariable, HandedOver, Replied, SetVariable
@@ -34,7 +34,7 @@ class Variable(SharedObject):
 
     _kind = "variable"
 
-    def __init__(self, name: str | None = None, client: Client | None = None) -> None:
+    def __init__(self, name: Name | None = None, client: Client | None = None) -> None:
         super().__init__(name, client)
 
     def set(self, value: Any, timeout: float | str | None = "30 s") -> Any:
@@ -55,7 +55,7 @@ class Variable(SharedObject):
         def then(answer: Replied, request: Request) -> None:
             futures.clear()  # until now they were held: from now on the scheduler does
 
-        return client._request(lambda number: SetVariable(number, self.name, shared), then, seconds)
+        return client._request(lambda number: SetVariable(number, self._text, shared), then, seconds)
 
     def get(self, timeout: float | str | None = None) -> Any:
         """Its value, once it has one.
@@ -75,11 +75,15 @@ class Variable(SharedObject):
             [value] = client._receive(answer, request)
             return value
 
-        return client._request(lambda number: GetVariable(number, self.name, wait), then, seconds)
+        return client._request(lambda number: GetVariable(number, self._text, wait), then, seconds)
 
-    def delete(self) -> Any:
-        """Forget its value, for everybody."""
-        return self._ask(lambda number: DeleteVariable(number, self.name), nothing_of)
+    def delete(self) -> None:
+        """Forget its value, for everybody. With an asynchronous client, too, there is nothing to await."""
+        client = self.client
+        if client.asynchronous:
+            client._session.coordination.tell(lambda number: DeleteVariable(number, self._text))
+        else:
+            client._request(lambda number: DeleteVariable(number, self._text))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.name,)
