@@ -19,7 +19,7 @@ from typing import Any
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, FutureState
 from nbcluster.client.wants import Wants
 from nbcluster.comm.base import Connection
-from nbcluster.comm.lending import Loan
+from nbcluster.comm.loan import Loan
 from nbcluster.protocol.messages import KeysDone
 
 SHORTLY = 0.005

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbcluster.comm.base import Connection
-from nbcluster.comm.lending import Loan
+from nbcluster.comm.loan import Loan
 from nbcluster.protocol.messages import Compute, ComputeTask, FreeKeys
 from nbcluster.worker.events import TakenUp
 
