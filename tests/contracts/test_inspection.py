@@ -71,6 +71,7 @@ def test_call_stack_shows_where_running_tasks_are(api: Any, client: Any, gate: G
         [(worker, by_key)] = stacks.items()
         assert worker in client.nthreads()
         assert list(by_key) == [running.key]
+        assert isinstance(by_key[running.key], list)
         assert "pass_through" in "".join(by_key[running.key])
     assert client.call_stack(done) == {}
 

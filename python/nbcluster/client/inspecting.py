@@ -112,21 +112,21 @@ class InspectingClient(ConnectedClient):
             keys: or their keys. None of both: all tasks that are running.
 
         Returns:
-            A dict from worker address to a dict from key to the call stack, the outermost call first. Workers and tasks
-            that are not running are not in it.
+            A dict from worker address to a dict from key to the call stack, a list whose first item is the outermost
+            call. Workers and tasks that are not running are not in it.
         """
         wanted = [] if keys is None else check_keys("keys", keys)
         if futures is not None:
             wanted += [future.key for future in futures_in("futures", futures)]
         chosen = wanted if keys is not None or futures is not None else None
 
-        def stacks(said: i.Sights) -> dict[Address, dict[Key, tuple[str, ...]]]:
-            found: dict[Address, dict[Key, tuple[str, ...]]] = {}
+        def stacks(said: i.Sights) -> dict[Address, dict[Key, list[str]]]:
+            found: dict[Address, dict[Key, list[str]]] = {}
             for worker, sight in said.by_worker.items():
                 assert isinstance(sight, i.Runs)
                 for run in sight.runs:
                     if run.state == "running":
-                        found.setdefault(worker, {})[run.key] = tuple(run.stack)
+                        found.setdefault(worker, {})[run.key] = list(run.stack)
             return found
 
         return self._sync(self._ask_workers, i.LookAtRuns(chosen), then=stacks)
