@@ -38,6 +38,7 @@ logger = logging.getLogger("nbcluster.cluster")
 
 _IN_COMMON = (
     "nbcluster.comm.descriptors",
+    "nbcluster.comm.loan",
     "nbcluster.comm.peers",
     "nbcluster.comm.sampling",
     "nbcluster.protocol.exceptions",
