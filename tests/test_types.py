@@ -21,6 +21,10 @@ from nbcluster.types import key_prefix
         ("abs-e1ebf4e0-c0ab-4180-9713-ccd66913ac09", "abs"),
         ("e1ebf4e0-c0ab-4180-9713-ccd66913ac09", "e1ebf4e0-c0ab-4180-9713"),
         ("(1, 2)", "(1, 2)"),
+        ("train-model", "train-model"),
+        ("train-model-3", "train-model"),
+        ("train-deadbeef", "train"),
+        ("('-d1f1', 0)", ""),
     ],
 )
 def test_a_key_begins_with_the_name_of_its_function(key: str, prefix: str) -> None:

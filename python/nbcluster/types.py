@@ -77,18 +77,21 @@ class Status(StrEnum):
     stopped = closed
 
 
+_HEX = frozenset("0123456789abcdef")
 _UUID_DASHES = (-37, -28, -23, -18, -13)
 
 
 def key_prefix(key: Key) -> str:
     """The name of the function behind a key: ``key_prefix("inc-d1f1")`` is ``"inc"``.
 
-    Parts of dask's collections, such as ``"('sum-d1f1', 0, 1)"``, have the name of the whole.
+    Parts of dask's collections, such as ``"('sum-d1f1', 0, 1)"``, have the name of the whole. A last part that is
+    a word is no hash, and no number: ``"train-model"`` is a name as it is.
     """
     if key.startswith("('"):
         key = key[2 : key.find("'", 2)]
+        return key.rpartition("-")[0] or ("" if key.startswith("-") else key)
     head, dash, tail = key.rpartition("-")
-    if not dash:
+    if not dash or (tail.isalpha() and not (len(tail) == 8 and _HEX.issuperset(tail))):
         return key
     if len(tail) == 12 and len(key) > 37 and all(key[place] == "-" for place in _UUID_DASHES):
         return key[:-37]

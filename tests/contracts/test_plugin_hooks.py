@@ -190,6 +190,19 @@ def test_a_plugin_of_the_scheduler_that_is_idempotent_starts_once(api: Any, clie
     client.unregister_scheduler_plugin("again")
 
 
+def test_a_plugin_of_nannies_is_told_whose_it_is(api: Any, keywords: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def setup(self: Any, nanny: Any) -> None:
+        append(
+            log, f"{nanny.name} {nanny.nthreads} {bool(nanny.scheduler_addr)} {os.path.isdir(nanny.local_directory)}"
+        )
+
+    with api.Client(**keywords(processes=True, n_workers=1, threads_per_worker=2)) as client:
+        client.register_plugin(plugin_of(api.NannyPlugin, setup=setup))
+    assert log.read_text().splitlines() == ["0 2 True True"]
+
+
 def test_a_plugin_of_nannies_can_have_workers_start_afresh(api: Any, keywords: Any, tmp_path: Path) -> None:
     setups = Tally(tmp_path / "setups")
 

@@ -179,6 +179,14 @@ def test_tasks_are_told_by_function_and_by_operation(client: Any, chain: list[An
     assert needed == {"chain"}
 
 
+def test_a_key_of_words_is_a_name_as_it_is(client: Any) -> None:
+    futures = [client.submit(inc, 1, key=key) for key in ("train-model", "load-model-1", "load-model-2")]
+    assert client.gather(futures) == [2, 2, 2]
+    names = look(client, lambda dask_scheduler: {one.key: one.prefix.name for one in dask_scheduler.tasks.values()})
+    assert names["train-model"] == "train-model"
+    assert names["load-model-1"] == names["load-model-2"] == "load-model"
+
+
 def test_what_prefixes_tell_can_be_taken_along(client: Any, chain: list[Any]) -> None:
     prefixes = look(client, lambda dask_scheduler: dict(dask_scheduler.task_prefixes))
     assert prefixes["chain"].states["memory"] == 2

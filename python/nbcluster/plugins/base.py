@@ -64,7 +64,8 @@ class ClusterPlugin(WorkerPlugin):
 class NannyPlugin:
     """The same, set up before those of workers. What supervises workers runs no user code: it runs in the worker.
 
-    ``nanny`` has ``env``, the environment of the worker's process, its ``worker_address`` and its ``local_directory``.
+    ``nanny`` has ``env``, the environment of the worker's process, and says whose it is: ``name``, ``worker_address``,
+    ``scheduler_addr``, ``nthreads``, ``memory_limit``, ``local_directory``, ``pid``.
     """
 
     idempotent: bool = False

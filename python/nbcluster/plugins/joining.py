@@ -43,6 +43,11 @@ class NannyFacade:
     """What a ``NannyPlugin`` is given."""
 
     def __init__(self, worker: Any) -> None:
+        self.name: int | str = worker.name
+        self.nthreads: int = worker.nthreads
+        self.memory_limit: int | None = worker.memory_limit
+        self.scheduler_addr: str = worker.scheduler_address
+        self.pid = os.getpid()
         self.worker_address: str = worker.address
         self.local_directory: str = worker.local_directory
         self.env: MutableMapping[str, str] = os.environ
