@@ -42,8 +42,8 @@ def with_known_duration(seconds: float, **settings: float) -> Bench:
     """A bench that has learned how long tasks of ``f`` take; worker 0 is gone again."""
     bench = Bench(**settings)
     bench.join("teacher")
-    bench.submit("f-first")
-    bench.finish("teacher", "f-first", seconds=seconds)
+    bench.submit("f-1st")
+    bench.finish("teacher", "f-1st", seconds=seconds)
     bench.leave("teacher")
     return bench
 
