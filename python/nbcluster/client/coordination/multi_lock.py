@@ -39,7 +39,7 @@ class MultiLock:
     def __init__(self, names: Iterable[Name] | None = None, client: Client | None = None) -> None:
         self.names: list[Name] = [] if names is None else check_several("names", names, "names")
         for name in self.names:
-            check_name("name", name)
+            check_name("names", name)
         self._texts = list(dict.fromkeys(map(text_of, self.names)))
         if client is not None:
             defaults.check_client("client", client)
