@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # A test has to hold on the peer, but where the peer holds only mostly, it is given a second chance.
             item.add_marker(pytest.mark.flaky(reruns=2))
             if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(100, func_only=True))  # each chance has that long
+                item.add_marker(pytest.mark.timeout(60, func_only=True))  # each chance has that long
 
 
 @pytest.fixture(scope="module")
