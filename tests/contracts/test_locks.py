@@ -259,7 +259,7 @@ def test_all_who_wait_for_an_event_go_on(api: Any, client: Any, name: str) -> No
         (lambda api: api.Semaphore(0), ValueError, "max_leases=0"),
         (lambda api: api.Semaphore("two"), TypeError, "max_leases='two'"),
         (lambda api: api.MultiLock("x"), TypeError, "names='x'"),
-        (lambda api: api.MultiLock([{1}]), TypeError, r"name=\{1\}"),
+        (lambda api: api.MultiLock([{1}]), TypeError, r"names=\{1\}"),
         (lambda api: api.MultiLock([]).acquire(), ValueError, "at least one name"),
         (lambda api: api.MultiLock(["x"]).acquire(num_locks=2), ValueError, "num_locks=2"),
         (lambda api: api.Event(object), TypeError, "name="),
