@@ -87,6 +87,7 @@ DIFFERENCES = {
     "scaling keeps data": "scale() moves results and scattered data to the workers that stay before any worker goes.",
     "scatter without workers": "scatter() that times out because there is no worker says so.",
     "plugins of schedulers": "Plugins are pickled, and set up where worker or scheduler runs.",
+    "shuffle methods": "Frames are shuffled, and arrays rechunked, by tasks; shuffle_method='p2p' is refused.",
     "sys.exit in a task": "sys.exit() in a task makes that future err; the worker lives.",
     "tasks run again here": (
         "recreate_task_locally() and recreate_error_locally() fetch all arguments, or have them computed again."

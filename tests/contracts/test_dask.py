@@ -134,7 +134,7 @@ def test_tasks_that_need_each_other_are_refused(client: Any) -> None:
         (lambda client: client.get({"x": 1}, "x", retries=-1), ValueError, "retries=-1"),
         (lambda client: client.get({"x": 1}, "x", priority="high"), TypeError, "priority='high'"),
         (lambda client: client.get({"x": 1}, "x", colour="red"), TypeError, "colour='red' is no option"),
-        (lambda client: client.compute([], actors=True), TypeError, "actors=True"),
+        (lambda client: client.compute([], actors=5), TypeError, "actors=5"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(client: Any, call: Any, error: Any, message: str) -> None:
@@ -245,6 +245,58 @@ def test_persisted_parts_can_be_waited_for(api: Any, client: Any) -> None:
     assert (len(done), len(not_done)) == (13, 0)
     assert len(api.futures_of(kept)) == 13
     assert api.futures_of(array()) == []
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.n = 0
+
+    def increment(self) -> int:
+        self.n += 1
+        return self.n
+
+
+def count(times: int, counter: Any) -> int:
+    for _ in range(times):
+        counter.increment().result()
+    return times
+
+
+def last_of(counter: Any, counted: list[int]) -> tuple[int, int]:
+    return int(counter.increment().result()), sum(counted)
+
+
+@pytest.mark.parametrize("how", ["compute", "persist", "get", "dask"])
+def test_a_task_of_a_graph_may_make_an_actor(client: Any, how: str) -> None:
+    counter = dask.delayed(Counter)()
+    total = dask.delayed(last_of)(counter, [dask.delayed(count)(times, counter) for times in range(4)])
+    if how == "get":
+        graph = {"counter": (Counter,), "once": (count, 1, "counter"), "last": (last_of, "counter", ["once"])}
+        assert client.get(graph, "last", actors=("counter",)) == (2, 1)
+    elif how == "compute":
+        assert client.compute(total, actors=counter).result() == (7, 6)
+    elif how == "persist":
+        assert client.persist(total, actors=counter).compute() == (7, 6)
+    else:
+        assert total.compute(actors=counter) == (7, 6)
+
+
+def test_all_that_is_asked_for_may_be_actors(api: Any, client: Any) -> None:
+    counter = client.persist(dask.delayed(Counter)(), actors=True)
+    [future] = api.futures_of(counter)
+    assert future.result().increment().result() == 1
+
+
+@pytest.mark.differs("shuffle methods")
+def test_a_method_that_needs_the_peers_workers_is_refused(client: Any) -> None:
+    with pytest.raises(ValueError, match="here the method is 'tasks'"):
+        frame().shuffle("b", shuffle_method="p2p").compute()
+    with (
+        dask.config.set({"array.rechunk.method": "p2p"}),
+        pytest.raises(ValueError, match="here the method is 'tasks'"),
+    ):
+        array().rechunk((1, 12)).compute()
+    assert len(frame().shuffle("b").compute()) == len(FRAME)
 
 
 # --- the default scheduler ---

@@ -6,10 +6,10 @@ Keywords go before it, and what a graph says of some of its tasks before either.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 from nbcluster.client import submission
 from nbcluster.protocol.messages import TaskOptions
@@ -63,13 +63,17 @@ class Annotated:
     Args:
         options: what the keywords of the call say.
         said: the annotations where it is made. A function among them is called with the key of each task.
+        actors: the keys in a graph whose tasks make actors; True: all that are asked for.
 
     Raises:
         TypeError, ValueError: an annotation has a value that is not allowed.
     """
 
-    def __init__(self, options: TaskOptions, said: Mapping[str, Any]) -> None:
+    def __init__(
+        self, options: TaskOptions, said: Mapping[str, Any], actors: Collection[Any] | Literal[True] = ()
+    ) -> None:
         self.options = options
+        self.actors = actors
         self._by_key: dict[str, Callable[[Any], Any]] = {}
         if said:
             said = {**said, **{name: value for name, value in as_given(options).items() if value}}

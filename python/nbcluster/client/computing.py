@@ -7,8 +7,8 @@ of these is called, never before.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from typing import Any, Literal
 
 from nbcluster.arguments import check_flag, check_optional_flag
 from nbcluster.client import submission
@@ -59,6 +59,7 @@ class ComputingClient(DataClient):
             priority: higher runs first; among equals, tasks run in the order that dask finds best for memory.
             fifo_timeout: what needs tasks of an earlier graph takes their place in line if it is submitted so soon
                 after that one; otherwise graphs of equal priority run first in, first out.
+            actors: collections or keys, whose tasks make actors (see ``submit``); True: all that are asked for.
             kwargs: options of dask's own schedulers, which have no meaning here, such as ``num_workers``.
 
         Returns:
@@ -289,8 +290,6 @@ class ComputingClient(DataClient):
         others: dict[str, Any],
     ) -> tuple[Annotated, Line]:
         interval = parse_seconds(fifo_timeout, "fifo_timeout")
-        if actors:
-            raise TypeError(f"actors={actors!r}: the tasks of a graph cannot be actors here; leave it out")
         unknown = sorted(set(others) - _OPTIONS_OF_OTHERS)
         if unknown:
             raise TypeError(f"{unknown[0]}={others[unknown[0]]!r} is no option of a graph's computation")
@@ -301,7 +300,7 @@ class ComputingClient(DataClient):
             retries=retries,
             priority=priority,
         )
-        return Annotated(given, in_force()), self._line(interval)
+        return Annotated(given, in_force(), _keys_of_actors(actors)), self._line(interval)
 
 
 _OPTIONS_OF_OTHERS = {"cache", "callbacks", "chunksize", "num_workers", "pool", "rerun_exceptions_locally"}
@@ -314,6 +313,24 @@ def _flatten(keys: Any) -> Iterator[Any]:
             yield from _flatten(one)
     else:
         yield keys
+
+
+def _keys_of_actors(actors: object) -> Collection[Any] | Literal[True]:
+    """Whose tasks make actors: those of keys and collections that are named, or True for all that are asked for."""
+    if actors is None or isinstance(actors, bool):
+        return True if actors else ()
+    from dask.base import is_dask_collection
+
+    several = isinstance(actors, (list, tuple, set, frozenset)) and not is_dask_collection(actors)
+    keys: list[Any] = []
+    for one in actors if several else [actors]:  # type: ignore[attr-defined]
+        if is_dask_collection(one):
+            keys += _flatten(one.__dask_keys__())
+        elif isinstance(one, (str, tuple)):
+            keys.append(one)
+        else:
+            raise TypeError(f"actors={actors!r} holds {one!r}, which is neither a collection nor a key of a graph")
+    return keys
 
 
 def _release(futures: Iterable[Future]) -> None:

@@ -42,7 +42,7 @@ class Graph:
         FutureCancelledError: a task needs a future that was cancelled or released.
         TypeError: it is not a graph, or a key is of a type that dask does not allow.
         KeyError: a key that is asked for is not in the graph.
-        ValueError: a task needs something that neither is in the graph nor has a future.
+        ValueError: a task needs something that neither is in the graph nor has a future, or workers of distributed.
         RuntimeError: tasks need each other in a circle; says which.
         ImportError: dask is too old.
     """
@@ -70,6 +70,13 @@ class Graph:
         self._fused: dict[tuple[int, Any, Any], Fused] = {}
         self.order = self._sort(keys, graph)
         """All keys that have tasks, each after those that its task needs."""
+        for key in self.order:
+            if type(self._nodes[key]).__module__.startswith("distributed."):
+                raise ValueError(
+                    f"the task {key!r} belongs to a shuffle that only workers of distributed can do ('p2p'); here the "
+                    "method is 'tasks', which is the default: leave shuffle_method= out, or set it so with "
+                    "dask.config.set({'dataframe.shuffle.method': 'tasks', 'array.rechunk.method': 'tasks'})"
+                )
         subgraphs = (self._nodes[key] for key in self.order)
         self._sharing = Counter(id(node.args[0]) for node in subgraphs if self._is_subgraph(node))
 

@@ -47,7 +47,7 @@ class GraphSubmission:
         self._graph = graph = Graph(dsk, keys, is_known)
         self._options = annotated.options
         self._line = line
-        self._own = _own_options(graph, annotated)
+        self._own = _own_options(graph, annotated, keys)
         self.outcomes: list[Key] = [graph.homes[key] for key in keys]
         """The names of the tasks behind ``keys``."""
         self._large = LargeArguments(share) if share is not None else None
@@ -96,12 +96,18 @@ class GraphSubmission:
         return known[0], known[1]
 
 
-def _own_options(graph: Graph, annotated: Annotated) -> dict[Any, TaskOptions]:
+def _own_options(graph: Graph, annotated: Annotated, keys: list[Any]) -> dict[Any, TaskOptions]:
     """The options of those tasks that have some of their own."""
     own: dict[Any, dict[str, Any]] = {key: {} for key in graph.order} if annotated.differ else {}
     for kind in HEEDED:
         for key, value in graph.annotations.get(kind, {}).items():
             own.setdefault(key, {})[kind] = value
+    if annotated.actors:
+        which = keys if annotated.actors is True else annotated.actors
+        names = {graph.text(key) for key in which}
+        for key in graph.order:
+            if graph.text(key) in names:
+                own.setdefault(key, {})["actor"] = True
     made: dict[str, TaskOptions] = {}
     result = {}
     for key, given in own.items():
