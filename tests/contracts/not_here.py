@@ -27,7 +27,6 @@ NOT_HERE: dict[str, str] = {
     "Client.get_worker_logs(nanny)": "The log of a worker has what its process wrote, to its end: there is no other.",
     "Client.scatter(direct)": "It is checked and changes nothing: data takes the shortest way there is.",
     "Client.start": "A client has started once it is made.",
-    "Client.sync": "Inside: it is how the peer works.",
     "CompatibleExecutor": "It only raises an error in the peer: Client.get_executor() took its place.",
     "Event.__await__": "Inside: it is how the peer works.",
     "Event.client": "Inside: it is how the peer works.",

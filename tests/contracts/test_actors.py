@@ -62,6 +62,16 @@ def test_each_call_of_submit_and_map_makes_another_actor(api: Any, client: Any) 
     assert [counter.increment().result() for counter in counters] == [2, 2, 6, 6]
 
 
+def test_what_stands_for_the_same_actor_is_equal(client: Any) -> None:
+    future = client.submit(Counter, actor=True)
+    counter, again, other = future.result(), future.result(), client.submit(Counter, actor=True).result()
+    assert counter == again
+    assert counter != other
+    assert counter != counter.key
+    assert {counter: "mine"}[again] == "mine"
+    assert len({counter, again, other}) == 2
+
+
 def test_a_call_returns_a_future_and_the_state_stays(api: Any, counter: Any) -> None:
     future = counter.increment()
     assert isinstance(future, api.BaseActorFuture)

@@ -56,6 +56,18 @@ def test_gather_is_a_coroutine(run: Run) -> None:
     run(test)
 
 
+def test_an_asynchronous_client_returns_what_it_is_to_run(run: Run) -> None:
+    async def test(client: Any) -> None:
+        async def use(x: int) -> Any:
+            return await client.submit(inc, x)
+
+        assert await client.sync(use, 1) == 2
+        with pytest.raises(asyncio.TimeoutError):
+            await client.sync(asyncio.sleep, 3600, callback_timeout=0.01)
+
+    run(test)
+
+
 def test_scatter_is_a_coroutine(run: Run) -> None:
     async def test(client: Any) -> None:
         [future] = await client.scatter([41])

@@ -6,6 +6,7 @@ fails here: who adds one says what it may be, and it has to refuse everything el
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
 from collections.abc import Callable
@@ -88,6 +89,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "branching_factor": POSITIVE,
     "broadcast": FLAG,
     "c": CLIENT,
+    "callback_timeout": SECONDS,
     "cancel_futures": FLAG,
     "cancel_on_interrupt": FLAG,
     "category": CHOICE,
@@ -362,6 +364,7 @@ FIRST: dict[str, tuple[Any, ...]] = {
     "Client.run": (int,),
     "Client.run_on_scheduler": (int,),
     "Client.submit": (inc, 1),
+    "Client.sync": (asyncio.sleep, 0),
     "Nanny": (NOWHERE,),
     "Worker": (NOWHERE,),
 }

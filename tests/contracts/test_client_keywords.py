@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.gates import inc
+from tests.contracts.gates import Mishap, fail_with, inc
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,43 @@ def test_a_synchronous_client_can_be_awaited_call_by_call(client: Any) -> None:
         return values
 
     assert asyncio.run(use()) == [10, 11]
+
+
+def test_a_synchronous_client_runs_coroutine_functions(client: Any) -> None:
+    async def use(x: int, *, more: int = 0) -> Any:
+        future = client.submit(inc, x)
+        return await future, await client.gather(client.map(inc, [x, more]), asynchronous=True)
+
+    assert client.sync(use, 10) == (11, [11, 1])
+    assert client.sync(use, 10, more=5, callback_timeout="30s") == (11, [11, 6])
+
+
+@pytest.mark.differs("asynchronous calls")
+def test_what_a_synchronous_client_runs_can_be_awaited(client: Any) -> None:
+    async def use(x: int) -> Any:
+        return await client.submit(inc, x)
+
+    assert asyncio.run(client.sync(use, 1, asynchronous=True)) == 2
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(client.sync(asyncio.sleep, 3600, asynchronous=True, callback_timeout=0.01))
+
+
+def test_what_a_client_runs_raises_here(client: Any) -> None:
+    async def fail() -> None:
+        await client.submit(fail_with, "boom")
+
+    with pytest.raises(Mishap, match="boom"):
+        client.sync(fail)
+
+
+def test_a_client_waits_for_coroutines_as_long_as_it_is_asked_to(api: Any, client: Any) -> None:
+    with pytest.raises(api.TimeoutError):
+        client.sync(asyncio.sleep, 3600, callback_timeout=0.01)
+
+
+@pytest.mark.differs("bad input")
+def test_only_coroutine_functions_are_run_and_waited_for(client: Any) -> None:
+    with pytest.raises(TypeError, match="func=3 cannot be called"):
+        client.sync(3)
+    with pytest.raises(TypeError, match="returned 2, which cannot be awaited"):
+        client.sync(inc, 1)

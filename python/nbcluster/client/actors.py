@@ -232,6 +232,13 @@ class Actor:
         serialize.note_dependency(self)
         return _load, (self._cls, self._address, self._key)
 
+    def __eq__(self, other: object) -> bool:
+        """Two that stand for the same object are equal, wherever they came from."""
+        return isinstance(other, Actor) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
     def __repr__(self) -> str:
         return f"<Actor: {self._cls.__name__}, key={self._key}>"
 

@@ -1,13 +1,15 @@
-"""Functions that run beside tasks: on all workers at once, or in the scheduler."""
+"""Functions that run beside tasks: on all workers at once, in the scheduler, or on the client's own event loop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-from nbcluster.arguments import check_flag, check_workers
-from nbcluster.client.connected import ConnectedClient
+from nbcluster.arguments import check_flag, check_optional_flag, check_workers
+from nbcluster.client.connected import ConnectedClient, awaited
 from nbcluster.errors import CommClosedError
 from nbcluster.protocol.calling import dump_side_call
 from nbcluster.protocol.exceptions import load_exception
@@ -21,12 +23,58 @@ from nbcluster.protocol.running import (
 )
 from nbcluster.protocol.serialize import load
 from nbcluster.types import Address
+from nbcluster.units import parse_seconds
 
 ON_ERROR = ("raise", "return", "ignore")
 
 
 class RunningClient(ConnectedClient):
     """Runs functions outside of the task system."""
+
+    def sync(
+        self,
+        func: Callable[..., Awaitable[Any]],
+        *args: Any,
+        asynchronous: bool | None = None,
+        callback_timeout: float | str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run a coroutine function here, and wait for what it returns: for synchronous code, notebooks too.
+
+        It runs on the background event loop that all clients of this process share, so it should await whatever takes
+        long: futures, and calls of this client with ``asynchronous=True``.
+
+        Args:
+            func: the coroutine function.
+            args: its arguments.
+            asynchronous: True returns something to be awaited on the event loop that runs already, and so does
+                None if the client is an asynchronous one.
+            callback_timeout: seconds to wait, or text like ``"2s"``; None waits for ever.
+            kwargs: keyword arguments of the function.
+
+        Returns:
+            What the function returns.
+
+        Raises:
+            TimeoutError: it took longer; it is cancelled.
+            TypeError: ``func`` cannot be called, or what it returns cannot be awaited.
+            RuntimeError: this is called on the background event loop itself.
+
+        Example:
+            >>> async def add_one(x):
+            ...     future = client.submit(lambda x: x + 1, x)
+            ...     return await client.gather(future, asynchronous=True)
+            >>> client.sync(add_one, 10)
+            11
+        """
+        if not callable(func):
+            raise TypeError(f"func={func!r} cannot be called; give a coroutine function")
+        check_optional_flag("asynchronous", asynchronous)
+        seconds = None if callback_timeout is None else parse_seconds(callback_timeout, "callback_timeout")
+        call = functools.partial(_await_call, functools.partial(func, *args, **kwargs))
+        if asynchronous:
+            return awaited(call(), None, seconds)
+        return self._sync(call, timeout=seconds)
 
     def run(
         self,
@@ -137,3 +185,13 @@ def results(outcomes: dict[Address, CallOutcome], on_error: str) -> dict[Address
         if on_error == "return":
             found[address] = error
     return found
+
+
+async def _await_call(call: functools.partial[Awaitable[Any]]) -> Any:
+    """Await what a user's function returns."""
+    awaitable = call()
+    if not inspect.isawaitable(awaitable):
+        raise TypeError(
+            f"func={call.func!r} returned {awaitable!r}, which cannot be awaited; give a coroutine function"
+        )
+    return await awaitable
