@@ -22,9 +22,9 @@ def figures(workload: str, workers: int) -> Figures:
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_work_per_task_is_the_same_for_ten_and_for_two_hundred_workers(workload: str) -> None:
-    small, large = figures(workload, 10), figures(workload, 200)
-    assert large.events_per_task <= 1.15 * small.events_per_task
+def test_work_per_task_is_the_same_for_twenty_and_for_four_hundred_workers(workload: str) -> None:
+    small, large = figures(workload, 20), figures(workload, 400)
+    assert large.events_per_task <= 1.1 * small.events_per_task
     assert large.work_per_task <= 1.15 * small.work_per_task
 
 

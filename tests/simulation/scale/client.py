@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.client.generations import Generations
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 TURN = 0.001
 """Seconds between two looks at what has arrived."""
+
+FIFO_TIMEOUT = 0.1
+"""Seconds, as ``map`` has it."""
 
 
 class StreamingClient:
@@ -33,6 +37,7 @@ class StreamingClient:
         self._tasks = tasks
         self._window = window
         self._batch = max(1, window // 8)
+        self._generations = Generations(lambda: simulation.engine.now)
         self._dependents: dict[Key, int] = {}
         """Keys held, with how many tasks that need them have not been submitted yet."""
         self._dependencies: dict[Key, tuple[Key, ...]] = {}
@@ -134,6 +139,7 @@ class StreamingClient:
                     [arguments(task) for task in tasks],
                     options,
                     needs,
+                    line=self._generations.line(FIFO_TIMEOUT),
                 )
             )
         for task in batch:
