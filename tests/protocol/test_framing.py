@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from nbcluster.errors import CommError, ProtocolError, SerializationError, SharedDataGoneError
 from nbcluster.protocol import framing
-from nbcluster.protocol.framing import CHUNK, FIRST_CHUNK, GOODBYE, INLINE, Decoder, Encoder, Limits
+from nbcluster.protocol.framing import CHUNK, CHUNKS, GOODBYE, INLINE, Decoder, Encoder, Limits
 from nbcluster.protocol.messages import (
     ClientMessage,
     DataItem,
@@ -64,7 +64,7 @@ sizes = st.sampled_from(
     [
         0,
         1,
-        FIRST_CHUNK // 2,
+        CHUNKS[0] // 2,
         INLINE - 1,
         INLINE,
         INLINE + 1,
@@ -472,10 +472,10 @@ def test_a_link_that_carries_little_takes_little_memory() -> None:
     encoder, decoder = Encoder(), Decoder(Incoming)
     encoder.add(tuple(messages))
     [frame] = encoder.take()
-    for _ in range(FIRST_CHUNK):
+    for _ in range(CHUNKS[0]):
         assert decoder.feed(frame) == messages
-    assert len(decoder._chunk) == FIRST_CHUNK
-    assert decoder.feed(bytes(frame) * FIRST_CHUNK) == messages * FIRST_CHUNK
+    assert len(decoder._chunk) == CHUNKS[0]
+    assert decoder.feed(bytes(frame) * CHUNKS[0]) == messages * CHUNKS[0]
     assert len(decoder._chunk) == CHUNK
 
 

@@ -6,10 +6,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
 
+from nbcluster.comm.base import Connection
 from nbcluster.comm.peers import PeerPool
 from nbcluster.protocol.inspection import Look, LookAtState, Seen
 from nbcluster.protocol.messages import (
@@ -234,15 +235,89 @@ def test_a_worker_leaves_while_its_thread_reads(with_worker: Callable[..., None]
     with_worker(test)
 
 
-def test_what_comes_while_other_tasks_wait_here_is_read_by_the_loop(tmp_path: Path) -> None:
-    reads: list[list[Any]] = []
-    reading = own_reading.OwnReading.__new__(own_reading.OwnReading)
-    reading._row = own_reading.ROW - 1
-    reading._loan = type("Loan", (), {"begin": lambda self, tick: reads.append([tick])})()
-    reading._last = float("inf")
-    single = [Compute([ComputeTask("x", 1, b"f" * 16, b"", (0, 1))])]
-    reading.arrived(single, idle=False)
-    assert (reads, reading._row) == ([], 0)
-    for _ in range(own_reading.ROW):
-        reading.arrived(single, idle=True)
-    assert len(reads) == 1
+def test_what_a_task_sees_of_its_worker_is_as_of_now(with_worker: Callable[..., None]) -> None:
+    async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
+        Watched.workers.append(worker)
+        await scheduler.result(scheduler.submit(sees, "task-0"))
+        await lend(scheduler, worker)
+        for _ in range(10):
+            before = await trip(scheduler, 1)
+            run_id = scheduler.submit(sees, f"task-{before}", define=False)
+            done = await scheduler.result(run_id)
+            assert load(done.payload) == ([f"task-{run_id}"], True, True)  # type: ignore[arg-type]
+        assert lent(worker)
+        Watched.workers.clear()
+
+    with_worker(test)
+
+
+class Watched:
+    workers: ClassVar[list[WorkerServer]] = []
+
+
+def sees(before: str) -> tuple[list[str], bool, bool]:
+    worker = Watched.workers[-1].current
+    keys = worker.active_keys
+    return sorted(keys), before in worker.data, keys <= set(worker.state.tasks)
+
+
+def test_nothing_is_begun_after_the_executor_is_closed(with_worker: Callable[..., None]) -> None:
+    async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
+        await lend(scheduler, worker)
+        worker.executor.close()
+        scheduler.submit(open_gate, define=True)
+        scheduler.submit(double, 5, define=False)
+        assert await asyncio.to_thread(worker.executor.join, DEADLINE)
+        assert not Gate.open.is_set()
+
+    with_worker(test)
+
+
+def open_gate() -> None:
+    Gate.open.set()
+
+
+def test_a_thread_that_has_gone_to_sleep_is_lent_nothing(with_worker: Callable[..., None]) -> None:
+    async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
+        assert worker._own_reading is not None
+        await soon(lambda: worker.executor.is_parked)
+        worker._own_reading.lend(lambda: worker.executor.is_parked)
+        assert not lent(worker)
+        await trip(scheduler, 1)
+
+    with_worker(test)
+
+
+def test_a_message_without_tasks_is_the_loops(with_worker: Callable[..., None]) -> None:
+    async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
+        await lend(scheduler, worker)
+        scheduler.send(Compute([]))
+        await trip(scheduler, 1)
+
+    with_worker(test)
+
+
+def test_a_thread_that_cannot_read_leaves_it_to_the_loop(
+    with_worker: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> bool:
+        raise MemoryError
+
+    async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
+        monkeypatch.setattr(own_reading.OwnReading, "_take", fail)
+        for number in range(10):
+            await trip(scheduler, number)
+
+    with_worker(test)
+    assert "could not read its next task" in caplog.text
+
+
+def test_what_comes_while_something_waits_here_is_read_by_the_loop() -> None:
+    async def main() -> None:
+        reading = own_reading.OwnReading(cast(Connection, None), lambda _: None, lambda: None)
+        single = [Compute([ComputeTask("x", 1, b"f" * 16, b"", (0, 1))])]
+        for idle, due in ((True, False), (False, False), (True, False), (True, False), (True, True), (True, False)):
+            reading._last = float("inf")
+            assert reading.is_due(single, idle=idle) == due
+
+    asyncio.run(main())

@@ -48,8 +48,8 @@ INLINE = 4096
 CHUNK = 256 * 1024
 """Small frames are read many at a time, into a chunk of this size that they share: more than a socket holds."""
 
-FIRST_CHUNK = 4 * 1024
-"""Its size until that is too little: most links never carry more at a time, and fresh memory takes its time."""
+CHUNKS = (4 * 1024, 64 * 1024, CHUNK)
+"""Its sizes until then, each until it is too little: most links carry little at a time, and memory has its price."""
 
 _FULL = 1024 * 1024
 """From this size on a batch of messages is not added to, so that neither side is long busy with one frame."""
@@ -163,7 +163,9 @@ class Encoder:
 @functools.cache
 def _body(incoming: Any) -> Any:
     """The body of a frame, as a class: what msgspec has to know of a class is found out once, not for each link."""
-    return msgspec.defstruct("Body", [("messages", list[incoming])], array_like=True, gc=False)
+    return msgspec.defstruct(
+        "Body", [("messages", list[incoming])], array_like=True, gc=False, forbid_unknown_fields=True
+    )
 
 
 class Decoder:
@@ -184,7 +186,7 @@ class Decoder:
         self.allocate: Allocate = allocated
         """Where large buffers are read to."""
         self._decode_body = msgspec.msgpack.Decoder(_body(incoming), dec_hook=self._decode_frame).decode
-        self._chunk = memoryview(bytearray(FIRST_CHUNK))
+        self._chunk = memoryview(bytearray(CHUNKS[0]))
         self._start = self._end = 0
         self._target: Target | None = None
         self._filled = 0
@@ -215,7 +217,7 @@ class Decoder:
             return self._target.room(self._filled)
         start, end, size = self._start, self._end, len(self._chunk)
         if end == size < CHUNK:
-            self._enlarge()
+            self._enlarge(size)
         elif start == end:
             self._start = self._end = 0
         elif start and end > size // 2:
@@ -223,10 +225,11 @@ class Decoder:
             self._start, self._end = 0, end - start
         return self._chunk[self._end :]
 
-    def _enlarge(self) -> None:
-        """The last read has filled the chunk, or will: read more at a time from now on."""
+    def _enlarge(self, item: int) -> None:
+        """Reads have filled the chunk, or will, with an item of so many bytes: read more at a time from now on."""
         left = self._chunk[self._start : self._end]
-        self._chunk = memoryview(bytearray(CHUNK))
+        size = next(size for size in CHUNKS if size > len(self._chunk) and size // 2 >= item)
+        self._chunk = memoryview(bytearray(size))
         self._chunk[: len(left)] = left
         self._start, self._end = 0, len(left)
 
@@ -278,7 +281,7 @@ class Decoder:
             self._start += want
             return self._chunk[start : start + want]
         if want > len(self._chunk) // 2 and want <= CHUNK // 2:
-            self._enlarge()
+            self._enlarge(want)
         elif want > CHUNK // 2:
             target = self._make_room(want)
             target.room(0)[:there] = self._chunk[start : self._end]

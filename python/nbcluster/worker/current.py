@@ -107,6 +107,7 @@ class CurrentWorker:
     @property
     def active_threads(self) -> dict[int, Key]:
         """The keys of the tasks that run, by the identity of their thread."""
+        self._server.settle()
         runs = self._server.core.state.runs
         at_work = ((at.ident, runs.get(at.run_id)) for at in self._server.executor.at_work() if not at.waits)
         return {ident: run.task.key for ident, run in at_work if run is not None}
@@ -144,6 +145,7 @@ class CurrentWorker:
     @property
     def data(self) -> Mapping[Key, Any]:
         """The results that it holds, by key, to be read only. Some may be on disk: reading one loads it."""
+        self._server.settle()
         return _Results(self._server)
 
     def log_event(self, topic: str | Collection[str], msg: Any) -> None:

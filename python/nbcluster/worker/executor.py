@@ -82,6 +82,17 @@ class Recorder(Protocol):
         """A thread waits: whatever happens meanwhile, its run is not to blame."""
 
 
+class Reader(Protocol):
+    """Reads tasks in the thread that runs them."""
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether it may do so now. Never true before all that was read elsewhere is here."""
+
+    def next_task(self) -> ComputeTask | None:
+        """Wait for the next task; None if it is to be waited for elsewhere."""
+
+
 class NoRecorder:
     """For workers that cannot die alone."""
 
@@ -110,7 +121,8 @@ class Executor:
         on_large: called in the thread with the bytes of a result that takes much memory, before it is delivered: it may
             wait.
         tell: reports a success from its thread, if it can, and calls back before it does.
-        read: reads the next task in the thread that is to run it, if it can; else tasks come by ``submit``.
+        reader: reads the next task in the thread that is to run it, while it is lent the link; else tasks come by
+            ``submit`` alone.
     """
 
     def __init__(
@@ -124,7 +136,7 @@ class Executor:
         on_task_end: Callable[[], None] | None = None,
         on_large: Callable[[int], None] | None = None,
         tell: Callable[[TaskDone, Callable[[], None]], bool] | None = None,
-        read: Callable[[], ComputeTask | None] | None = None,
+        reader: Reader | None = None,
         worker: CurrentWorker | None = None,
     ) -> None:
         self.nthreads = nthreads
@@ -135,8 +147,8 @@ class Executor:
         self._on_task_end = on_task_end
         self._on_large = on_large
         self._tell = tell
-        self._read = read
-        self._most_unheard = 1 if read is None else MOST_UNHEARD
+        self._reader = reader
+        self._most_unheard = 1 if reader is None else MOST_UNHEARD
         self._worker = worker
         self.coroutines = CoroutineLoop()
         self._loop = asyncio.get_running_loop()
@@ -169,6 +181,17 @@ class Executor:
         """How many tasks are running."""
         running = self._running
         return len(running) - running.count(None)
+
+    @property
+    def is_parked(self) -> bool:
+        """True if a thread has nothing to do and waits for ``submit``."""
+        with self._lock:
+            return bool(self._idle)
+
+    @property
+    def unheard(self) -> bool:
+        """True if threads have done something that the loop has not heard of."""
+        return bool(self._outcomes)
 
     @property
     def queued(self) -> int:
@@ -303,25 +326,26 @@ class Executor:
         return True
 
     def _next(self, seat: Seat) -> Entry | None:
-        may_read = self._read is not None and len(self._seated) == 1  # others would have to reach a thread that reads
+        may_read = len(self._seated) == 1  # others would have to reach a thread that reads
         while True:
             with self._lock:
                 if self._seats.wanted:
                     self._seats.hand_over(seat)
                     return None
-                entry = self._queue.pop()
+                reader = self._reader if may_read and self._reader is not None and self._reader.is_lent else None
+                entry = self._queue.pop()  # afterwards: what had come before the link was lent is there
                 if entry is not None or self._closed:
                     return entry
-                if not may_read:
+                if reader is None:
                     parked = threading.Lock()
                     parked.acquire()
                     self._idle.append(parked)
-            if not may_read:
+            if reader is None:
                 parked.acquire()
-            elif self._read is not None and (task := self._read()) is not None:
-                return task.priority, task.run_id, task, None
-            else:
+            elif (task := reader.next_task()) is None:
                 may_read = False
+            elif not self._closed:
+                return task.priority, task.run_id, task, None
 
     def _run(self, thread: int, task: ComputeTask, inputs: Inputs | None) -> Outcome:
         key, run_id = task.key, task.run_id

@@ -223,7 +223,7 @@ class WorkerServer:
             on_task_end=self.outputs.task_ended if self.outputs else None,
             on_large=self.spiller.brake if self.spiller else None,
             tell=self._tell_done if self.threads_tell else None,
-            read=own_reading.next_task if self.threads_tell else None,
+            reader=self._own_reading,
             worker=self.current,
         )
         connection.allow_threads()
@@ -318,8 +318,8 @@ class WorkerServer:
     def received(self, messages: list[Any]) -> None:
         """Messages of the scheduler."""
         self.executor.collect()  # what a thread has told the scheduler, which may refer to it now
-        if self._own_reading is not None:
-            self._own_reading.arrived(messages, idle=not self.core.state.runs)
+        own_reading = self._own_reading
+        lend = own_reading is not None and own_reading.is_due(messages, idle=not self.core.state.runs)
         for_core: list[Any] = []
         for message in messages:
             kind = type(message)
@@ -343,6 +343,8 @@ class WorkerServer:
                 for_core.append(message)
         if for_core:
             self._handle(FromScheduler(for_core))
+        if own_reading is not None and lend:
+            own_reading.lend(lambda: self.executor.is_parked)
 
     def lost(self, error: Exception | None) -> None:
         """The scheduler is gone, and with it the worker's purpose."""
@@ -367,6 +369,11 @@ class WorkerServer:
     def _may_share(self, nbytes: int) -> bool:
         limit = self.config.memory_limit
         return not limit or self.store.shared_nbytes + nbytes <= SHARED_AHEAD * limit
+
+    def settle(self) -> None:
+        """Somebody looks at what is known, which is to be as of now. From any thread."""
+        if self._own_reading is not None and self.executor.unheard:
+            self._own_reading.settle()
 
     def log_event(self, event: LogEvent) -> None:
         """Have the scheduler log what a task says. From any thread."""

@@ -67,6 +67,7 @@ class WorkerState:
     @property
     def tasks(self) -> dict[Key, TaskState]:
         """All that it has to do, fetches and holds, by key."""
+        self._server.settle()
         state = self._server.core.state
         found = {key: TaskState(key, "memory", nbytes=nbytes) for key, nbytes in list(state.held.items())}
         for key, fetch in list(state.fetches.items()):
@@ -116,6 +117,7 @@ class WorkerState:
 
     def story(self, *keys: Key | TaskState) -> list[tuple[Any, ...]]:
         """What happened to these tasks here: when (monotonic seconds), key, run, state before and after."""
+        self._server.settle()
         names = {one.key if isinstance(one, TaskState) else one for one in keys}
         lines = (StoryLine(*line) for line in list(self._server.core.state.story) if line[1] in names)
         return [(at.time, at.key, at.run_id, STATE_NAMES[at.before], STATE_NAMES[at.after]) for at in lines]
