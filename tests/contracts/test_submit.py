@@ -261,3 +261,12 @@ def test_a_result_that_cannot_be_pickled_does_not_leave_its_process(api: Any, ow
         pytest.raises(TypeError, match=r"(?i)(cannot|could not) \w+ .*generator"),
     ):
         client.submit(letters).result()
+
+
+@pytest.mark.differs("futures of others")
+def test_a_future_of_another_client_may_be_dropped_at_once(api: Any, cluster: Any, client: Any) -> None:
+    with api.Client(cluster, set_as_default=False) as other:
+        for number in range(30):
+            sums = client.map(add, [other.submit(inc, number, pure=False)], [1], pure=False)
+            sums.append(client.submit(add, other.submit(inc, number, pure=False), 1, pure=False))
+            assert client.gather(sums) == [number + 2] * 2

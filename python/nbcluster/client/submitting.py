@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from queue import Queue
 from typing import Any
 
@@ -85,14 +86,21 @@ class SubmittingClient(ConnectedClient):
         annotated = Annotated(options, said) if said else None
         if annotated is not None:
             options = annotated.options
+        foreign: list[Future] = []
         batch = submission.Batch(
-            func, options, check_flag("pure", pure) and not options.actor, self._session.share, self._admit
+            func,
+            options,
+            check_flag("pure", pure) and not options.actor,
+            self._session.share,
+            partial(self._admit, foreign),
         )
         name = batch.add(args, kwargs, key)
         if annotated is not None:
             batch.options = annotated.of(name)
         message = batch.message(self._line(interval))
         [state] = self._session.wants.add([name], contextvars.copy_context(), message, self._cell())
+        if foreign:
+            self._wait_known(self)
         return Future._of(state, self._this)
 
     def map(
@@ -155,8 +163,13 @@ class SubmittingClient(ConnectedClient):
         annotated = Annotated(options, in_force())
         if annotated.differ:
             size = 1  # tasks of one message have the same options
+        foreign: list[Future] = []
         batch = submission.Batch(
-            func, annotated.options, check_flag("pure", pure) and not options.actor, self._session.share, self._admit
+            func,
+            annotated.options,
+            check_flag("pure", pure) and not options.actor,
+            self._session.share,
+            partial(self._admit, foreign),
         )
         keys: Iterator[Key] | None = None
         if isinstance(key, str):
@@ -175,10 +188,12 @@ class SubmittingClient(ConnectedClient):
                 line = following(line)
         if batch.keys:
             futures += self._submit_batch(batch, context, line)
+        if foreign:
+            self._wait_known(self)
         return futures
 
-    def _admit(self, future: Any) -> None:
-        """A future is to be an argument.
+    def _admit(self, foreign: list[Future], future: Any) -> None:
+        """A future is to be an argument. Those of other clients are noted: they must not die before we are heard.
 
         Raises:
             ValueError: it is of another cluster.
@@ -190,6 +205,17 @@ class SubmittingClient(ConnectedClient):
         error = future._state.exception() if future.cancelled() else None
         if error is not None:
             raise error
+        if future.client is not self:
+            self._wait_known(future.client)
+            foreign.append(future)
+
+    def _wait_known(self, client: ConnectedClient) -> None:
+        """Have the scheduler read what a client has submitted so far: another client's link may be quicker.
+
+        Asynchronous clients cannot wait here; who uses them has to keep such futures until the task is done.
+        """
+        if not client.asynchronous and not self._loop_thread.is_current:
+            self._loop_thread.run(client._session.make_known())
 
     def _check_cluster(self, future: Future, instead: str) -> None:
         theirs = future.client
