@@ -41,7 +41,7 @@ DIFFERENCES = {
         "Tasks that need no others run in the order in which they were submitted, whatever fifo_timeout says."
     ),
     "functions of uploaded modules": "Once a module was uploaded again, tasks call its new functions.",
-    "futures of others": "A future of another client, given as an argument, may be dropped at once: its result is used.",
+    "futures of others": "A future of another client may be dropped as soon as it was given as an argument.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",
     "measured beside tasks": "benchmark_hardware() measures at once, whatever the workers' threads are busy with.",

@@ -5,10 +5,12 @@ import mmap
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from nbcluster.process_memory import resident, used
+from nbcluster.supervisor import descendants
 from nbcluster.supervisor.memory import MemoryMonitor
 from tests.support.eventually import soon
 
@@ -151,6 +153,50 @@ def test_a_process_that_is_gone_is_not_watched() -> None:
             monitor = MemoryMonitor()
             monitor.watch(0, process, lambda: 1)
             assert monitor.memory(0) == 0
+            monitor.close()
+
+    asyncio.run(main())
+
+
+def test_the_loop_goes_on_while_all_processes_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of their files lets other threads in: beside a busy one a look takes seconds."""
+    begun, go_on = threading.Event(), threading.Event()
+    look = descendants.look
+
+    def slow() -> descendants.Table:
+        begun.set()
+        assert go_on.wait(20)
+        return look()
+
+    monkeypatch.setattr(descendants, "look", slow)
+
+    async def main() -> None:
+        with Hoarder(MIB) as process:
+            monitor = MemoryMonitor()
+            monitor.watch(0, process, lambda: None)
+            await soon(lambda: begun.is_set() and monitor.memory(0))
+            assert monitor._last_tree == 0
+            go_on.set()
+            await soon(lambda: monitor._last_tree)
+            monitor.close()
+
+    asyncio.run(main())
+
+
+def test_a_look_that_fails_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> descendants.Table:
+        raise PermissionError("/proc is hidden")
+
+    monkeypatch.setattr(descendants, "look", fail)
+
+    async def main() -> None:
+        with Hoarder(MIB) as process:
+            monitor = MemoryMonitor()
+            monitor.watch(0, process, lambda: None)
+            await soon(lambda: "/proc is hidden" in caplog.text)
+            assert monitor._next_tree > 0
             monitor.close()
 
     asyncio.run(main())

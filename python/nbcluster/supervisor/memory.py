@@ -13,6 +13,7 @@ How soon to look again follows from how soon a limit could be reached: an idle c
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -23,6 +24,8 @@ from nbcluster.process_memory import resident, used
 from nbcluster.supervisor import descendants
 from nbcluster.types import WorkerName
 from nbcluster.units import format_bytes
+
+logger = logging.getLogger("nbcluster.supervisor")
 
 CLOSE = 0.7
 """Share of the limit above which memory is counted exactly."""
@@ -133,6 +136,8 @@ class MemoryMonitor:
         self._entries: dict[WorkerName, _Entry] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._last_tree = self._next_tree = 0.0
+        self._looking: asyncio.Future[descendants.Table] | None = None
+        """A look at all processes: each file of theirs lets other threads in, and a busy one comes out late."""
 
     def watch(self, name: WorkerName, process: Watched, limit: Callable[[], int | None]) -> None:
         """Watch a worker; ``limit`` is asked each time, for it changes when the cluster is scaled."""
@@ -171,8 +176,9 @@ class MemoryMonitor:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if sys.platform == "linux" and now >= self._next_tree:
-            self._find_children(now)
+        if sys.platform == "linux" and now >= self._next_tree and self._looking is None:
+            self._looking = asyncio.get_running_loop().run_in_executor(None, descendants.look)
+            self._looking.add_done_callback(self._have_looked)
         pause = UNLIMITED
         for entry in self._entries.values():
             try:
@@ -200,7 +206,7 @@ class MemoryMonitor:
             return UNLIMITED
         if memory > CLOSE * limit:
             if entry.children:  # they may have ended, and others may have got their numbers
-                self._find_children(now)
+                self._find_children(descendants.look(), now)
             memory = sum(used(pid) for pid in (entry.process.pid, *entry.children))
         entry.memory = memory
         if self._terminate is not None and memory > self._terminate * limit:
@@ -216,8 +222,17 @@ class MemoryMonitor:
             entry.asked_at = now
             entry.process.terminate()
 
-    def _find_children(self, now: float) -> None:
-        table = descendants.look()
+    def _have_looked(self, looking: asyncio.Future[descendants.Table]) -> None:
+        self._looking = None
+        if looking.cancelled():
+            return
+        if (error := looking.exception()) is not None:
+            logger.warning("Could not look for what tasks have started: %r", error)
+            self._next_tree = time.monotonic() + TREE_IDLE
+            return
+        self._find_children(looking.result(), time.monotonic())
+
+    def _find_children(self, table: descendants.Table, now: float) -> None:
         for entry in self._entries.values():
             family = descendants.descendants(table, [entry.process.pid])
             entry.children = sorted(family - {entry.process.pid})
