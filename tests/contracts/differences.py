@@ -43,6 +43,7 @@ DIFFERENCES = {
     "functions of uploaded modules": "Once a module was uploaded again, tasks call its new functions.",
     "futures of others": "A future of another client may be dropped as soon as it was given as an argument.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
+    "given up": "A coroutine that client.sync() has waited for long enough is cancelled.",
     "host with threads": "processes=False works together with host= and interface=: the protocol becomes tcp.",
     "measured beside tasks": "benchmark_hardware() measures at once, whatever the workers' threads are busy with.",
     "memory fractions": (

@@ -118,7 +118,6 @@ def test_a_synchronous_client_can_be_awaited_call_by_call(client: Any) -> None:
     assert asyncio.run(use()) == [10, 11]
 
 
-@pytest.mark.differs("asynchronous calls")
 def test_a_synchronous_client_runs_coroutine_functions(client: Any) -> None:
     async def use(x: int, *, more: int = 0) -> Any:
         future = client.submit(inc, x)
@@ -138,7 +137,6 @@ def test_what_a_synchronous_client_runs_can_be_awaited(client: Any) -> None:
         asyncio.run(client.sync(asyncio.sleep, 3600, asynchronous=True, callback_timeout=0.01))
 
 
-@pytest.mark.differs("asynchronous calls")
 def test_what_a_client_runs_raises_here(client: Any) -> None:
     async def fail() -> None:
         await client.submit(fail_with, "boom")
@@ -147,7 +145,7 @@ def test_what_a_client_runs_raises_here(client: Any) -> None:
         client.sync(fail)
 
 
-@pytest.mark.differs("asynchronous calls")
+@pytest.mark.differs("given up")
 def test_a_client_waits_for_coroutines_as_long_as_it_is_asked_to(api: Any, client: Any) -> None:
     with pytest.raises(api.TimeoutError):
         client.sync(asyncio.sleep, 3600, callback_timeout=0.01)

@@ -273,7 +273,7 @@ def test_a_wrong_argument_is_one_clear_error(script: Script) -> None:
     server = socket.create_server(("127.0.0.1", 0))
     taken = server.getsockname()[1]
     for wrong, says in [
-        ("Client(n_workers=-1)", "ValueError: n_workers=-1 is out of range; give an int of at least 0, or None"),
+        ("Client(n_workers=-1)", "ValueError: n_workers=-1 is out of range; give an int of at least 0"),
         ("LocalCluster(memory_limit='abc')", "memory_limit='abc' is not a number of bytes"),
         ("LocalCluster(typo=1)", "TypeError: a cluster got an unexpected keyword argument 'typo'"),
         (f"SubprocessCluster(n_workers=1, scheduler_port={taken})", f"scheduler_port={taken} on '127.0.0.1' is not to"),

@@ -98,7 +98,8 @@ def test_a_worker_that_dies_is_restarted_and_what_it_was_doing_is_told() -> None
             assert cause.startswith("was killed by SIGKILL; its memory peaked at")
             slot = supervisor.slots[0]
             assert (slot.restarts, slot.last_exit, slot.pid) == (1, cause, second)
-            await soon(lambda: book.tail(0) == "last words\nlast words")
+            await soon(lambda: [line.text for line in book.lines(worker=0)] == ["last words"] * 2)
+            assert book.tail(0) == "last words", "its own, not those of its predecessor"
 
     run(main)
 

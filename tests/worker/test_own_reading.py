@@ -116,7 +116,7 @@ def test_tasks_one_after_the_other_do_not_wake_the_loop(
         read_by_loop = counted(worker, monkeypatch)
         for number in range(2 * MOST_UNHEARD):
             await trip(scheduler, number)
-        assert len(read_by_loop) <= own_reading.ROW
+        assert len(read_by_loop) <= 5 * own_reading.ROW, "once, or a few times if the thread was gone to sleep by then"
 
     with_worker(test)
 
@@ -263,10 +263,11 @@ def sees(before: str) -> tuple[list[str], bool, bool]:
 
 def test_nothing_is_begun_after_the_executor_is_closed(with_worker: Callable[..., None]) -> None:
     async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
+        await scheduler.result(scheduler.submit(open_gate))
+        Gate.open.clear()
         await lend(scheduler, worker)
         worker.executor.close()
-        scheduler.submit(open_gate, define=True)
-        scheduler.submit(double, 5, define=False)
+        scheduler.submit(open_gate, define=False)
         assert await asyncio.to_thread(worker.executor.join, DEADLINE)
         assert not Gate.open.is_set()
 

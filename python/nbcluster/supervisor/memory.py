@@ -13,6 +13,7 @@ How soon to look again follows from how soon a limit could be reached: an idle c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -177,8 +178,9 @@ class MemoryMonitor:
     def _look(self) -> None:
         now = time.monotonic()
         if sys.platform == "linux" and now >= self._next_tree and self._looking is None:
-            self._looking = asyncio.get_running_loop().run_in_executor(None, descendants.look)
-            self._looking.add_done_callback(self._have_looked)
+            with contextlib.suppress(RuntimeError):  # no thread begins anything when the interpreter ends
+                self._looking = asyncio.get_running_loop().run_in_executor(None, descendants.look)
+                self._looking.add_done_callback(self._have_looked)
         pause = UNLIMITED
         for entry in self._entries.values():
             try:

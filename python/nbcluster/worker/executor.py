@@ -334,7 +334,9 @@ class Executor:
                     return None
                 reader = self._reader if may_read and self._reader is not None and self._reader.is_lent else None
                 entry = self._queue.pop()  # afterwards: what had come before the link was lent is there
-                if entry is not None or self._closed:
+                if self._closed:
+                    return None
+                if entry is not None:
                     return entry
                 if reader is None:
                     parked = threading.Lock()
