@@ -26,7 +26,7 @@ Waiter = Callable[["FutureState"], object]
 
 
 class FutureState:
-    """One key's state. Written on the client's loop only; read from any thread.
+    """One key's state. Written on the client's loop, or by the thread that reads in its place; read from any thread.
 
     It lives as long as a future for its key does: when the last one dies, so does the state, and the client
     tells the scheduler that the key is not wanted any more.
