@@ -16,7 +16,10 @@ from tests.contracts.gates import Mishap, fail_with, inc
 @pytest.fixture(scope="module")
 def remote(api: Any, package: str, keywords: Callable[..., dict[str, Any]]) -> Iterator[Any]:
     """A client of a cluster that others reach, too."""
-    with api.LocalCluster(**keywords(protocol="tcp")) as cluster, api.Client(cluster) as client:
+    with (
+        api.LocalCluster(**keywords(protocol="tcp")) as cluster,
+        api.Client(cluster, set_as_default=False) as client,
+    ):
         yield client
 
 
