@@ -169,7 +169,7 @@ def test_the_contact_address_of_a_scheduler_is_what_others_are_told(api: Any, tm
         ({"contact_address": 5}, "contact_address=5"),
         ({"lifetime_restart": True}, "lifetime_restart is given without lifetime="),
         ({"silence_logs": "loud"}, "silence_logs='loud'"),
-        ({"plugins": [object()]}, "plugins=.*nbcluster.WorkerPlugin"),
+        ({"plugins": ["mine"]}, "plugins=.*nbcluster.WorkerPlugin"),
         ({"http_prefix": 5}, "http_prefix=5"),
         ({"dashboard_address": 1.5}, "dashboard_address=1.5"),
         ({"scheduler_file": "a-file"}, "scheduler_file='a-file': give one of them"),
