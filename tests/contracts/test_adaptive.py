@@ -355,6 +355,8 @@ def test_what_an_adaptive_cannot_work_with_is_refused(api: Any, own: Any) -> Non
         api.Adaptive(object())
     with pytest.raises(TypeError, match="worker_key='host' is not a function"):
         own().adapt(worker_key="host")
+    with pytest.raises(TypeError, match=r"adapt\(\) got an unexpected .* 'minimun'; did you mean 'minimum'"):
+        own().adapt(minimun=1)
 
 
 @pytest.mark.differs("bad input")

@@ -11,6 +11,7 @@ from nbcluster.arguments import check_flag, check_several, check_workers
 from nbcluster.cluster import bounds, making
 from nbcluster.cluster.adapting import Adaptive as AdaptiveClass
 from nbcluster.cluster.arriving import wait_for_workers, wait_until_settled
+from nbcluster.cluster.keywords import check_names
 from nbcluster.cluster.lifecycle import Lifecycle
 from nbcluster.cluster.logs import Logs, logs_by_source
 from nbcluster.comm.security import Security
@@ -201,6 +202,7 @@ class Cluster(Lifecycle):
         """
         if not (isinstance(Adaptive, type) and issubclass(Adaptive, AdaptiveClass)):
             raise TypeError(f"Adaptive={Adaptive!r} is not a subclass of nbcluster.Adaptive")
+        check_names("adapt()", options, Adaptive)
         least, most = bounds.limits_for(
             self._engine.view, minimum, maximum, minimum_cores, maximum_cores, minimum_memory, maximum_memory
         )

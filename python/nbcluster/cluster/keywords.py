@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -74,6 +75,21 @@ def unknown(what: str, name: str, known: Collection[str]) -> TypeError:
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(sorted(known))}"
     return TypeError(f"{what} got an unexpected keyword argument {name!r}; {hint}")
+
+
+def check_names(what: str, given: Iterable[str], called: Callable[..., Any]) -> None:
+    """Refuse keywords that ``called`` does not take.
+
+    Raises:
+        TypeError: names the first, and what it may have meant.
+    """
+    takes = inspect.signature(called).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+        return
+    known = [parameter.name for parameter in takes if parameter.default is not parameter.empty]
+    for name in given:
+        if name not in known:
+            raise unknown(what, name, known)
 
 
 def scheduler_options(given: Mapping[str, Any] | None) -> SchedulerOptions:
