@@ -10,6 +10,7 @@ import pytest
 
 from nbcluster import Client, LocalCluster
 from nbcluster.cli import main
+from tests.contracts.by_hand import free_port
 
 COMMAND = [sys.executable, "-m", "nbcluster", "worker"]
 
@@ -52,10 +53,32 @@ def test_without_a_nanny_the_command_is_the_worker_and_what_it_preloads_has_argu
             assert process.wait(timeout=30) == 0
 
 
+def test_the_command_waits_for_a_scheduler_that_is_about_to_start(tmp_path: Path) -> None:
+    port = free_port()
+    command = [*COMMAND, f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--name", "early"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "waits for its scheduler: no cluster of this user listens" in process.stderr.readline()
+        with LocalCluster(n_workers=0, scheduler_port=port, dashboard_address=None):
+            assert process.stdout.readline() == f"worker early has joined tcp://127.0.0.1:{port}\n"
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+
+
+def test_a_command_that_waits_can_be_ended(tmp_path: Path) -> None:
+    command = [*COMMAND, "--scheduler-file", str(tmp_path / "no-such.json"), "--nthreads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "there is no scheduler_file=" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["tcp://127.0.0.1:9"], "no cluster of this user listens at tcp://127.0.0.1:9"),
+        (["tcp://127.0.0.1:9", "--death-timeout", "200ms"], "no cluster of this user listens at tcp://127.0.0.1:9"),
         (["tcp://127.0.0.1:9", "--nthreads", "0"], "nthreads=0"),
         (["tcp://127.0.0.1:9", "--nworkers", "0"], "--nworkers=0"),
         (["tcp://127.0.0.1:9", "--nworkers", "-1000"], "--nworkers=-1000"),

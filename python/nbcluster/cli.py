@@ -18,7 +18,7 @@ from nbcluster.cluster.servers import Nanny, Worker
 from nbcluster.cluster.sizing import choose_size
 from nbcluster.comm.loop import new_event_loop
 from nbcluster.comm.security import Security
-from nbcluster.errors import NbclusterError
+from nbcluster.errors import NbclusterError, TimeoutError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _pid_file(options.pid_file):
             return loop.run_until_complete(_work(options))
-    except (NbclusterError, TypeError, ValueError) as error:
+    except (NbclusterError, TimeoutError, TypeError, ValueError) as error:
         print(f"nbcluster: {error}", file=sys.stderr)
         return 1
     finally:
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--memory-limit", default="auto", help="of each: '1GiB', '25%%', '0' for none ('auto')")
     add("--resources", default="", help="what each offers, as 'GPU=1 X=2'")
     add("--local-directory", help="where each puts what it has no room for in memory")
-    add("--death-timeout", help="seconds within which each must have joined, or '1 min'")
+    add("--death-timeout", help="seconds within which each must have joined, or '1 min' (it waits for a scheduler)")
     add("--lifetime", help="seconds, or '1 hour', after which each goes; what it holds moves first")
     add("--lifetime-stagger", help="so much longer or shorter, at random")
     add("--lifetime-restart", action="store_true", default=None, help="another takes the place of one that goes")
@@ -158,14 +158,20 @@ async def _work(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     members = _members(options)
+    told, working = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(_live(members))
+    ends: list[asyncio.Future[Any]] = [told, working]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+    return 0
+
+
+async def _live(members: Sequence[Member]) -> None:
+    """Have all of them join, and wait until they have ended."""
     async with contextlib.AsyncExitStack() as stack:
         for member in members:
             await stack.enter_async_context(member)
             print(f"worker {member.name} has joined {member.scheduler_address}", flush=True)
-        told = asyncio.ensure_future(stopped.wait())
-        ended = asyncio.gather(*(member.finished() for member in members))
-        ends: list[asyncio.Future[Any]] = [told, ended]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        ended.cancel()
-    return 0
+        await asyncio.gather(*(member.finished() for member in members))

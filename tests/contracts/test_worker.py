@@ -142,6 +142,44 @@ def test_a_client_waits_for_a_scheduler_that_is_about_to_start(api: Any) -> None
     run(main)
 
 
+@pytest.mark.parametrize("kind", ["Worker", "Nanny"])
+def test_a_worker_and_a_nanny_wait_for_a_scheduler_that_is_about_to_start(api: Any, kind: str) -> None:
+    async def main() -> None:
+        port = free_port()
+        worker = getattr(api, kind)(f"tcp://{LOOPBACK}:{port}", nthreads=1, name="early")
+        joining = asyncio.ensure_future(worker.start())
+        await asyncio.wait([joining], timeout=0.2)  # by then it has looked at least once
+        assert not joining.done()
+        async with api.Scheduler(port=port, **quiet(api)) as scheduler:
+            await joining
+            assert [one.name for one in scheduler.workers.values()] == ["early"]
+            await worker.close()
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_who_is_closed_before_it_has_started_says_so_and_others_may_await_the_start(api: Any) -> None:
+    async def main() -> None:
+        worker = api.Worker(f"tcp://{LOOPBACK}:{free_port()}", nthreads=1)
+        starting = [asyncio.ensure_future(worker.start()) for _ in range(2)]
+        await asyncio.wait(starting, timeout=0.05)
+        await worker.close()
+        for one in starting:
+            with pytest.raises(RuntimeError, match="was closed before it had started"):
+                await one
+        assert worker.status == "closed"
+
+        cancelled = api.Worker(f"tcp://{LOOPBACK}:{free_port()}", nthreads=1)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(cancelled.start(), 0.05)
+        assert cancelled.status == "failed"
+        with pytest.raises(RuntimeError, match=r"the start of .* was cancelled"):
+            await cancelled
+
+    run(main)
+
+
 @pytest.mark.differs("nannies")
 def test_a_name_that_is_taken_is_refused(api: Any) -> None:
     async def main() -> None:

@@ -390,6 +390,19 @@ def test_a_worker_gives_up_if_the_scheduler_does_not_answer_in_time(api: Any, tm
     run(main)
 
 
+@pytest.mark.parametrize("kind", ["Worker", "Nanny"])
+def test_a_worker_and_a_nanny_wait_for_a_scheduler_until_their_time_is_over(api: Any, kind: str) -> None:
+    async def main() -> None:
+        worker = getattr(api, kind)(f"tcp://127.0.0.1:{free_port()}", nthreads=1, death_timeout="300ms")
+        with pytest.raises(asyncio.TimeoutError):
+            await worker
+        assert str(worker.status).endswith("failed")
+        with pytest.raises(asyncio.TimeoutError):
+            await worker
+
+    run(main)
+
+
 def test_a_worker_gives_up_if_what_it_does_first_takes_too_long(api: Any) -> None:
     slow = "import asyncio\nasync def dask_setup(service):\n    await asyncio.Event().wait()\n"
 
@@ -409,5 +422,15 @@ def test_a_preload_that_fails_says_so(api: Any) -> None:
         async with api.Scheduler(port=0, **quiet(api)) as scheduler:
             with pytest.raises((ImportError, RuntimeError)):
                 await api.Worker(scheduler.address, nthreads=1, preload=["no_such_module_at_all"])
+
+    run(main)
+
+
+@pytest.mark.differs("bad input")
+def test_a_scheduler_that_is_awaited_in_vain_is_named(api: Any) -> None:
+    async def main() -> None:
+        address = f"tcp://127.0.0.1:{free_port()}"
+        with pytest.raises(asyncio.TimeoutError, match=f"did not join within 0.3 s, .*: no cluster .* at {address}"):
+            await api.Worker(address, nthreads=1, death_timeout=0.3)
 
     run(main)

@@ -1,19 +1,21 @@
 """What ``Worker`` and ``Nanny`` have in common: how they come into a cluster that runs, and go.
 
-scheduler_file, address ──▶ entry ──▶ name taken ──▶ the worker, however it is run ──▶ it has joined
-▲                              │
-└─ lifetime over: let go ◀─────┘
+scheduler_file, address ──▶ entry, awaited ──▶ name taken ──▶ the worker, however it is run ──▶ it has joined
+▲                                     │
+└─ lifetime over: let go ◀────────────┘
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
+import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nbcluster import capacity
 from nbcluster.arguments import check_path, check_resources, check_text, check_whole
@@ -38,14 +40,21 @@ from nbcluster.comm.security import Security, security_of_client
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import MOST_WORKERS
 from nbcluster.dashboard.activation import DashboardActivator
-from nbcluster.errors import TimeoutError
+from nbcluster.errors import CommError, HandshakeError, TimeoutError
 from nbcluster.preloading import check_preload
 from nbcluster.types import Address, Status, WorkerName
 from nbcluster.worker.config import MEMORY_TARGET, WorkerConfig
 
 START_TIMEOUT = 60.0
+"""Seconds that a worker has for joining a scheduler that is there."""
 
 _LOOK = 0.02
+_ATTEMPT = 30.0
+"""Seconds after which a scheduler that does not answer is looked for anew."""
+
+T = TypeVar("T")
+
+logger = logging.getLogger("nbcluster.worker")
 
 
 class Member(Server):
@@ -120,6 +129,8 @@ class Member(Server):
         self._lifetime = check_lifetime(lifetime, lifetime_stagger, lifetime_restart)
         self._is_over = self._renewing = False
         """Whether its worker goes because its time is over, and whether another is to follow."""
+        self._obstacle = ""
+        """Why it has not joined yet, as the end of a sentence."""
         self._lookout: Lookout
         self._lifetimes: Lifetimes
         self._tasks = TaskOwner(f"{type(self).__name__} {self.name}")
@@ -135,24 +146,57 @@ class Member(Server):
 
     async def _start(self) -> None:
         self._stack.enter_context(silence(self._log_level))
-        timeout = self._timeout or START_TIMEOUT
+        began = time.monotonic()
+        entry = await self._in_time(self._find_scheduler(), self._timeout)
+        left = None if self._timeout is None else max(0.0, began + self._timeout - time.monotonic())
+        await self._in_time(self._join(entry), START_TIMEOUT if left is None else left)
+
+    async def _in_time(self, part: Coroutine[Any, Any, T], timeout: float | None) -> T:
         try:
-            await asyncio.wait_for(self._join(), timeout)
+            return await asyncio.wait_for(part, timeout)
         except TimeoutError:
-            raise TimeoutError(f"{self!r} did not join within {timeout:g} s; death_timeout= gives it longer") from None
+            raise TimeoutError(
+                f"{self!r} did not join within {self._timeout or START_TIMEOUT:g} s, and death_timeout= gives it "
+                f"longer{self._obstacle}"
+            ) from None
+
+    async def _find_scheduler(self) -> Entry:
+        """How to get in, once there is a scheduler; it may be about to start."""
+        if self._scheduler_file is not None:
+            if scheduler_files.read(self._scheduler_file) is None:
+                self._wait_for(f"there is no scheduler_file={self._scheduler_file!r} yet")
+            self.scheduler_address = await _address_in(self._scheduler_file)
+        while True:
+            entry = await self._find_entry()
+            try:
+                self._lookout = await Lookout.open(entry, _ATTEMPT)
+                break
+            except HandshakeError:
+                if (await self._find_entry()).token == entry.token:
+                    raise  # else it has begun anew there, with another secret
+            except (CommError, TimeoutError) as error:
+                if entry.scheduler.startswith("inproc://"):
+                    raise  # no other has that address
+                self._wait_for(str(error) or f"{entry.scheduler} does not answer")
+        self._obstacle = ""
+        self._stack.push_async_callback(self._lookout.close)
+        return entry
+
+    async def _find_entry(self) -> Entry:
+        return await find_entry(self.scheduler_address, self.security, self._place, lambda e: self._wait_for(str(e)))
+
+    def _wait_for(self, obstacle: str) -> None:
+        if not self._obstacle:
+            logger.warning("%s waits for its scheduler: %s", self, obstacle)
+        self._obstacle = f": {obstacle}"
 
     @abstractmethod
-    async def _join(self) -> None:
+    async def _join(self, entry: Entry) -> None:
         """Join, by ``_enter`` and ``_joined``."""
 
-    async def _enter(self) -> tuple[WorkerConfig, bytes]:
+    async def _enter(self, entry: Entry) -> tuple[WorkerConfig, bytes]:
         """Take the name. Returns what the worker is to be told, and the cluster's token."""
-        if self._scheduler_file is not None:
-            self.scheduler_address = await _address_in(self._scheduler_file)
-        entry = find_entry(self.scheduler_address, self.security, self._place)
         timeout = self._timeout or START_TIMEOUT
-        self._lookout = await Lookout.open(entry, timeout)
-        self._stack.push_async_callback(self._lookout.close)
         in_process = not self.supervised and entry.scheduler.startswith("inproc://")
         await self._lookout.take(self.name, supervised=self.supervised, in_process=in_process)
         scratch = await asyncio.to_thread(Scratch, self._local_directory)

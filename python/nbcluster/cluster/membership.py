@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -11,11 +12,11 @@ from typing import NamedTuple
 from nbcluster.cluster.network import ANYWHERE, LOOPBACK, check_alone
 from nbcluster.comm import tls_contexts
 from nbcluster.comm.addresses import InprocAddress, TcpAddress, machine_address, parse
-from nbcluster.comm.credentials import find_token
+from nbcluster.comm.finding import wait_for_token
 from nbcluster.comm.security import Security
 from nbcluster.commands import GetView, View
 from nbcluster.engines.control import ControlLink
-from nbcluster.errors import ClusterClosedError, ClusterError, CommClosedError, TimeoutError
+from nbcluster.errors import ClusterClosedError, ClusterError, CommClosedError, CommError, TimeoutError
 from nbcluster.protocol.joining import GiveUpName, LetGo, TakeName, WorkerEnded
 from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, RunId, Status, WorkerName
@@ -51,11 +52,13 @@ class Entry(NamedTuple):
         return f"Entry({self.scheduler!r}, token=…)"
 
 
-def find_entry(address: Address, security: Security | None, place: Place) -> Entry:
-    """How to get in at an address.
+async def find_entry(
+    address: Address, security: Security | None, place: Place, on_wait: Callable[[CommError], None]
+) -> Entry:
+    """How to get in at an address. While nobody listens there, somebody is waited for.
 
     Raises:
-        CommError: no cluster of this user listens there.
+        CommError: somebody else's cluster listens there.
         ValueError: the address is none, or needs credentials, or other workers would not reach that place.
     """
     parsed = parse(address)
@@ -85,7 +88,7 @@ def find_entry(address: Address, security: Security | None, place: Place) -> Ent
         contact = contact or str(TcpAddress(machine_address(), 0, encrypted))
     listen = "inproc://" if protocol == "inproc" else str(TcpAddress(host, 0, encrypted))
     token = None if security is None else security.token
-    return Entry(address, token or find_token(address), tls, listen, contact)
+    return Entry(address, token or await wait_for_token(address, math.inf, on_wait), tls, listen, contact)
 
 
 def new_name() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
+from nbcluster.errors import ClusterError
 from nbcluster.types import Status
 
 S = TypeVar("S", bound="Server")
@@ -21,20 +22,45 @@ class Server(ABC):
         """``"created"``, ``"starting"``, ``"running"``, ``"closing"``, ``"closed"`` or ``"failed"``."""
         self._stack = AsyncExitStack()
         self._ended = asyncio.Event()
+        self._starting: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
 
     async def start(self: S) -> S:
-        """Start; does nothing if it was started already."""
-        if self.status != Status.CREATED:
-            return self
-        self.status = Status.STARTING
+        """Start, or wait until it has started; does nothing if it has already.
+
+        Raises:
+            ClusterError: it was closed before it had started.
+            Exception: what kept it from starting.
+        """
+        first = self._starting is None and self.status == Status.CREATED
+        if first:
+            self.status = Status.STARTING
+            self._starting = asyncio.get_running_loop().create_task(self._begin(), name=f"start {self!r}")
+        if self._starting is not None:
+            try:
+                await asyncio.wait([self._starting])
+            except asyncio.CancelledError:
+                if first:
+                    self._starting.cancel()
+                    await asyncio.wait([self._starting])
+                raise
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    async def _begin(self) -> None:
         try:
             await self._start()
-        except BaseException:
+        except BaseException as error:
+            if self.status == Status.CLOSING:
+                return  # who closes it says why
+            cancelled = isinstance(error, asyncio.CancelledError)
+            self._failure = ClusterError(f"the start of {self!r} was cancelled") if cancelled else error
             await self.close()
             self.status = Status.FAILED
-            raise
-        self.status = Status.RUNNING
-        return self
+        else:
+            if self.status == Status.STARTING:
+                self.status = Status.RUNNING
 
     @abstractmethod
     async def _start(self) -> None:
@@ -46,6 +72,11 @@ class Server(ABC):
             await self._ended.wait()
             return
         self.status = Status.CLOSING
+        starting = self._starting
+        if starting is not None and not starting.done() and starting is not asyncio.current_task():
+            self._failure = ClusterError(f"{self!r} was closed before it had started")
+            starting.cancel()
+            await asyncio.wait([starting])
         try:
             await self._stack.aclose()
         finally:

@@ -20,6 +20,7 @@ import msgspec
 from nbcluster.arguments import check_text
 from nbcluster.cluster.keywords import check_environment
 from nbcluster.cluster.member import Member
+from nbcluster.cluster.membership import Entry
 from nbcluster.cluster.network import parse_ports
 from nbcluster.cluster.runtime import ClusterRuntime
 from nbcluster.cluster.server import Server
@@ -64,7 +65,8 @@ class Worker(Member):
         contact_address: how its peers reach it, if not at the address at which it listens.
         dashboard_address: where it serves the cluster's dashboard; by default nowhere.
         http_prefix: what the paths of that dashboard begin with.
-        death_timeout: seconds within which it must have joined, or a text like ``"30 s"``; by default 60.
+        death_timeout: seconds within which it must have joined, or a text like ``"30 s"``; by default it waits as long
+            as it takes for a scheduler to be there.
         preload, preload_argv, plugins: see ``LocalCluster``; the plugins are these very objects.
         lifetime: seconds, or a text like ``"1 hour"``, after which it goes gently: what it holds moves first.
         lifetime_stagger: so much longer or shorter, at random.
@@ -72,7 +74,7 @@ class Worker(Member):
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
-        CommError: no cluster of this user listens there.
+        CommError: somebody else's cluster listens there.
         TimeoutError: it could not join in time.
 
     Example:
@@ -90,8 +92,8 @@ class Worker(Member):
             raise AttributeError(f"{type(self).__name__!r} has no {name!r}, at least not before it has joined")
         return getattr(self._current, name)
 
-    async def _join(self) -> None:
-        config, token = await self._enter()
+    async def _join(self, entry: Entry) -> None:
+        config, token = await self._enter(entry)
 
         async def begin() -> WorkerServer:
             server = WorkerServer(config, token, clients=WorkerClients(), plugins=self._plugins)
@@ -132,7 +134,7 @@ class Nanny(Member):
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
-        CommError: no cluster of this user listens there.
+        CommError: somebody else's cluster listens there.
         ClusterError: the worker could not be started; says why.
         TimeoutError: it could not join in time.
 
@@ -201,8 +203,8 @@ class Nanny(Member):
         slot = None if self._supervisor is None else self._supervisor.slots.get(self.name)
         return 0 if slot is None else slot.pid
 
-    async def _join(self) -> None:
-        config, token = await self._enter()
+    async def _join(self, entry: Entry) -> None:
+        config, token = await self._enter(entry)
         if self._plugins:
             config = msgspec.structs.replace(config, plugins=cloudpickle.dumps(self._plugins))
         self._spec = WorkerSpec(msgspec.msgpack.encode(config), token)

@@ -57,7 +57,11 @@ class ControlLink:
         connection = await connect(address, role=Role.CONTROL, token=token, incoming=ToClient, timeout=timeout, ssl=ssl)
         link = cls(connection, on_view, on_end)
         connection.start(link)
-        await asyncio.wait_for(asyncio.shield(link._welcome), timeout)
+        try:
+            await asyncio.wait_for(asyncio.shield(link._welcome), timeout)
+        except BaseException:
+            await connection.close()
+            raise
         return link
 
     @property

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nbcluster.client import finding
-from nbcluster.client.finding import find_target
+from nbcluster.comm import finding
 from nbcluster.comm.credentials import ClusterDirectory
+from nbcluster.comm.finding import wait_for_token
 from nbcluster.errors import CommError
 
 
@@ -15,11 +15,11 @@ def test_a_cluster_that_is_about_to_start_is_waited_for(tmp_path: Path) -> None:
     address = f"unix://{tmp_path / 'scheduler.sock'}"
 
     async def main() -> bytes:
-        looking = asyncio.ensure_future(find_target(address, None, timeout=20))
+        looking = asyncio.ensure_future(wait_for_token(address, timeout=20))
         await asyncio.sleep(0)
         with ClusterDirectory() as directory:
             directory.publish(address)
-            assert (await looking).token == directory.token
+            assert await looking == directory.token
             return directory.token
 
     assert asyncio.run(main())
@@ -33,7 +33,7 @@ def test_where_somebody_else_listens_nobody_is_waited_for(monkeypatch: pytest.Mo
         async with server:
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(CommError, match=f"no cluster of this user listens at tcp://127.0.0.1:{port}"):
-                await find_target(f"tcp://127.0.0.1:{port}", None, timeout=3600)
+                await wait_for_token(f"tcp://127.0.0.1:{port}", timeout=3600)
 
     asyncio.run(asyncio.wait_for(main(), 30))
 
@@ -42,7 +42,7 @@ def test_where_somebody_else_listens_nobody_is_waited_for(monkeypatch: pytest.Mo
 def test_if_nobody_comes_the_address_is_named(address: str) -> None:
     async def main() -> None:
         with pytest.raises(CommError, match=address):
-            await find_target(address, None, timeout=0.2)
+            await wait_for_token(address, timeout=0.2)
 
     asyncio.run(main())
 
@@ -50,6 +50,6 @@ def test_if_nobody_comes_the_address_is_named(address: str) -> None:
 def test_what_is_no_address_is_refused_at_once() -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="is no address"):
-            await find_target("tcp://nowhere", None, timeout=3600)
+            await wait_for_token("tcp://nowhere", timeout=3600)
 
     asyncio.run(asyncio.wait_for(main(), 30))
