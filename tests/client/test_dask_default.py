@@ -105,6 +105,32 @@ def test_when_all_clients_were_forgotten_dask_computes_as_before() -> None:
     assert dask.config.get("scheduler") is None
 
 
+def test_a_block_chooses_its_client_though_there_is_no_default_one_and_another_scheduler_was_chosen() -> None:
+    client = fake()
+    with dask.config.set(scheduler="sync"):
+        with defaults.as_current(client), dask_default.chosen():
+            assert chosen() is client
+            with dask.config.set(scheduler="threads"):
+                assert chosen() is None
+                with dask_default.chosen():
+                    assert chosen() is client
+                assert dask.config.get("scheduler") == "threads"
+        assert dask.config.get("scheduler") == "sync"
+
+
+def test_a_block_goes_on_when_the_last_default_client_goes_and_for_who_has_no_client() -> None:
+    client, default = fake(), fake()
+    defaults.push(default)
+    with dask_default.chosen():
+        with defaults.as_current(client):
+            defaults.remove(default)
+            assert chosen() is client
+        assert dask.delayed(int)("5").compute() == 5, "as in another thread"
+        with defaults.as_current(client):
+            assert chosen() is client
+    assert dask.config.get("scheduler") is None
+
+
 def in_a_fresh_process(script: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60, check=False
@@ -135,6 +161,19 @@ import dask
 assert dask.delayed(int)("5").compute() == "computed elsewhere"
 defaults.remove(client)
 assert dask.delayed(int)("5").compute(scheduler=None) == 5
+"""
+    )
+
+
+def test_dask_may_be_imported_within_a_block() -> None:
+    in_a_fresh_process(
+        PRELUDE
+        + """
+from nbcluster.client import dask_default
+with defaults.as_current(client), dask_default.chosen():
+    import dask
+    assert dask.delayed(int)("5").compute() == "computed elsewhere"
+assert dask.delayed(int)("5").compute() == 5
 """
     )
 

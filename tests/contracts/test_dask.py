@@ -332,6 +332,29 @@ def test_who_names_another_scheduler_gets_it(client: Any) -> None:
         assert dask.delayed(there)(0).compute() == threading.current_thread().name
 
 
+def test_within_as_current_it_is_that_client_whatever_was_configured_before(client: Any) -> None:
+    name, value = threading.current_thread().name, dask.delayed(there)(0)
+    with dask.config.set(scheduler="sync"):
+        with client.as_current():
+            assert value.compute() != name
+            with dask.config.set(scheduler="sync"):
+                assert value.compute() == name
+                with client.as_current():
+                    assert value.compute() != name
+            assert value.compute() != name
+        assert value.compute() == name
+
+
+def test_within_as_current_it_is_a_client_that_is_not_the_default_one(api: Any, keywords: Any) -> None:
+    bag = dask.bag.from_sequence([0], npartitions=1).map(there)
+    with api.Client(**keywords(n_workers=1), set_as_default=False) as client, dask.config.set(scheduler=None):
+        with client.as_current():
+            there_too = bag.compute()
+        assert there_too == client.compute(bag).result()
+        with dask.config.set(scheduler="sync"):
+            assert bag.compute() != there_too
+
+
 # --- options ---
 
 

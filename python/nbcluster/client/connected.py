@@ -15,13 +15,13 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from nbcluster.arguments import check_flag, check_optional_flag, check_path, check_text
-from nbcluster.client import defaults
+from nbcluster.client import dask_default, defaults
 from nbcluster.client.cells import cells_of
 from nbcluster.client.finding import find_target
 from nbcluster.client.future import Future
@@ -266,7 +266,7 @@ class ConnectedClient:
 
     def _enter(self) -> None:
         """A ``with`` block makes the client the current one, unless it is to be asked for by name only."""
-        self._current = self.as_current() if self._set_as_default else contextlib.nullcontext()
+        self._current = defaults.as_current(self._this) if self._set_as_default else contextlib.nullcontext()
         self._current.__enter__()
 
     def _leave(self) -> None:
@@ -327,9 +327,14 @@ class ConnectedClient:
             raise ValueError("No clients found. Start a client first: client = Client()")
         return client
 
-    def as_current(self) -> AbstractContextManager[Client]:
-        """Make this the current client in a ``with`` block, in this thread or task only."""
-        return defaults.as_current(self._this)
+    @contextlib.contextmanager
+    def as_current(self) -> Iterator[Client]:
+        """Make this the current client in a ``with`` block, in this thread or task only.
+
+        What dask computes there is computed by it, whatever scheduler was configured before.
+        """
+        with defaults.as_current(self._this) as client, dask_default.chosen():
+            yield client
 
     def _others_here(self) -> list[ConnectedClient]:
         """The other clients of this process that are connected to the same cluster."""

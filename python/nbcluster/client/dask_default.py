@@ -1,4 +1,4 @@
-"""Dask's default scheduler: the default client, as long as there is one.
+"""Dask's default scheduler: the default client, as long as there is one, and within ``as_current()`` that client.
 
 Dask may be imported before the first client is made, later, or never, and nothing here imports it. Whoever computes a
 collection without naming a scheduler then gets the client that is the current one at that time.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class DefaultClient:
         from dask.threaded import get
 
         scheduler: Callable[..., Any] = get
-        if not _hook.stays:  # else this process runs tasks, but this is none
+        if _hook.may_leave:  # else there is one for others: tasks, or whoever is within a block
             _hook.leave()  # all clients were forgotten, not closed
             scheduler = get_scheduler() or get
         return scheduler
@@ -81,9 +82,45 @@ class _Hook:
         """Whose clients they are."""
         self.stays = False
         """It is never taken back."""
+        self._default = False
+        """There is a default client."""
+        self._blocks = 0
+        """In how many blocks a client is the current one."""
         self._waiting: list[WhenImported] = []
         self._named: dict[str, Callable[..., Any]] = {}
         """Dask's schedulers by name."""
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether nobody but a default client keeps it."""
+        return not self.stays and not self._blocks
+
+    def follow(self, there_is_a_default: bool) -> None:
+        """There is a default client, or there is none."""
+        with self._lock:
+            self._default = there_is_a_default
+            self._settle()
+
+    def count(self, blocks: int) -> None:
+        """There are so many blocks more."""
+        with self._lock:
+            self._blocks += blocks
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._default or self._blocks:
+            self.enter()
+        else:
+            self.leave()
+
+    def set_again(self) -> AbstractContextManager[Any]:
+        """Set what somebody has set to something else since then; to be taken back at the end of a ``with`` block."""
+        with self._lock:
+            config = self._config
+            if config is None or config.get("scheduler", None) is self._client:
+                return nullcontext()
+            setting: AbstractContextManager[Any] = config.set(scheduler=self._client)
+            return setting
 
     def enter(self) -> None:
         with self._lock:
@@ -139,7 +176,19 @@ def serve_tasks() -> None:
 
 def follow(there_is_a_default: bool) -> None:
     """The first default client has come, or the last one has gone."""
-    if there_is_a_default:
-        _hook.enter()
-    else:
-        _hook.leave()
+    _hook.follow(there_is_a_default)
+
+
+@contextmanager
+def chosen() -> Iterator[None]:
+    """What is computed in this block without naming a scheduler is computed by the current client.
+
+    So it is if another scheduler was configured before, or if no client is the default one. Dask's configuration is
+    that of the whole process: threads without a client of their own compute by themselves meanwhile.
+    """
+    _hook.count(1)
+    try:
+        with _hook.set_again():
+            yield
+    finally:
+        _hook.count(-1)
