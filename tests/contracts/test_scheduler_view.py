@@ -200,6 +200,8 @@ def test_the_story_of_a_task_is_told(client: Any, chain: list[Any]) -> None:
     story = look(client, tell)
     assert story[0][1] == "released"
     assert story[-1] == ("failing-3", "processing", "erred", True)
+    moves = [line[1:3] for line in story if line[0] == "failing-3"]
+    assert moves[-3:-1] == [("released", "waiting"), ("waiting", "processing")]
 
 
 def test_events_are_logged_and_read_in_the_scheduler(client: Any) -> None:

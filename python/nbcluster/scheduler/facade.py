@@ -28,10 +28,10 @@ SHOWN_STATES = {"queued": "waiting"}
 """The states of a task that have another name for plugins: it is *queued* when it waits for nothing but a worker."""
 
 
-def shown_state(state: int) -> str:
-    """A state by the name that plugins are told."""
-    name = STATE_NAMES[state]
-    return SHOWN_STATES.get(name, name)
+def shown_move(before: int, after: int) -> tuple[str, str] | None:
+    """A transition by the names of its states that plugins are told; None if both have the same."""
+    start, finish = (SHOWN_STATES.get(name, name) for name in (STATE_NAMES[before], STATE_NAMES[after]))
+    return None if start == finish else (start, finish)
 
 
 class Transition(NamedTuple):
@@ -276,8 +276,9 @@ class SchedulerFacade:
         """What happened to tasks, as far back as the story goes."""
         state = self._core.state
         return [
-            Transition(key, shown_state(before), shown_state(after), stimulus, state.epoch + when)
+            Transition(key, *move, stimulus, state.epoch + when)
             for when, key, before, after, stimulus in state.story
+            if (move := shown_move(before, after)) is not None
         ]
 
     def story(self, *keys: Key | TaskState) -> list[Transition]:

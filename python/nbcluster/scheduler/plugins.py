@@ -21,7 +21,7 @@ from nbcluster.protocol.messages import SubmitGraph, SubmitTasks, TaskOptions
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.running import RegisterSchedulerPlugin
 from nbcluster.protocol.serialize import load
-from nbcluster.scheduler.facade import SchedulerFacade, shown_state
+from nbcluster.scheduler.facade import SchedulerFacade, shown_move
 from nbcluster.scheduler.state import (
     ERRED,
     MEMORY,
@@ -170,13 +170,13 @@ class SchedulerPlugins:
         self.fresh.clear()
         runs = self._fresh_runs()
         for _, key, before, after, stimulus in lines:
-            start, finish = shown_state(before), shown_state(after)
-            if start == finish:
+            move = shown_move(before, after)
+            if move is None:
                 continue
             details = self._how_it_ended(key, after, runs.get(key)) if before == PROCESSING else {}
             for plugin in self._told:
                 try:
-                    plugin.transition(key, start, finish, stimulus_id=stimulus, **details)
+                    plugin.transition(key, *move, stimulus_id=stimulus, **details)
                 except Exception:
                     logger.exception("The scheduler plugin %r failed over the transition of %s", plugin, key)
 
