@@ -43,6 +43,7 @@ VOCABULARY = {
     "lean",
     "preloading",
     "process_memory",
+    "resident",
     "snapshot",
     "surroundings",
     "task_output",

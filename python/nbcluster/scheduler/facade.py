@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from nbcluster.plugins.base import SchedulerPlugin, check_name, plugin_name
 from nbcluster.protocol.serialize import dump, load
+from nbcluster.resident import Resident
 from nbcluster.scheduler.groups import TaskGroup, TaskPrefix, group_name
 from nbcluster.scheduler.state import STATE_NAMES, SchedTask, SchedWorker
 from nbcluster.scheduler.views import ClientState, MemoryState, TaskState, WorkerState
-from nbcluster.types import Address, Key, Status, WorkerName, host_of, port_of
+from nbcluster.types import Address, Key, Status, WorkerName, host_of
 
 if TYPE_CHECKING:
     from nbcluster.scheduler.server import SchedulerServer
@@ -67,7 +68,7 @@ class _Seen(Mapping[K, V], Generic[K, V]):
         return dict, (dict(self),)
 
 
-class SchedulerFacade:
+class SchedulerFacade(Resident):
     """The scheduler. There is one object for each cluster, so functions can keep things in its attributes.
 
     Attributes:
@@ -80,6 +81,8 @@ class SchedulerFacade:
         >>> client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.workers))
         1
     """
+
+    _called = "the scheduler"
 
     def __init__(self, server: SchedulerServer) -> None:
         self._server = server
@@ -96,13 +99,6 @@ class SchedulerFacade:
     def __repr__(self) -> str:
         return f"<Scheduler {self.address!r}, workers: {len(self.workers)}, tasks: {len(self.tasks)}>"
 
-    def __getattr__(self, name: str) -> NoReturn:
-        there = sorted(one for one in {*vars(type(self)), *vars(self)} if not one.startswith("_"))
-        raise AttributeError(f"the scheduler has no {name!r} to be looked at from here; there are {', '.join(there)}")
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{self!r} stays where it runs; return what it tells, such as a name or a number")
-
     def worker_state(self, worker: SchedWorker) -> WorkerState:
         """The view of a worker."""
         return WorkerState(self._core, worker)
@@ -117,16 +113,6 @@ class SchedulerFacade:
     def address(self) -> Address:
         """Where it is."""
         return self._server.welcome.address
-
-    @property
-    def ip(self) -> str:
-        """The host in its address."""
-        return host_of(self.address)
-
-    @property
-    def port(self) -> int:
-        """The port in its address; 0 if there is none."""
-        return port_of(self.address)
 
     @property
     def id(self) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from nbcluster.errors import ClosedClientError
 from nbcluster.plugins.base import WorkerPlugin, check_name, plugin_name
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.serialize import dump, load
-from nbcluster.types import Address, Key, Status, host_of, port_of
+from nbcluster.resident import Resident
+from nbcluster.types import Address, Key, Status
 from nbcluster.worker import context
 from nbcluster.worker.views import MemoryManager, SchedulerAt, WorkerState
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 30.0
 
 
-class CurrentWorker:
+class CurrentWorker(Resident):
     """The worker that runs the current task. There is one for each worker, so tasks can keep things in its attributes.
 
     Attributes:
@@ -49,6 +50,8 @@ class CurrentWorker:
         '0'
     """
 
+    _called = "this worker"
+
     def __init__(self, server: WorkerServer, token: bytes) -> None:
         config = server.config
         self.name = config.name
@@ -73,29 +76,12 @@ class CurrentWorker:
     def __repr__(self) -> str:
         return f"<Worker {self.name!r} {self.address} threads={self.nthreads}>"
 
-    def __getattr__(self, name: str) -> NoReturn:
-        there = sorted(one for one in {*vars(type(self)), *vars(self)} if not one.startswith("_"))
-        raise AttributeError(f"this worker has no {name!r} to be looked at from here; there are {', '.join(there)}")
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{self!r} stays where it runs; return what it tells, such as a name or a number")
-
     @property
     def address(self) -> Address:
         """Where other workers fetch its results."""
         return self._server.address
 
     contact_address = worker_address = address
-
-    @property
-    def ip(self) -> str:
-        """The host in its address."""
-        return host_of(self.address)
-
-    @property
-    def port(self) -> int:
-        """The port in its address; 0 if there is none."""
-        return port_of(self.address)
 
     @property
     def status(self) -> Status:
