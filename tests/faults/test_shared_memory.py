@@ -15,7 +15,7 @@ import pytest
 
 from nbcluster import Client, LocalCluster
 from nbcluster.cluster import shared_memory
-from nbcluster.store.depot import Depot
+from tests.support.clusters import depot_of
 from tests.support.eventually import eventually
 from tests.support.kill import kill
 from tests.support.open_files import shared_segments
@@ -37,17 +37,9 @@ def nothing_is_left_here() -> Iterator[None]:
     assert shared_segments() == before
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+@pytest.fixture(autouse=True)
+def the_last_messages_are_soon_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_memory, "LAST_MESSAGES", 0.1)
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster
-
-
-def depot_of(cluster: Any) -> Depot:
-    depot = cluster._engine._runtime.depot
-    assert isinstance(depot, Depot)
-    return depot
 
 
 @pytest.mark.parametrize("elements", SIZES)

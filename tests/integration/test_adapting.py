@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,15 +12,8 @@ from tests.support.tasks import fill_memory, make_bytes, square, square_slowly
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    with Client(cluster) as client:
-        yield client
+def n_workers() -> int:
+    return 1
 
 
 def test_a_burst_brings_workers_and_its_end_takes_them_away(cluster: LocalCluster, client: Client) -> None:

@@ -19,8 +19,8 @@ from nbcluster.client import delivering
 from nbcluster.client.session import Session
 from nbcluster.comm.blocking import BlockingLink
 from nbcluster.comm.outlet import Outlet
-from nbcluster.store.depot import Depot
 from nbcluster.worker import deliveries
+from tests.support.clusters import depot_of
 from tests.support.eventually import eventually
 from tests.support.kill import kill
 from tests.support.open_files import shared_segments
@@ -72,12 +72,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Outlet, "write", counted)
     return sizes
-
-
-def depot_of(cluster: Any) -> Depot:
-    depot = cluster._engine._runtime.depot
-    assert isinstance(depot, Depot)
-    return depot
 
 
 def delivered_by(client: Client) -> int:

@@ -23,6 +23,7 @@ from nbcluster.comm.outlet import Outlet
 from nbcluster.store import kept, segments
 from nbcluster.store.depot import Depot
 from nbcluster.store.shared import SharedStore
+from tests.support.clusters import depot_of
 from tests.support.eventually import eventually
 from tests.support.kill import kill
 from tests.support.open_files import shared_segments
@@ -85,12 +86,6 @@ def near(local: LocalCluster) -> Iterator[Client]:
 @pytest.fixture
 def depot(local: LocalCluster) -> Depot:
     return depot_of(local)
-
-
-def depot_of(cluster: Any) -> Depot:
-    depot = cluster._engine._runtime.depot
-    assert isinstance(depot, Depot)
-    return depot
 
 
 def shared_by(client: Client) -> SharedStore:
