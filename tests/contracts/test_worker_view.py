@@ -98,6 +98,36 @@ def test_a_worker_tells_what_it_may_use(api: Any, keywords: Any) -> None:
     assert same
 
 
+def test_a_worker_may_offer_more_or_less_than_before(api: Any, own: Any) -> None:
+    def look(dask_worker: Any) -> Any:
+        return dict(dask_worker.state.total_resources)
+
+    async def offer(dask_worker: Any, **amounts: float) -> Any:
+        return await dask_worker.set_resources(**amounts)
+
+    cluster = own(n_workers=2, resources={"SSD": 1})
+    with api.Client(cluster, set_as_default=False) as client:
+        one, other = client.scheduler_info()["workers"]
+        waiting = client.submit(inc, 1, resources={"GPU": 2})
+        assert client.run(offer, GPU=2, workers=[one]) == {one: None}
+        assert waiting.result(timeout=30) == 2
+        assert set(client.who_has(waiting)[waiting.key]) == {one}
+        assert client.run(look) == {one: {"SSD": 1, "GPU": 2}, other: {"SSD": 1}}
+        client.run(offer, SSD=0, workers=[other])
+        for number in range(4):
+            future = client.submit(inc, number, resources={"SSD": 1}, pure=False)
+            future.result(timeout=30)
+            assert set(client.who_has(future)[future.key]) == {one}
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize(("amount", "error"), [(-1, ValueError), ("many", TypeError)], ids=str)
+def test_what_is_no_amount_of_a_resource_is_refused(client: Any, amount: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"'GPU'.*(out of range|numbers)"):
+        client.run(lambda dask_worker: dask_worker.set_resources(GPU=amount))
+    assert client.submit(inc, 1, resources={"GPU": 1}, pure=False).result() == 2
+
+
 def test_a_worker_has_an_event_loop(client: Any) -> None:
     def look(dask_worker: Any) -> bool:
         loop = getattr(dask_worker.loop, "asyncio_loop", dask_worker.loop)

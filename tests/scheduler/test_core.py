@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.operating import OperationDone, PauseChanged, Rebalance, Replicate
+from nbcluster.protocol.operating import OperationDone, PauseChanged, Rebalance, Replicate, ResourcesChanged
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.running import CallEnded, FunctionRan, KeptName, Returned, RunCall, RunFunction
 from nbcluster.scheduler.core import SchedulerCore
@@ -213,6 +213,12 @@ class Cluster(RuleBasedStateMachine):
     @rule(data=st.data(), paused=st.booleans())
     def worker_pauses_or_resumes(self, data: st.DataObject, paused: bool) -> None:
         self.workers[data.draw(st.sampled_from(sorted(self.workers)))].outbox.append(PauseChanged(paused))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), gpus=st.sampled_from([0.0, 1.0, 2.0]))
+    def worker_offers_more_or_less(self, data: st.DataObject, gpus: float) -> None:
+        worker = self.workers[data.draw(st.sampled_from(sorted(self.workers)))]
+        worker.outbox.append(ResourcesChanged({"GPU": gpus}))
 
     @rule()
     def forget_everything(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.operating import ResourcesChanged
+from nbcluster.scheduler.events import FromWorker
 from nbcluster.scheduler.figures import task_counts
 from tests.support.scheduler_bench import Bench
 
@@ -168,3 +170,33 @@ def test_a_successor_of_the_same_name_is_not_told_to_forget_what_it_never_had() 
     had = b"own" in bench.worker(0).functions
     bench.release("f-0", "f-1", "f-2")
     assert len(bench.heard(0, m.ForgetFunctions)) == int(had)
+
+
+# --- offers that change ---
+
+
+def test_what_waited_for_a_resource_runs_once_a_worker_offers_it() -> None:
+    bench = with_workers(2)
+    bench.submit("gpu-0", "gpu-1", resources={"GPU": 1.0})
+    assert bench.assigned(0) == bench.assigned(1) == []
+    bench.handle(FromWorker(1, [ResourcesChanged({"GPU": 1.0})]))
+    assert bench.assigned(1) == ["gpu-0"]
+    bench.handle(FromWorker(1, [ResourcesChanged({"GPU": 2.0})]))
+    assert bench.assigned(1) == ["gpu-0", "gpu-1"]
+
+
+def test_a_worker_that_offers_less_ends_what_it_has_begun_and_gets_no_more() -> None:
+    bench = with_workers(1, gpus=1)
+    bench.submit("gpu-0", "gpu-1", resources={"GPU": 1.0})
+    bench.handle(FromWorker(0, [ResourcesChanged({"GPU": 0.0})]))
+    bench.finish(0, "gpu-0")
+    assert bench.assigned(0) == []
+    bench.submit("f-0")
+    assert bench.assigned(0) == ["f-0"]
+
+
+def test_who_needs_nothing_of_a_resource_needs_no_worker_that_has_it() -> None:
+    bench = Bench()
+    bench.submit("f-0", resources={"GPU": 0.0})
+    bench.join(0)
+    assert bench.assigned(0) == ["f-0"]

@@ -81,6 +81,12 @@ class PauseChanged(Message, frozen=True):
     paused: bool
 
 
+class ResourcesChanged(Message, frozen=True):
+    """Worker to scheduler: from now on it offers so much of these."""
+
+    resources: dict[str, float]
+
+
 class OperationDone(Message, frozen=True):
     """The answer to any of them."""
 

@@ -16,7 +16,7 @@ from nbcluster.protocol import coordination as c
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.delivery import FindReceivers
-from nbcluster.protocol.operating import ManageMemory, PauseChanged, Rebalance, Replicate
+from nbcluster.protocol.operating import ManageMemory, PauseChanged, Rebalance, Replicate, ResourcesChanged
 from nbcluster.protocol.recreation import DescribeTask
 from nbcluster.protocol.running import CallEnded, RunFunction
 from nbcluster.scheduler.coordination.desk import Coordination
@@ -102,6 +102,7 @@ class SchedulerCore:
             i.LogEntry: inquiries.log_entry,
             CallEnded: running.ended,
             PauseChanged: reports.pause_changed,
+            ResourcesChanged: reports.resources_changed,
             c.LogEvent: lambda _, message: self.coordination.log(message),
         }
         self._on_event: dict[type, Callable[[Any], None]] = {

@@ -58,7 +58,7 @@ class Lane:
         self.heap: list[tuple[float, int, SchedTask]] = []
         self.workers = frozenset(options.workers) if options.workers else None
         self.strict = not options.allow_other_workers
-        self.resources = options.resources
+        self.resources = pool.resources
         self.pool = pool
 
     def allows(self, worker: SchedWorker) -> bool:
@@ -104,7 +104,7 @@ class Lanes:
 
     def lane(self, options: TaskOptions) -> Lane:
         """The lane of tasks with these options: one is to be added."""
-        resources = frozenset(options.resources.items())
+        resources = frozenset((name, amount) for name, amount in options.resources.items() if amount)
         signature = (frozenset(options.workers or ()), options.allow_other_workers, resources)
         lane = self.by_signature.get(signature)
         if lane is None:

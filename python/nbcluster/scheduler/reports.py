@@ -27,7 +27,7 @@ from nbcluster.protocol.messages import (
     TasksRecalled,
     WorkerMetrics,
 )
-from nbcluster.protocol.operating import PauseChanged
+from nbcluster.protocol.operating import PauseChanged, ResourcesChanged
 from nbcluster.scheduler.events import WorkerLeft
 from nbcluster.scheduler.machine import Machine
 from nbcluster.scheduler.outbox import Outbox
@@ -306,6 +306,13 @@ class Reports:
         elif not message.paused and worker.status == Status.PAUSED:
             worker.status = Status.RUNNING
             self.ready(worker)
+
+    def resources_changed(self, worker: SchedWorker, message: ResourcesChanged) -> None:
+        """A worker offers more or less than before. What it runs keeps what it has."""
+        for name, amount in message.resources.items():
+            worker.available[name] = worker.available.get(name, 0.0) + amount - worker.resources.get(name, 0.0)
+            worker.resources[name] = amount
+        self._placement.resort(worker)
 
     def left(self, event: WorkerLeft) -> None:
         """A worker is gone: its tasks run elsewhere, the one it died of is blamed, its data is recomputed."""

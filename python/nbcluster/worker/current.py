@@ -7,9 +7,11 @@ import threading
 from collections.abc import Awaitable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nbcluster.arguments import check_resources
 from nbcluster.errors import ClosedClientError
 from nbcluster.plugins.base import WorkerPlugin, check_name, plugin_name
 from nbcluster.protocol.coordination import LogEvent
+from nbcluster.protocol.operating import ResourcesChanged
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.resident import Resident
 from nbcluster.types import Address, Key, Status
@@ -147,7 +149,26 @@ class CurrentWorker(Resident):
         for one in topics:
             if not isinstance(one, str) or not one:
                 raise TypeError(f"topic={topic!r} is neither a non-empty string nor a list of such")
-        self._server.log_event(LogEvent(0, topics, dump(msg, "msg", in_band=True)))
+        self._server.say(LogEvent(0, topics, dump(msg, "msg", in_band=True)))
+
+    async def set_resources(self, **resources: float) -> None:
+        """Offer more or less than before to tasks that ask for ``resources=``. What runs keeps what it has.
+
+        Args:
+            resources: how much of what it offers from now on; what is not named stays.
+
+        Raises:
+            TypeError, ValueError: names the resource, its amount and what is allowed.
+
+        Example:
+            >>> async def add_gpus(dask_worker):
+            ...     await dask_worker.set_resources(GPU=2)
+            >>> client.run(add_gpus)
+        """
+        changed = check_resources(resources)
+        self.resources.update(changed)
+        self.state.total_resources.update(changed)
+        self._server.say(ResourcesChanged(changed))
 
     async def fetch(self, holder: Address, key: Key) -> Any:
         """A result that another worker holds, got from there as it would be for a task; to measure how long that takes.

@@ -29,7 +29,6 @@ from nbcluster.comm.transports import connect
 from nbcluster.errors import CommError
 from nbcluster.plugins.base import WorkerPlugin
 from nbcluster.preloading import Preloads
-from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.inspection import ForwardLogs, Look, Seen
 from nbcluster.protocol.messages import (
     DataItem,
@@ -375,9 +374,9 @@ class WorkerServer:
         if self._own_reading is not None and self.executor.unheard:
             self._own_reading.settle()
 
-    def log_event(self, event: LogEvent) -> None:
-        """Have the scheduler log what a task says. From any thread."""
-        self._finished.get_loop().call_soon_threadsafe(self._tell, event)
+    def say(self, message: Message) -> None:
+        """Tell the scheduler what a task or a function says. From any thread."""
+        self._finished.get_loop().call_soon_threadsafe(self._tell, message)
 
     def _tell(self, *messages: Message) -> None:
         if not self._connection.closed:  # else `lost` is on its way

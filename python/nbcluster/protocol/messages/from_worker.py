@@ -10,7 +10,7 @@ from msgspec import field
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.inspection import LogEntry, Seen
 from nbcluster.protocol.messages.data import DataItem, MissingData
-from nbcluster.protocol.operating import PauseChanged
+from nbcluster.protocol.operating import PauseChanged, ResourcesChanged
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message, Record
 from nbcluster.protocol.running import CallEnded
@@ -171,6 +171,7 @@ WorkerMessage = (
     | LogEntry
     | CallEnded
     | PauseChanged
+    | ResourcesChanged
     | LogEvent
 )
 """What a worker may send to the scheduler."""
