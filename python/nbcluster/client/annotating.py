@@ -1,6 +1,8 @@
 """What ``dask.annotate`` says at the time of a call, for tasks of every kind: ``submit``, ``map`` and graphs.
 
-Keywords go before it, and what a graph says of some of its tasks before either. Dask is not imported for it.
+Keywords go before it, and what a graph says of some of its tasks before either. Dask is not imported for it. What the
+scheduler does not heed goes there all the same, pickled: its plugins, and whoever looks at tasks there, may know what
+it means.
 """
 
 from __future__ import annotations
@@ -11,18 +13,23 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from nbcluster.client import submission
 from nbcluster.protocol.messages import TaskOptions
+from nbcluster.protocol.serialize import dump
 
 HEEDED = ("workers", "allow_other_workers", "resources", "retries", "priority")
 """The annotations that mean something to a scheduler; others are for whoever made them up."""
 
+_NOTHING_SAID: Mapping[str, Any] = {}
 
-def in_force() -> dict[str, Any]:
-    """Which annotations are in force here, of those that are heeded."""
+
+def in_force() -> Mapping[str, Any]:
+    """Which annotations are in force here."""
     base = sys.modules.get("dask.base")
-    said: Mapping[str, Any] = {} if base is None else getattr(base, "get_annotations", dict)()
-    return {kind: said[kind] for kind in HEEDED if kind in said} if said else {}
+    get: Callable[[], Mapping[str, Any]] | None = getattr(base, "get_annotations", None)
+    return _NOTHING_SAID if get is None else get()
 
 
 @contextmanager
@@ -51,10 +58,25 @@ def as_given(options: TaskOptions) -> dict[str, Any]:
     }
 
 
-def checked(given: Mapping[str, Any]) -> TaskOptions:
-    """Options of keywords and annotations together, where it means nothing to allow other workers than all."""
+def checked(given: Mapping[str, Any], others: bytes = b"") -> TaskOptions:
+    """Options of keywords and annotations together, where it means nothing to allow other workers than all.
+
+    Args:
+        given: those that are heeded.
+        others: all other annotations, pickled.
+    """
     meaningless = () if given.get("workers") else ("workers", "allow_other_workers")
-    return submission.options(**{name: value for name, value in given.items() if name not in meaningless})
+    options = submission.options(**{name: value for name, value in given.items() if name not in meaningless})
+    return replace(options, annotations=others) if others else options
+
+
+def pickled(others: Mapping[str, Any]) -> bytes:
+    """Annotations that nobody here heeds, as they travel.
+
+    Raises:
+        SerializationError: one of them cannot be pickled; ``path`` says which.
+    """
+    return dump(dict(others), "annotations", in_band=True).data if others else b""
 
 
 class Annotated:
@@ -67,6 +89,7 @@ class Annotated:
 
     Raises:
         TypeError, ValueError: an annotation has a value that is not allowed.
+        SerializationError: one cannot be pickled.
     """
 
     def __init__(
@@ -74,20 +97,28 @@ class Annotated:
     ) -> None:
         self.options = options
         self.actors = actors
-        self._by_key: dict[str, Callable[[Any], Any]] = {}
+        self.differ = False
+        """Whether it depends on its key how a task is to be run, or what is said of it."""
+        self._given: Mapping[str, Any] = _NOTHING_SAID
+        self._others: Mapping[str, Any] = _NOTHING_SAID
         if said:
-            said = {**said, **{name: value for name, value in as_given(options).items() if value}}
-            self._by_key = {name: value for name, value in said.items() if callable(value)}
-            self._said = {name: value for name, value in said.items() if name not in self._by_key}
-            self.options = checked(self._said)
-
-    @property
-    def differ(self) -> bool:
-        """Whether it depends on its key how a task is to be run."""
-        return bool(self._by_key)
+            heeded = {name: said[name] for name in HEEDED if name in said}
+            self._given = {**heeded, **{name: value for name, value in as_given(options).items() if value}}
+            self._others = {name: value for name, value in said.items() if name not in HEEDED}
+            self.differ = any(callable(value) for part in (self._given, self._others) for value in part.values())
+            plain = {name: value for name, value in self._given.items() if not callable(value)}
+            self.options = checked(plain, b"" if self.differ else pickled(self._others))
 
     def of(self, key: Any) -> TaskOptions:
         """The options of the task with this key."""
-        if not self._by_key:
+        if not self.differ:
             return self.options
-        return checked({**self._said, **{name: value(key) for name, value in self._by_key.items()}})
+        return checked(_for_key(self._given, key), pickled(self.others(key)))
+
+    def others(self, key: Any) -> dict[str, Any]:
+        """What is said of the task with this key that nobody here heeds."""
+        return _for_key(self._others, key)
+
+
+def _for_key(said: Mapping[str, Any], key: Any) -> dict[str, Any]:
+    return {name: value(key) if callable(value) else value for name, value in said.items()}

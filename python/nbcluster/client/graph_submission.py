@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from nbcluster.client.annotating import HEEDED, Annotated, as_given, checked
+from nbcluster.client.annotating import HEEDED, Annotated, as_given, checked, pickled
 from nbcluster.client.generations import following
 from nbcluster.client.graph import Graph
 from nbcluster.client.large_arguments import LargeArguments
@@ -99,9 +99,11 @@ class GraphSubmission:
 def _own_options(graph: Graph, annotated: Annotated, keys: list[Any]) -> dict[Any, TaskOptions]:
     """The options of those tasks that have some of their own."""
     own: dict[Any, dict[str, Any]] = {key: {} for key in graph.order} if annotated.differ else {}
-    for kind in HEEDED:
-        for key, value in graph.annotations.get(kind, {}).items():
-            own.setdefault(key, {})[kind] = value
+    others: dict[Any, dict[str, Any]] = {}
+    for kind, values in graph.annotations.items():
+        for key, value in values.items():
+            given = own.setdefault(key, {})
+            (given if kind in HEEDED else others.setdefault(key, {}))[kind] = value
     if annotated.actors:
         which = keys if annotated.actors is True else annotated.actors
         names = {graph.text(key) for key in which}
@@ -112,8 +114,9 @@ def _own_options(graph: Graph, annotated: Annotated, keys: list[Any]) -> dict[An
     result = {}
     for key, given in own.items():
         default = annotated.of(key)
-        signature = repr((default, sorted(given.items())))
+        said = pickled({**annotated.others(key), **others[key]}) if key in others else default.annotations
+        signature = repr((default, sorted(given.items()), said))
         if signature not in made:
-            made[signature] = checked({**as_given(default), **given})
+            made[signature] = checked({**as_given(default), **given}, said)
         result[key] = made[signature]
     return result

@@ -138,7 +138,9 @@ class SchedulerPlugins:
                 self._owner.start(_awaited(waits), f"plugin {name}")
 
     def submitted(self, client: str, messages: list[Message]) -> None:
-        """Tell of tasks that a client submits."""
+        """Tell of tasks that a client submits, if anybody wants to know."""
+        if all(type(plugin).update_graph is SchedulerPlugin.update_graph for plugin in self._plugins.values()):
+            return  # and nothing is unpickled
         for message in messages:
             options: dict[Key, TaskOptions]
             if isinstance(message, SubmitTasks):
@@ -281,7 +283,14 @@ async def _awaited(waits: Any) -> None:
 def _annotations(options: dict[Key, TaskOptions]) -> dict[str, dict[Key, Any]]:
     """What is not as it is by default: values by key by option."""
     found: dict[str, dict[Key, Any]] = {}
+    said: dict[int, dict[str, Any]] = {}
     for key, own in options.items():
-        for name, value in annotations_of(own).items():
+        if id(own) not in said:
+            try:
+                said[id(own)] = annotations_of(own)
+            except Exception as error:
+                logger.error("What was said of %s cannot be unpickled for the scheduler's plugins: %s", key, error)
+                said[id(own)] = {}
+        for name, value in said[id(own)].items():
             found.setdefault(name, {})[key] = value
     return found

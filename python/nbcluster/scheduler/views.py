@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 from nbcluster import process_memory
 from nbcluster.protocol.exceptions import describe_payload, traceback_text
 from nbcluster.protocol.messages import Killed, Lost, Raised, TaskOptions
+from nbcluster.protocol.payload import Payload
+from nbcluster.protocol.serialize import load
 from nbcluster.scheduler.groups import NO_WORKER, TaskGroup, TaskPrefix, group_name
 from nbcluster.scheduler.state import ERRED, QUEUED, STATE_NAMES, SchedClient, SchedTask, SchedWorker
 from nbcluster.types import Address, Key, Status, WorkerName, host_of
@@ -27,11 +29,18 @@ _ANNOTATIONS = ("priority", "workers", "retries", "allow_other_workers", "resour
 
 
 def annotations_of(options: TaskOptions) -> dict[str, Any]:
-    """What was said of a task, and is not as it is by default."""
+    """What was said of a task, and is not as it is by default.
+
+    Raises:
+        SerializationError: what its submitter made up cannot be unpickled here.
+    """
     if options is _DEFAULTS:
         return {}
     said = {name: getattr(options, name) for name in _ANNOTATIONS}
-    return {name: value for name, value in said.items() if value != getattr(_DEFAULTS, name)}
+    found = {name: value for name, value in said.items() if value != getattr(_DEFAULTS, name)}
+    if options.annotations:
+        found |= load(Payload(options.annotations), "annotations")
+    return found
 
 
 class _View(Generic[Record]):
@@ -325,7 +334,7 @@ class TaskState(_View[SchedTask]):
 
     @property
     def annotations(self) -> dict[str, Any]:
-        """What was said of it when it was submitted: ``priority``, ``workers``, ``retries`` and so on."""
+        """What was said of it when it was submitted: ``priority``, ``workers`` and so on, and what its user made up."""
         return annotations_of(self._record.options)
 
     @property

@@ -33,6 +33,8 @@ class TaskOptions(Record, frozen=True):
     """Higher runs first."""
     actor: bool = False
     """The result is an object that stays where it was made, and whose methods others call."""
+    annotations: bytes = b""
+    """What else was said of them, pickled: values by name. It means something to plugins of the scheduler at most."""
 
 
 class GraphTask(Record, frozen=True):
