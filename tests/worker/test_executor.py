@@ -456,6 +456,18 @@ def test_an_idle_thread_keeps_no_result_alive() -> None:
     with_bench(test)
 
 
+def test_threads_without_a_task_are_gone_once_they_were_waited_for_and_one_in_a_task_is_left_to_itself() -> None:
+    async def test(bench: Bench) -> None:
+        bench.submit(wait_at_gate)
+        await asyncio.to_thread(gates.started.wait, DEADLINE)
+        bench.executor.close()
+        bench.executor.join_idle()
+        assert [thread.is_alive() for thread in bench.executor._threads].count(True) == 1
+        gates.open.set()
+
+    with_bench(test, nthreads=4)
+
+
 def test_a_closed_executor_delivers_nothing_more_and_its_threads_end() -> None:
     async def test(bench: Bench) -> None:
         bench.submit(wait_at_gate)

@@ -50,6 +50,9 @@ INLINE_LIMIT = 64 * 1024
 TELL_LIMIT = 4096
 """Bytes of a pickled result up to which its thread itself may tell the scheduler of it."""
 
+IDLE_ENDS_WITHIN = 1.0
+"""Seconds. A thread that is in no task ends as soon as it is let to: this is a bound, never reached."""
+
 MOST_UNHEARD = 64
 """Outcomes that the loop has not heard of, at most: it is woken for the next, for their results are still in memory."""
 
@@ -245,6 +248,14 @@ class Executor:
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
+
+    def join_idle(self) -> None:
+        """Wait for those threads that are in no task, after ``close``: a moment."""
+        seated = list(self._seated.items())
+        in_tasks = {thread for number, (seat, thread) in seated if self._running[number] is not None or seat.seceded}
+        end = time.monotonic() + IDLE_ENDS_WITHIN
+        for thread in {*self._threads, *(thread for _, (_, thread) in seated)} - in_tasks:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def note(self, outcome: Outcome) -> None:
         """Deliver this too, in turn. From any thread; wakes nobody."""

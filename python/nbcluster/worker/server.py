@@ -14,7 +14,7 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -185,6 +185,7 @@ class WorkerServer:
         leave.callback(self.store.clear)
         leave.push_async_callback(self.peers.close)
         leave.push_async_callback(self._data_server.close)
+        threads = leave.enter_context(ExitStack())  # they end after the link, which one of them may be reading
         connection = await connect(
             config.scheduler,
             role=Role.WORKER,
@@ -234,6 +235,7 @@ class WorkerServer:
         leave.callback(self._side_calls.close)
         self.plugins.observe(self.core.state)
         leave.push_async_callback(self.plugins.close)
+        threads.callback(self.executor.join_idle)
         leave.callback(self.executor.close)
         self._inspector = Inspector(self.core, self.executor)
         leave.callback(self._inspector.sampler.close)
