@@ -16,6 +16,9 @@ export PYTHONPATH :=
 LABEXTENSION := $(wildcard $(addprefix labextension/, \
 	*.json yarn.lock .yarnrc.yml schema/* style/* src src/* src/*/* src/*/*/*))
 
+# Two processes of tests: see tests/conftest.py.
+SIDE_BY_SIDE := -n 2 --dist loadgroup
+
 .PHONY: help lab test test-all check bench simulate chromium jest
 
 help:
@@ -33,10 +36,10 @@ lab: $(INSTALLED)
 		--ServerApp.log_level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 test: check chromium jest
-	pytest -m "not slow and not soak" $(ARGS)
+	pytest $(SIDE_BY_SIDE) -m "not slow and not soak" $(ARGS)
 
 test-all: check chromium jest
-	pytest -m "not soak" $(ARGS)
+	pytest $(SIDE_BY_SIDE) -m "not soak" $(ARGS)
 
 check: $(INSTALLED)
 	ruff format --check .

@@ -15,9 +15,17 @@ settings.register_profile("untimed", deadline=None)  # how long an example takes
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright keeps an event loop running in this thread from the first one on."""
+    """Order and group tests.
+
+    Browser tests come last: Playwright keeps an event loop running in this thread from the first one on. With
+    ``pytest -n 2 --dist loadgroup``, one process runs our own tests, the other those of the peer and of the browser.
+    """
     items.sort(key=lambda item: BROWSER in item.path.parents)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("browser" if BROWSER in item.path.parents else "own"))
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

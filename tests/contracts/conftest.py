@@ -55,10 +55,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("package", columns, indirect=True, scope="module")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         callspec = getattr(item, "callspec", None)
         if callspec is not None and callspec.params.get("package") == PEER:
+            item.add_marker(pytest.mark.xdist_group("peer"))
             item.add_marker(pytest.mark.filterwarnings("ignore"))
             # A test has to hold on the peer, but where the peer holds only mostly, it is given a second chance.
             item.add_marker(pytest.mark.flaky(reruns=2))
