@@ -75,7 +75,7 @@ SHELLS = {
         "idle_sharing",
         "inspecting",
         "limits",
-        "listening",
+        "links",
         "log_forwarding",
         "metrics",
         "output",

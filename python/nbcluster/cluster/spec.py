@@ -30,8 +30,8 @@ from nbcluster.cluster.keywords import (
 )
 from nbcluster.cluster.nesting import next_level
 from nbcluster.cluster.network import LOOPBACK, check_alone, interface_address
-from nbcluster.cluster.sizing import MemoryLimit, check_memory_limit, choose_size
-from nbcluster.comm.security import security_of_cluster
+from nbcluster.cluster.sizing import MemoryLimit, Size, check_memory_limit, choose_size
+from nbcluster.comm.security import Security, security_of_cluster
 from nbcluster.commands import MOST_WORKERS
 from nbcluster.engines.registry import EngineSpec
 from nbcluster.protocol.tls import TlsIdentities
@@ -150,38 +150,16 @@ def make_spec(
     """
     _check_others(others)
     options = scheduler_options(scheduler_kwargs)
-    if start is not None:
-        warnings.warn("start= has no effect and will go; leave it out", DeprecationWarning, stacklevel=3)
-    if ip is not None:
-        warnings.warn("ip= is now called host=", DeprecationWarning, stacklevel=3)
-        host = host or check_text("ip", ip)
-    if diagnostics_port is not None:
-        warnings.warn("diagnostics_port= is now called dashboard_address=", DeprecationWarning, stacklevel=3)
-        check_addresses(diagnostics_port, "diagnostics_port")
-        dashboard_address = diagnostics_port
-    if processes is not None and not isinstance(processes, bool):
-        raise TypeError(f"processes={processes!r} is neither True (processes) nor False (threads)")
-    if n_workers is not None:
-        n_workers = check_whole("n_workers", n_workers, least=0, most=MOST_WORKERS)
-    if threads_per_worker is not None:
-        threads_per_worker = check_whole("threads_per_worker", threads_per_worker, least=1, most=MOST_WORKERS)
-    use_processes = processes_of(worker_class, processes)
-    size = choose_size(cpu_count(), use_processes, n_workers, threads_per_worker)
+    host, dashboard_address = _by_their_names(start, ip, host, diagnostics_port, dashboard_address)
+    use_processes, size = _crew(worker_class, processes, n_workers, threads_per_worker)
     security = security_of_cluster(security)
-    must_encrypt = security is not None and security.require_encryption
-    host, protocol = _where(host, interface, protocol, use_processes, scheduler_port, must_encrypt)
-    if protocol == "tls" and security is None:
-        raise ValueError("protocol='tls' needs credentials; give security=True or a Security object")
-    if protocol == "tcp" and must_encrypt:
-        raise ValueError("protocol='tcp' does not encrypt, as security= demands; leave it out, or give 'tls'")
+    host, protocol = _where(host, interface, protocol, use_processes, scheduler_port, security)
     contact = options.contact_address
     if contact is not None and not contact.startswith(f"{protocol}://"):
         raise ValueError(f"contact_address={contact!r} does not go with a scheduler that listens at {protocol}://")
-    if name is not None:
-        check_text("name", name)
     return ClusterSpec(
         id=uuid.uuid4().hex[:16],
-        name=uuid.uuid4().hex[:8] if name is None else name,
+        name=uuid.uuid4().hex[:8] if name is None else check_text("name", name),
         n_workers=size.n_workers,
         threads_per_worker=size.threads_per_worker,
         processes=use_processes,
@@ -249,6 +227,74 @@ def _check_others(others: Mapping[str, object]) -> None:
         raise unknown("a cluster", name, known)
 
 
+def _by_their_names(
+    start: object, ip: str | None, host: str | None, diagnostics_port: object, dashboard_address: object
+) -> tuple[str | None, object]:
+    """The host and the dashboard's address, even if they were given by the names that they once had."""
+    if start is not None:
+        warnings.warn("start= has no effect and will go; leave it out", DeprecationWarning, stacklevel=4)
+    if ip is not None:
+        warnings.warn("ip= is now called host=", DeprecationWarning, stacklevel=4)
+        host = host or check_text("ip", ip)
+    if diagnostics_port is not None:
+        warnings.warn("diagnostics_port= is now called dashboard_address=", DeprecationWarning, stacklevel=4)
+        check_addresses(diagnostics_port, "diagnostics_port")
+        dashboard_address = diagnostics_port
+    return host, dashboard_address
+
+
+def _crew(
+    worker_class: object, processes: object, n_workers: int | None, threads_per_worker: int | None
+) -> tuple[bool, Size]:
+    """Whether workers are processes, how many, and of how many threads."""
+    if processes is not None and not isinstance(processes, bool):
+        raise TypeError(f"processes={processes!r} is neither True (processes) nor False (threads)")
+    if n_workers is not None:
+        n_workers = check_whole("n_workers", n_workers, least=0, most=MOST_WORKERS)
+    if threads_per_worker is not None:
+        threads_per_worker = check_whole("threads_per_worker", threads_per_worker, least=1, most=MOST_WORKERS)
+    use_processes = processes_of(worker_class, processes)
+    return use_processes, choose_size(cpu_count(), use_processes, n_workers, threads_per_worker)
+
+
+def _where(
+    host: str | None,
+    interface: str | None,
+    protocol: str | None,
+    processes: bool,
+    scheduler_port: int,
+    security: Security | None,
+) -> tuple[str, str]:
+    """The host that the scheduler listens at, and the protocol that it speaks there."""
+    for name, value in (("host", host), ("interface", interface), ("protocol", protocol)):
+        if value is not None:
+            check_text(name, value)
+    if host and "://" in host:
+        scheme, _, host = host.partition("://")
+        protocol = protocol or scheme
+    if interface is not None:
+        host = interface_address(interface)
+    must_encrypt = security is not None and security.require_encryption
+    if protocol is None and must_encrypt:
+        protocol = "tls"
+    elif protocol is None:
+        protocol = "inproc" if not processes and not scheduler_port and host is None else "tcp"
+    protocol = protocol.removesuffix("://")
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol={protocol!r} is not available; there are {', '.join(PROTOCOLS)}")
+    if protocol == "inproc" and processes:
+        raise ValueError("protocol='inproc' needs processes=False: worker processes cannot be reached by it")
+    if host is None:
+        host = LOOPBACK
+    elif protocol == "tcp":
+        check_alone(host)
+    if protocol == "tls" and security is None:
+        raise ValueError("protocol='tls' needs credentials; give security=True or a Security object")
+    if protocol == "tcp" and must_encrypt:
+        raise ValueError("protocol='tcp' does not encrypt, as security= demands; leave it out, or give 'tls'")
+    return host, protocol
+
+
 def _sync_interval(value: object) -> float:
     seconds = duration("scheduler_sync_interval", value)
     if seconds is None:
@@ -260,33 +306,6 @@ def _port(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 65536:
         raise ValueError(f"scheduler_port={value!r} is not a port; give 0 (any) to 65535, e.g. 8786")
     return value
-
-
-def _where(
-    host: str | None, interface: str | None, protocol: str | None, processes: bool, scheduler_port: int, encrypt: bool
-) -> tuple[str, str]:
-    for name, value in (("host", host), ("interface", interface), ("protocol", protocol)):
-        if value is not None:
-            check_text(name, value)
-    if host and "://" in host:
-        scheme, _, host = host.partition("://")
-        protocol = protocol or scheme
-    if interface is not None:
-        host = interface_address(interface)
-    if protocol is None and encrypt:
-        protocol = "tls"
-    elif protocol is None:
-        protocol = "inproc" if not processes and not scheduler_port and host is None else "tcp"
-    protocol = protocol.removesuffix("://")
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol={protocol!r} is not available; there are {', '.join(PROTOCOLS)}")
-    if protocol == "inproc" and processes:
-        raise ValueError("protocol='inproc' needs processes=False: worker processes cannot be reached by it")
-    if host is None:
-        return LOOPBACK, protocol
-    if protocol == "tcp":
-        check_alone(host)
-    return host, protocol
 
 
 def check_addresses(value: object, name: str = "dashboard_address") -> list[str] | None:

@@ -25,7 +25,6 @@ from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
 from nbcluster.comm.tasks import TaskOwner
-from nbcluster.comm.transports import connect
 from nbcluster.errors import CommError
 from nbcluster.plugins.base import WorkerPlugin
 from nbcluster.preloading import Preloads
@@ -40,7 +39,6 @@ from nbcluster.protocol.messages import (
     Stopping,
     TaskDone,
     TasksDone,
-    ToWorker,
 )
 from nbcluster.protocol.operating import PauseChanged
 from nbcluster.protocol.records import Message
@@ -48,7 +46,7 @@ from nbcluster.protocol.running import RunCall
 from nbcluster.protocol.serialize import SHARE_MIN
 from nbcluster.store.memory import Datum, MemoryStore
 from nbcluster.store.shared import SharedStore
-from nbcluster.types import Address, Key, Role
+from nbcluster.types import Address, Key
 from nbcluster.worker import commands as c
 from nbcluster.worker.actors import ActorHost
 from nbcluster.worker.config import WorkerConfig
@@ -68,7 +66,7 @@ from nbcluster.worker.functions import FunctionTable
 from nbcluster.worker.idle_sharing import IdleSharing
 from nbcluster.worker.inspecting import Inspector
 from nbcluster.worker.limits import SHARED_AHEAD, make_pressure, make_spiller
-from nbcluster.worker.listening import listen_at_first, listen_for_peers
+from nbcluster.worker.links import connect_to_scheduler, listen_at_first, listen_for_peers
 from nbcluster.worker.log_forwarding import LogForwarding
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
@@ -186,40 +184,54 @@ class WorkerServer:
         leave.push_async_callback(self.peers.close)
         leave.push_async_callback(self._data_server.close)
         threads = leave.enter_context(ExitStack())  # they end after the link, which one of them may be reading
-        connection = await connect(
-            config.scheduler,
-            role=Role.WORKER,
-            token=self._token,
-            incoming=ToWorker,
-            timeout=config.connect_timeout,
-            ssl=self._ssl if config.scheduler.startswith("tls://") else None,
-        )
+        self._connection = connection = await connect_to_scheduler(config, self._token, self._ssl, self._shared)
         leave.push_async_callback(connection.close)
-        if self._shared is not None:
-            connection.same_host = True  # whichever way we came: it is the scheduler that we share with
-            connection.share(self._shared)
-        self._connection = connection
-        in_process = connection.in_process
-        self.address = await listen_at_first(config, self._listen)
-        if in_process:
+        await self._open_to_peers()
+        self.core = WorkerCore(self.address)
+        self._make_executor(connection)
+        threads.callback(self.executor.join_idle)
+        self._let_others_use_it()
+        self._let_others_look()
+        await self._run_setup_code()
+        self._register()
+        connection.start(self)
+        leave.push_async_callback(self._owner.close)
+        self._owner.start(self._measure(), "metrics")
+        self.pressure = None if self._connection.in_process else make_pressure(config, self.spiller, self._tell_paused)
+        if self.pressure is not None:
+            self._watch_memory(self.pressure)
+
+    async def _open_to_peers(self) -> None:
+        self.address = await listen_at_first(self.config, self._listen)
+        if self._connection.in_process:
             announce_shortcut(self.address, await self._listen("inproc://"))
-            leave.callback(withdraw_shortcut, self.address)
+            self._leave.callback(withdraw_shortcut, self.address)
+
+    async def _listen(self, address: Address) -> Address:
+        listener = await listen_for_peers(self.config, address, self._token, self._data_server.accept)
+        self._leave.push_async_callback(listener.close)
+        return listener.address
+
+    def _make_executor(self, connection: Connection) -> None:
+        """What runs tasks, with what it needs for that: where their output goes, and what makes room for results."""
+        config, leave = self.config, self._leave
         if self._capture_output:
             self.outputs = TaskOutputs(lambda outputs: self._tell(*outputs))
             leave.callback(self.outputs.install())
-        self.core = WorkerCore(self.address)
-        if not in_process:  # else clients and others hold the very objects
+        if not self._connection.in_process:  # else clients and others hold the very objects
             self.spiller = make_spiller(config, self.store, self._shared is not None, self._tell_taken_away)
             if self.spiller is not None:
                 leave.push_async_callback(self.spiller.close)
-        own_reading = OwnReading(connection, lambda noted: self.executor.note(noted), lambda: self.executor.collect())
-        self._own_reading = own_reading if self.threads_tell else None
+        if self.threads_tell:
+            self._own_reading = OwnReading(
+                connection, lambda noted: self.executor.note(noted), lambda: self.executor.collect()
+            )
         self.executor = Executor(
             config.nthreads,
             self._functions,
             self._runs_ended,
             recorder=self._recorder,
-            live=in_process,
+            live=self._connection.in_process,
             on_task_end=self.outputs.task_ended if self.outputs else None,
             on_large=self.spiller.brake if self.spiller else None,
             tell=self._tell_done if self.threads_tell else None,
@@ -227,6 +239,10 @@ class WorkerServer:
             worker=self.current,
         )
         connection.allow_threads()
+
+    def _let_others_use_it(self) -> None:
+        """What there is beside tasks: actors, functions, plugins. They end after the executor, which they may use."""
+        leave = self._leave
         self._actors = ActorHost(
             self.current, self.executor.coroutines, self.outputs.task_ended if self.outputs else None
         )
@@ -235,42 +251,39 @@ class WorkerServer:
         leave.callback(self._side_calls.close)
         self.plugins.observe(self.core.state)
         leave.push_async_callback(self.plugins.close)
-        threads.callback(self.executor.join_idle)
         leave.callback(self.executor.close)
+
+    def _let_others_look(self) -> None:
+        """What tells how the worker is: its tasks and threads, its log, its figures; and, idle, what it holds."""
         self._inspector = Inspector(self.core, self.executor)
-        leave.callback(self._inspector.sampler.close)
+        self._leave.callback(self._inspector.sampler.close)
         self._log_forwarding = LogForwarding(lambda entry: self._tell(replace(entry, worker=self.address)))
-        leave.callback(self._log_forwarding.close)
+        self._leave.callback(self._log_forwarding.close)
         if self._shared is not None:
             self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._may_share, self._owner)
         self._metrics = Metrics(
             lambda: self.store.nbytes,
             lambda: self.executor.executing,
             lambda: self.store.spilled_nbytes,
-            process=not in_process,
+            process=not self._connection.in_process,
         )
-        preloads = Preloads(config.preload, config.preload_argv)
-        leave.push_async_callback(preloads.stop, self.current)
+
+    async def _run_setup_code(self) -> None:
+        """Preloads and plugins: what users have run before there are tasks."""
+        preloads = Preloads(self.config.preload, self.config.preload_argv)
+        self._leave.push_async_callback(preloads.stop, self.current)
         await preloads.start(self.current)
-        for name, plugin in (*(pickle.loads(config.plugins) if config.plugins else ()), *self._given_plugins):
+        configured = pickle.loads(self.config.plugins) if self.config.plugins else ()
+        for name, plugin in (*configured, *self._given_plugins):
             await self.plugins.add(plugin, "worker", name)
-        connection.send(
+
+    def _register(self) -> None:
+        config, shares = self.config, self._shared is not None
+        self._connection.send(
             RegisterWorker(
-                config.name,
-                self.address,
-                config.nthreads,
-                os.getpid(),
-                config.memory_limit,
-                config.resources,
-                self._shared is not None,
+                config.name, self.address, config.nthreads, os.getpid(), config.memory_limit, config.resources, shares
             )
         )
-        connection.start(self)
-        leave.push_async_callback(self._owner.close)
-        self._owner.start(self._measure(), "metrics")
-        self.pressure = None if in_process else make_pressure(config, self.spiller, self._tell_paused)
-        if self.pressure is not None:
-            self._watch_memory(self.pressure)
 
     def _tell_paused(self, paused: bool) -> None:
         logger.log(
@@ -284,11 +297,6 @@ class WorkerServer:
     def _watch_memory(self, pressure: MemoryPressure) -> None:
         if not self._connection.closed:
             asyncio.get_running_loop().call_later(pressure.look(), self._watch_memory, pressure)
-
-    async def _listen(self, address: Address) -> Address:
-        listener = await listen_for_peers(self.config, address, self._token, self._data_server.accept)
-        self._leave.push_async_callback(listener.close)
-        return listener.address
 
     async def finished(self) -> str:
         """Wait until the scheduler has let the worker go, or is gone. Returns why."""

@@ -1,17 +1,41 @@
-"""Where a worker listens for its peers, and how they reach it."""
+"""The links of a worker: to its scheduler, and from its peers."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from ssl import SSLContext
 
 from nbcluster.comm import tls_contexts
 from nbcluster.comm.base import Connection, Listener
-from nbcluster.comm.transports import listen
+from nbcluster.comm.transports import connect, listen
 from nbcluster.protocol.delivery import SenderRequest
-from nbcluster.protocol.messages import PeerRequest
+from nbcluster.protocol.messages import PeerRequest, ToWorker
+from nbcluster.store.shared import SharedStore
 from nbcluster.types import Address, Role
 from nbcluster.worker.config import WorkerConfig
+
+
+async def connect_to_scheduler(
+    config: WorkerConfig, token: bytes, ssl: SSLContext | None, shared: SharedStore | None
+) -> Connection:
+    """Connect, with the memory that the worker and its scheduler share, if they do.
+
+    Raises:
+        CommError: the scheduler does not answer, or refuses.
+    """
+    connection = await connect(
+        config.scheduler,
+        role=Role.WORKER,
+        token=token,
+        incoming=ToWorker,
+        timeout=config.connect_timeout,
+        ssl=ssl if config.scheduler.startswith("tls://") else None,
+    )
+    if shared is not None:
+        connection.same_host = True  # whichever way we came: it is the scheduler that we share with
+        connection.share(shared)
+    return connection
 
 
 async def listen_at_first(config: WorkerConfig, listen: Callable[[Address], Awaitable[Address]]) -> Address:
