@@ -43,7 +43,7 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("Scheduler work", "events + candidates per task", lambda r: r.work_per_task, lambda v: f"{v:.1f}", 12),
+    Column("Scheduler work", "events + candidates per task", lambda r: r.work_per_task, lambda v: f"{v:.2f}", 12),
     Column("Idle by placement", "% of the work, dashes: 5%", lambda r: 100 * r.idle, lambda v: f"{v:.2f}%", 6, 5),
     Column("Over the ideal", "% longer, dashes: 5%", lambda r: 100 * r.over, lambda v: f"{v:.1f}%", 6, 5),
 )
@@ -120,8 +120,8 @@ def _cell(column: Column, left: int, zero: float, row: list[Result], x: Callable
     yield f'<path d="M{way}" fill="none" stroke="var(--line)" stroke-width="2"/>'
     for across, up in points:
         yield f'<circle cx="{across:.1f}" cy="{up:.1f}" r="3.5" fill="var(--line)"/>'
-    last = column.shown(column.value(row[-1]))
-    yield f'<text class="number" x="{left + CELL + 12}" y="{zero - HEIGHT / 2 + 4.5:.1f}">{last}</text>'
+    last = column.shown(column.value(row[-1])).replace("-", "\N{MINUS SIGN}")
+    yield f'<text class="right number" x="{left + CELL + 58}" y="{zero - HEIGHT / 2 + 4.5:.1f}">{last}</text>'
 
 
 def _short(workers: int) -> str:
