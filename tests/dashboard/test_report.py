@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
+
+import pytest
 
 from nbcluster.dashboard.plots.profile import profile_columns
 from nbcluster.dashboard.report import Report, report_html
@@ -60,6 +63,16 @@ def test_what_tasks_and_code_are_called_is_text_only() -> None:
 def test_a_report_of_nothing_says_so() -> None:
     page = report_html(report([], Profile()))
     assert page.count("No task ran") == 3
+
+
+@pytest.mark.parametrize("records", [0, 30])
+@pytest.mark.parametrize("sampled", [False, True])
+def test_all_that_is_to_be_drawn_has_its_place_in_the_page(records: int, sampled: bool) -> None:
+    page = report_html(report(runs(records), profile() if sampled else Profile()))
+    drawn = json.loads(re.findall(r"render_items = (.*);", page)[-1])
+    places = re.findall(r'<div id="([^"]+)" data-root-id', page)
+    assert sorted(place for item in drawn for place in item["roots"].values()) == sorted(places)
+    assert len(places) == 1 + bool(records) + 2 * sampled
 
 
 def test_all_runs_are_in_the_stream_however_long_it_took() -> None:

@@ -69,44 +69,45 @@ class Report:
 def report_html(report: Report, mode: Mode | None = None) -> str:
     """The whole report as one page."""
     theme = LIGHT
+    figures: dict[str, figure] = {}
+    if report.records:
+        figures["stream"] = stream_figure(report.records, report.view, theme)
+    for name, profile in (("profile", report.profile), ("scheduler", report.scheduler_profile)):
+        if profile.counts[0]:
+            figures[name] = flame_figure(profile, theme)
     memory = Memory(theme)
     source = Source()
     source.set_view(report.view)
     memory.update(source)
-    figures: dict[str, figure] = {
-        "stream": stream_figure(report.records, report.view, theme),
-        "profile": flame_figure(report.profile, theme),
-        "scheduler": flame_figure(report.scheduler_profile, theme),
-        "memory": memory.figure,
-    }
-    script, parts = components({**figures})
-    resources = Resources(mode=mode or "inline")
+    figures["memory"] = memory.figure
+    script, parts = components({**figures})  # the script draws nothing at all if one of its parts is not in the page
+
+    def section(title: str, name: str, height: int, note: str) -> str:
+        if name not in parts:
+            return _section(title, f'<p class="note">{escape(note)}</p>')
+        return _section(title, f'<div class="figure" style="height: {height}px">{parts[name]}</div>')
+
+    def depth(name: str) -> int:
+        return 40 + 24 * _depth(figures[name]) if name in figures else 0
+
     rows = max(4, len({(record.worker, record.thread) for record in report.records}))
-    depth = {name: _depth(plot) for name, plot in figures.items() if name in ("profile", "scheduler")}
     sections = [
         _section("Summary", _summary(report)),
         _section("Functions", _functions(report)),
-        _figure("Task stream", parts["stream"], 60 + 26 * min(rows, 24), not report.records, "No task ran."),
-        _figure(
+        section("Task stream", "stream", 60 + 26 * min(rows, 24), "No task ran."),
+        section(
             "Profile of the tasks",
-            parts["profile"],
-            40 + 24 * depth["profile"],
-            not report.profile.counts[0],
+            "profile",
+            depth("profile"),
             "No task ran for long enough to be sampled (every 10 ms).",
         ),
-        _figure("Bytes per worker, at the end", parts["memory"], 60 + 30 * max(4, len(report.view.workers)), False, ""),
-        _figure(
-            "Profile of the scheduler",
-            parts["scheduler"],
-            40 + 24 * depth["scheduler"],
-            not report.scheduler_profile.counts[0],
-            "The scheduler was not sampled.",
-        ),
+        section("Bytes per worker, at the end", "memory", 60 + 30 * max(4, len(report.view.workers)), ""),
+        section("Profile of the scheduler", "scheduler", depth("scheduler"), "The scheduler was not sampled."),
         _section("Code", f"<pre>{escape(report.code)}</pre>"),
     ]
     return _PAGE.format(
         css=_CSS.format(colours=theme.css, font=FONT),
-        resources=resources.render(),
+        resources=Resources(mode=mode or "inline").render(),
         script=script,
         body="".join(sections),
     )
@@ -121,12 +122,6 @@ def _depth(plot: figure) -> int:
 
 def _section(title: str, body: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def _figure(title: str, part: str, height: int, empty: bool, note: str) -> str:
-    if empty:
-        return _section(title, f'<p class="note">{escape(note)}</p>')
-    return _section(title, f'<div class="figure" style="height: {height}px">{part}</div>')
 
 
 def _summary(report: Report) -> str:
