@@ -23,6 +23,7 @@ from nbcluster.units import format_bytes, parse_bytes, parse_seconds
         ("4g", 4 * 10**9),
         (".5 tb", 5 * 10**11),
         ("1PiB", 2**50),
+        ("2 Gi", 2 * 2**30),
     ],
 )
 def test_bytes_are_read_from_text(text: str, number: int) -> None:
@@ -58,6 +59,11 @@ def test_bytes_are_written_in_the_largest_fitting_unit(number: float, text: str)
         (5, 5.0),
         (0.25, 0.25),
         (0, 0.0),
+        ("1 hour", 3600.0),
+        ("1 minute", 60.0),
+        ("2 days", 2 * 86400.0),
+        ("1 Week", 7 * 86400.0),
+        ("5 milliseconds", 0.005),
         ("5", 5.0),
         ("500 ms", 0.5),
         ("20us", 20e-6),

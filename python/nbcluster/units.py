@@ -13,21 +13,26 @@ _BYTES = {
     **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgtp", 1)},
     **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgtp", 1)},
     **{f"{prefix}": 1000**power for power, prefix in enumerate("kmgtp", 1)},
+    **{f"{prefix}i": 1024**power for power, prefix in enumerate("kmgtp", 1)},
 }
 _SECONDS = {
     "": 1.0,
-    "s": 1.0,
     "sec": 1.0,
-    "second": 1.0,
-    "seconds": 1.0,
-    "ms": 1e-3,
-    "us": 1e-6,
-    "m": 60.0,
     "min": 60.0,
-    "minutes": 60.0,
-    "h": 3600.0,
-    "hours": 3600.0,
-    "d": 86400.0,
+    **{
+        spelling: seconds
+        for word, short, seconds in (
+            ("nanosecond", "ns", 1e-9),
+            ("microsecond", "us", 1e-6),
+            ("millisecond", "ms", 1e-3),
+            ("second", "s", 1.0),
+            ("minute", "m", 60.0),
+            ("hour", "h", 3600.0),
+            ("day", "d", 86400.0),
+            ("week", "w", 604800.0),
+        )
+        for spelling in (short, word, f"{word}s")
+    },
 }
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
