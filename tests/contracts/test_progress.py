@@ -53,6 +53,26 @@ def test_groups_are_made_by_prefix_or_by_a_function(api: Any, client: Any) -> No
         api.progress(client.submit(inc, 1), notebook=True, group_by="colour")
 
 
+@pytest.mark.parametrize("notebook", [True, False])
+def test_how_often_it_looks_and_how_wide_it_is_can_be_said(api: Any, client: Any, notebook: bool) -> None:
+    future = client.submit(inc, 1, pure=False)
+    api.progress(future, notebook=notebook, interval="20 ms", width=10)
+    assert future.result() == 2
+
+
+@pytest.mark.differs("progress")
+def test_a_bar_in_a_terminal_is_as_wide_as_it_is_to_be(api: Any, client: Any, capsys: Any) -> None:
+    api.progress(client.submit(inc, 1), notebook=False, width=7)
+    assert "[#######] 1 of 1" in capsys.readouterr().err
+
+
+@pytest.mark.differs("bad input")
+@pytest.mark.parametrize("wrong", [{"interval": "soon"}, {"width": 0}, {"width": "wide"}])
+def test_what_is_no_width_or_interval_is_refused(api: Any, client: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(wrong))}="):
+        api.progress(client.submit(inc, 1), notebook=False, **wrong)
+
+
 def shown(bar: Any) -> Groups:
     """What a bar's HTML has one row for."""
     return [part.partition('"')[0] for part in bar._repr_html_().split('aria-label="')[1:]]

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from nbcluster.arguments import check_flag, check_optional_flag
+from nbcluster.arguments import check_flag, check_optional_flag, check_whole
 from nbcluster.types import key_prefix
+from nbcluster.units import parse_seconds
 from nbcluster.widgets.mime import in_kernel
 from nbcluster.widgets.tally import Count, Tally
 
@@ -31,6 +32,8 @@ def progress(
     multi: bool = True,
     complete: bool = True,
     group_by: str | Callable[[str], str] = "prefix",
+    interval: float | str | None = None,
+    width: int = _WIDTH,
 ) -> Any:
     """Show how far futures are.
 
@@ -44,9 +47,13 @@ def progress(
         multi: in a notebook, a bar for each group instead of one for all.
         complete: count those that were done already, too.
         group_by: ``"prefix"`` (the function's name), or a function from a key to the name of its group.
+        interval: seconds from one look to the next, or text like ``"100 ms"``; by default 0.2 in a notebook, and
+            0.05 in a terminal.
+        width: how long the bar is in a terminal; characters.
 
     Raises:
-        TypeError: something that is no future is among them.
+        TypeError: something that is no future is among them, or a keyword has the wrong type.
+        ValueError: a keyword has a value that is not allowed.
 
     Example:
         >>> futures = client.map(abs, range(-3, 3))
@@ -57,18 +64,22 @@ def progress(
     check_optional_flag("notebook", notebook)
     check_flag("complete", complete)
     check_flag("multi", multi)
+    seconds = None if interval is None else parse_seconds(interval, "interval")
+    width = check_whole("width", width, least=1)
     group_of = group_by if callable(group_by) else key_prefix
     tally = Tally(futures, group_of if multi else lambda key: "", complete)
     if in_kernel() if notebook is None else notebook:
-        return NotebookProgress(tally)
-    return _watch_async(tally) if _on_event_loop() else _watch(tally)
+        return NotebookProgress(tally, _IN_NOTEBOOK if seconds is None else seconds)
+    bar = _TerminalProgress(tally, _IN_TERMINAL if seconds is None else seconds, width)
+    return bar.watch_async() if _on_event_loop() else bar.watch()
 
 
 class NotebookProgress:
     """A bar in a cell's output. It ends with the last future, or with the process."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, interval: float = _IN_NOTEBOOK) -> None:
         self._tally = tally
+        self._interval = interval
         self._displays: list[Any] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -104,7 +115,7 @@ class NotebookProgress:
     def _follow(self) -> None:
         shown = ""
         done = False
-        while not done and not self._stop.wait(_pause(self._tally, _IN_NOTEBOOK)):
+        while not done and not self._stop.wait(_pause(self._tally, self._interval)):
             done = self._tally.done
             data = self._data()
             if data["text/html"] != shown:
@@ -159,31 +170,41 @@ def _row(name: str, count: Count) -> str:
 # --- text -----------------------------------------------------------------------------------------
 
 
-def progress_text(tally: Tally) -> str:
+def progress_text(tally: Tally, width: int = _WIDTH) -> str:
     """One line, for a terminal."""
     count = tally.all
-    filled = round(_WIDTH * count.done / count.total) if count.total else _WIDTH
-    return f"[{'#' * filled}{'-' * (_WIDTH - filled)}] {count.text()}, {tally.seconds:.1f} s"
+    filled = round(width * count.done / count.total) if count.total else width
+    return f"[{'#' * filled}{'-' * (width - filled)}] {count.text()}, {tally.seconds:.1f} s"
 
 
-def _watch(tally: Tally) -> None:
-    line = _Line()
-    try:
-        while not tally.done:
-            line.draw(progress_text(tally))
-            time.sleep(_pause(tally, _IN_TERMINAL))
-    finally:
-        line.end(progress_text(tally))
+class _TerminalProgress:
+    """A bar in a terminal, until all are done."""
 
+    def __init__(self, tally: Tally, interval: float, width: int) -> None:
+        self._tally = tally
+        self._interval = interval
+        self._width = width
+        self._line = _Line()
 
-async def _watch_async(tally: Tally) -> None:
-    line = _Line()
-    try:
-        while not tally.done:
-            line.draw(progress_text(tally))
-            await asyncio.sleep(_pause(tally, _IN_TERMINAL))
-    finally:
-        line.end(progress_text(tally))
+    def watch(self) -> None:
+        try:
+            while not self._tally.done:
+                time.sleep(self._draw())
+        finally:
+            self._line.end(progress_text(self._tally, self._width))
+
+    async def watch_async(self) -> None:
+        try:
+            while not self._tally.done:
+                pause = self._draw()
+                await asyncio.sleep(pause)
+        finally:
+            self._line.end(progress_text(self._tally, self._width))
+
+    def _draw(self) -> float:
+        """Draw it, and say how long to wait before it is drawn again."""
+        self._line.draw(progress_text(self._tally, self._width))
+        return _pause(self._tally, self._interval)
 
 
 class _Line:
