@@ -39,6 +39,7 @@ VOCABULARY = {
     "capacity",
     "commands",
     "config",
+    "dask_settings",
     "errors",
     "lean",
     "preloading",

@@ -102,7 +102,10 @@ NOT_HERE: dict[str, str] = {
     "Worker(transition_counter_max)": "Inside: it is how the peer works.",
     "Worker(validate)": "Inside: it is how the peer works.",
     "as_completed.condition": "Inside: it is how the peer works.",
-    "config": "The peer's configuration files; settings are keywords here, and traitlets of the Jupyter server.",
+    "config": (
+        "It is dask.config. Which of its settings count here is in the guide for those who come from Dask; all else is "
+        "said by keywords, and by traitlets of the Jupyter server."
+    ),
     "connect": "The peer's own wire protocol.",
     "local_client": "An older spelling that the peer itself has left behind.",
     "rpc": "The peer's own wire protocol.",

@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from nbcluster import dask_settings
 from nbcluster.arguments import check_flag, check_optional_flag, check_path, check_text
 from nbcluster.client import dask_default, defaults
 from nbcluster.client.cells import cells_of
@@ -51,6 +52,10 @@ _running: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
 """All that are connected; those that are open are to be closed when a script ends."""
 
 
+TIMEOUT = 30.0
+"""Seconds to wait for a connection, unless somebody says or has set something else: this very object."""
+
+
 class _NotConnected:
     """Stands for what there is once a client is connected."""
 
@@ -68,7 +73,7 @@ class ConnectedClient:
         self,
         address: str | ClusterLike | Target | None = None,
         loop: Any = None,
-        timeout: float | str | None = 30,
+        timeout: float | str | None = TIMEOUT,
         set_as_default: bool = True,
         scheduler_file: scheduler_file.StrPath | None = None,
         security: Any = None,
@@ -109,7 +114,9 @@ class ConnectedClient:
         self._status = "connecting"
         self.asynchronous = asynchronous
         self.cluster: Any = None
-        self._timeout = parse_seconds(timeout, "timeout")
+        set_here = dask_settings.keywords_set(dask_settings.CLIENTS) if timeout is TIMEOUT else {}
+        with dask_settings.named({}, dask_settings.CLIENTS) if set_here else contextlib.nullcontext():
+            self._timeout = parse_seconds(set_here.get("timeout", timeout), "timeout")
         self._address = address
         self.scheduler_file = scheduler_file
         made_by_cluster = address is None and scheduler_file is None and security is True

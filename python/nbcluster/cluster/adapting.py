@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nbcluster import dask_settings
 from nbcluster.cluster.lifecycle import Lifecycle
 from nbcluster.cluster.scaling import Load, Scaler
 from nbcluster.cluster.shrinking import GroupOf, dispensable, insist
@@ -80,15 +81,17 @@ class Adaptive:
             raise TypeError(f"cluster={cluster!r} is no cluster; give a LocalCluster or a SubprocessCluster")
         if worker_key is not None and not callable(worker_key):
             raise TypeError(f"worker_key={worker_key!r} is not a function of a worker")
-        given: dict[str, Any] = {
-            "minimum": minimum,
-            "maximum": None if maximum == float("inf") else maximum,
-            "interval": None if interval is None else parse_seconds(interval, "interval"),
-            "wait_count": wait_count,
-            "target_duration": None if target_duration is None else parse_seconds(target_duration, "target_duration"),
-        }
-        self.options = Adapt(**{name: value for name, value in given.items() if value is not None})
-        validate(self.options)
+        said = {"interval": interval, "wait_count": wait_count, "target_duration": target_duration}
+        said = {name: value for name, value in said.items() if value is not None}
+        with dask_settings.named(said, dask_settings.ADAPTIVE):
+            options: dict[str, Any] = {**dask_settings.keywords_set(dask_settings.ADAPTIVE), **said}
+            for name in ("interval", "target_duration"):
+                if name in options:
+                    options[name] = parse_seconds(options[name], name)
+            limits = {"minimum": minimum, "maximum": None if maximum == float("inf") else maximum}
+            options |= {name: value for name, value in limits.items() if value is not None}
+            self.options = Adapt(**options)
+            validate(self.options)
         self.cluster = cluster
         self.worker_key = worker_key
         self.state = "starting"

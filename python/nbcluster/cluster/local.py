@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nbcluster import dask_settings
 from nbcluster.arguments import check_flag
 from nbcluster.cluster.base import Cluster
 from nbcluster.cluster.lifecycle import check_loop
@@ -50,6 +51,8 @@ class LocalCluster(Cluster):
             files. Nothing is left there.
         env: environment variables for the workers.
 
+    What is left out may be set in dask's configuration: see ``nbcluster.dask_settings``.
+
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
         ClusterError: it could not be started; says why.
@@ -90,10 +93,12 @@ class LocalCluster(Cluster):
         scheduler_sync_interval: float | str = 1,
         **worker_kwargs: Any,
     ) -> None:
-        keywords = given(LocalCluster.__init__, locals(), worker_kwargs)
+        said = given(LocalCluster.__init__, locals(), worker_kwargs)
         check_loop(loop, check_flag("asynchronous", asynchronous))
+        keywords = dask_settings.of_cluster(said)
         own = {**keywords, "security": security_of_cluster(security)}
-        spec = make_spec(**own)
+        with dask_settings.named(said):
+            spec = make_spec(**own)
         engine = None if asynchronous else attach_to_server(keywords)
         self.owned_by_server = engine is not None
         if engine is not None:

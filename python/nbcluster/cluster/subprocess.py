@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from nbcluster import dask_settings
 from nbcluster.arguments import check_flag
 from nbcluster.cluster.base import Cluster
 from nbcluster.cluster.lifecycle import check_loop
@@ -52,10 +53,11 @@ class SubprocessCluster(Cluster):
         security: Security | bool | None = None,
         **kwargs: Any,
     ) -> None:
-        keywords = given(SubprocessCluster.__init__, locals(), with_worker_kwargs(worker_kwargs, kwargs))
+        said = given(SubprocessCluster.__init__, locals(), with_worker_kwargs(worker_kwargs, kwargs))
         check_loop(loop, check_flag("asynchronous", asynchronous))
-        keywords["security"] = security_of_cluster(security)
-        spec = replace(make_spec(**keywords), kind="nbcluster.SubprocessCluster")
+        keywords = {**dask_settings.of_cluster(said), "security": security_of_cluster(security)}
+        with dask_settings.named(said):
+            spec = replace(make_spec(**keywords), kind="nbcluster.SubprocessCluster")
         if spec.in_process:
             raise ValueError("a SubprocessCluster runs in processes: processes=False is for LocalCluster")
         super().__init__(ProcessEngine(spec), spec.name, asynchronous=asynchronous, security=keywords["security"])
