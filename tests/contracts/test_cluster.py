@@ -396,6 +396,16 @@ def test_get_client_gives_a_client_of_the_cluster(api: Any, own: Any, cluster: A
 
 
 @pytest.mark.differs("bad input")
+def test_what_is_closed_can_be_shown_all_the_same(api: Any, own: Any) -> None:
+    cluster = own(name="ada")
+    client = api.Client(cluster, set_as_default=False)
+    client.close()
+    cluster.close()
+    assert "ada" in cluster._repr_html_()
+    assert "No scheduler connected" in repr(client)
+    assert "Client" in client._repr_html_()
+
+
 def test_a_closed_cluster_says_so(api: Any, own: Any) -> None:
     cluster = own(n_workers=1)
     cluster.close()

@@ -35,7 +35,7 @@ def bundle(server: ServerInfo | None = None, closed: bool = False) -> dict[str, 
         await engine.start()
         if closed:
             await engine.close()
-        return mimebundle(engine, "Cluster(…)", loop=asyncio.get_running_loop(), server=server)
+        return mimebundle(engine, "Cluster(…)", loop=asyncio.get_running_loop, server=server)
 
     return asyncio.run(main())
 

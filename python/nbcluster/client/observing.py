@@ -150,7 +150,7 @@ class ObservingClient(ConnectedClient):
         return text + ">"
 
     def _repr_html_(self) -> str:
-        return f"<b>Client</b> {escape(repr(self)[1:-1])}"
+        return f"<b>Client</b> {escape(repr(self)[1:-1].removeprefix('Client: '))}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         show = getattr(self.cluster, "_repr_mimebundle_", None)

@@ -17,4 +17,4 @@ def show(cluster: Cluster) -> dict[str, Any]:
     server = None
     if isinstance(engine, AttachedEngine):
         server = ServerInfo(engine.cluster_id, engine.dashboard_link)
-    return mimebundle(engine, repr(cluster), loop=cluster.loop, server=server)
+    return mimebundle(engine, repr(cluster), loop=lambda: cluster.loop, server=server)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ def mimebundle(
     engine: Engine,
     text: str,
     *,
-    loop: asyncio.AbstractEventLoop,
+    loop: Callable[[], asyncio.AbstractEventLoop],
     server: ServerInfo | None = None,
 ) -> dict[str, Any]:
     """All layers that make sense here.
@@ -37,7 +38,7 @@ def mimebundle(
     Args:
         engine: the cluster.
         text: its ``repr``.
-        loop: the one that the engine lives on.
+        loop: gives the one that the engine lives on, as long as it lives.
         server: if a Jupyter server owns the cluster: what it is called there.
 
     Returns:
@@ -49,7 +50,7 @@ def mimebundle(
         # Only here: importing ipywidgets takes longer than the rest of nbcluster.
         from nbcluster.widgets.card import card_of
 
-        widget = card_of(engine, loop, server).widget
+        widget = card_of(engine, loop(), server).widget
         bundle[WIDGET] = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     if server is not None:
         # Where the dashboard is today says nothing about where it is when the notebook is opened again.
