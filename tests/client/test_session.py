@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from nbcluster.client.greeting import Greeting
 from nbcluster.client.session import Session
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING
 from nbcluster.commands import GetView, Subscribe, View
@@ -208,13 +209,6 @@ async def test_a_command_that_is_refused_is_raised(stage: Stage) -> None:
 
 @staged
 async def test_views_are_kept_fresh(stage: Stage) -> None:
-    subscribing = asyncio.ensure_future(stage.session.subscribe(0.5))
-    await stage.sent(1)
-    [call] = stage.link.said(m.Call)
-    assert call.command == Subscribe(interval=0.5)
-    stage.link.hear(m.Answered(call.id, View(cluster=make_view(requested=1))))
-    await subscribing
-    assert stage.session.view == make_view(requested=1)
     stage.link.hear(m.Pushed(View(cluster=make_view(requested=2))))
     assert stage.session.view == make_view(requested=2)
 
@@ -326,35 +320,27 @@ async def test_waiting_ends_with_the_link(stage: Stage) -> None:
     await waiting
 
 
-def test_the_welcome_is_what_the_scheduler_says_first() -> None:
+def test_a_greeting_says_who_it_is_and_asks_for_views() -> None:
     async def main() -> None:
-        link = FakeConnection()
-        session = Session(link, FakePeers())
-        starting = asyncio.ensure_future(session.start("Client-ada", DEADLINE))
-        await asyncio.sleep(0)
-        assert link.sent == [m.RegisterClient("Client-ada")]
-        welcome = m.Welcome("c1", "ada", "tcp://x:1", "http://x")
-        link.hear(welcome)
-        assert await starting == welcome
-        await session.close("done")
+        registration, call = Greeting("Client-ada", 0.5).messages
+        assert registration == m.RegisterClient("Client-ada")
+        assert call.command == Subscribe(interval=0.5)
 
     asyncio.run(main())
 
 
-def test_the_first_view_is_asked_for_before_the_greeting_has_come() -> None:
-    """One way there and back less, for each client that connects."""
-
+def test_a_session_has_started_when_its_greeting_is_answered() -> None:
     async def main() -> None:
-        link = FakeConnection()
-        session = Session(link, FakePeers())
-        starting = asyncio.ensure_future(session.start("Client-ada", DEADLINE, interval=0.5))
-        await soon(lambda: link.said(m.Call))
-        [call] = link.said(m.Call)
-        assert call.command == Subscribe(interval=0.5)
-        link.hear(m.Welcome("c1", "ada", "tcp://x:1", "http://x"))
-        link.hear(m.Answered(call.id, View(cluster=make_view(requested=1))))
-        await starting
+        link, greeting = FakeConnection(), Greeting("Client-ada", 0.5)
+        session = Session(link, FakePeers(), greeting)
+        starting = asyncio.ensure_future(session.start(DEADLINE))
+        await asyncio.sleep(0)
+        welcome = m.Welcome("c1", "ada", "tcp://x:1", "http://x")
+        link.hear(welcome)
+        link.hear(m.Answered(greeting.messages[1].id, View(cluster=make_view(requested=1))))
+        assert await starting == welcome
         assert session.view == make_view(requested=1)
+        assert link.sent == []  # it was said on the way to the link
         await session.close("done")
 
     asyncio.run(main())
@@ -362,9 +348,9 @@ def test_the_first_view_is_asked_for_before_the_greeting_has_come() -> None:
 
 def test_a_scheduler_that_says_nothing_is_not_waited_for_for_ever() -> None:
     async def main() -> None:
-        session = Session(FakeConnection(), FakePeers())
+        session = Session(FakeConnection(), FakePeers(), Greeting("Client-ada", 0.5))
         with pytest.raises(asyncio.TimeoutError):
-            await session.start("Client-ada", 0.01)
+            await session.start(0.01)
         await session.close("done")
 
     asyncio.run(main())

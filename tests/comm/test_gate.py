@@ -41,7 +41,10 @@ def test_who_is_through_waits_no_more(transport: str, loop_kind: str) -> None:
 
 def test_who_says_nothing_is_dropped_at_the_deadline(transport: str, loop_kind: str) -> None:
     async def main() -> None:
-        async with wire(transport, policy=HandshakePolicy(deadline=0.1)) as made, Stranger(made) as stranger:
+        async with (
+            wire(transport, policy=HandshakePolicy(deadline=0.1)) as made,
+            Stranger(made.listener.address) as stranger,
+        ):
             assert await stranger.receive(1) == b""
             assert waiting(made) == 0
 
@@ -50,7 +53,10 @@ def test_who_says_nothing_is_dropped_at_the_deadline(transport: str, loop_kind: 
 
 def test_who_dribbles_is_dropped_at_the_deadline(transport: str, loop_kind: str) -> None:
     async def main() -> None:
-        async with wire(transport, policy=HandshakePolicy(deadline=0.2)) as made, Stranger(made) as stranger:
+        async with (
+            wire(transport, policy=HandshakePolicy(deadline=0.2)) as made,
+            Stranger(made.listener.address) as stranger,
+        ):
             for byte in ConnectorHandshake(Role.CLIENT, TOKEN).begin()[:-1]:
                 await stranger.send(bytes([byte]))
                 await asyncio.sleep(0)
@@ -61,7 +67,10 @@ def test_who_dribbles_is_dropped_at_the_deadline(transport: str, loop_kind: str)
 
 def test_who_stops_after_the_challenge_is_dropped_at_the_deadline(transport: str, loop_kind: str) -> None:
     async def main() -> None:
-        async with wire(transport, policy=HandshakePolicy(deadline=0.1)) as made, Stranger(made) as stranger:
+        async with (
+            wire(transport, policy=HandshakePolicy(deadline=0.1)) as made,
+            Stranger(made.listener.address) as stranger,
+        ):
             await stranger.send(ConnectorHandshake(Role.CLIENT, TOKEN).begin())
             assert len(await stranger.receive(200)) == 75
             assert waiting(made) == 0
@@ -72,7 +81,7 @@ def test_who_stops_after_the_challenge_is_dropped_at_the_deadline(transport: str
 def test_a_crowd_that_waits_pushes_out_itself_and_blocks_nobody(transport: str, loop_kind: str) -> None:
     async def main() -> None:
         async with wire(transport, policy=HandshakePolicy(deadline=60, waiting=5)) as made:
-            strangers = [Stranger(made) for _ in range(20)]
+            strangers = [Stranger(made.listener.address) for _ in range(20)]
             for number, stranger in enumerate(strangers):
                 await stranger.__aenter__()
                 await soon(lambda number=number: waiting(made) == min(number + 1, 5))  # type: ignore[misc]
@@ -91,7 +100,7 @@ def test_a_crowd_that_waits_pushes_out_itself_and_blocks_nobody(transport: str, 
 def test_a_wrong_proof_is_told_late_and_holds_up_nobody(transport: str, loop_kind: str) -> None:
     async def main() -> None:
         policy = HandshakePolicy(deadline=60, penalty=0.2)
-        async with wire(transport, policy=policy) as made, Stranger(made) as stranger:
+        async with wire(transport, policy=policy) as made, Stranger(made.listener.address) as stranger:
             await stranger.send(ConnectorHandshake(Role.CLIENT, TOKEN).begin())
             await stranger.receive(75)
             await stranger.send(bytes(32))
@@ -109,7 +118,7 @@ def test_a_wrong_proof_is_told_late_and_holds_up_nobody(transport: str, loop_kin
 def test_what_else_a_refused_one_says_is_not_even_read(transport: str, loop_kind: str) -> None:
     async def main() -> None:
         policy = HandshakePolicy(deadline=60, penalty=0.1)
-        async with wire(transport, policy=policy) as made, Stranger(made) as stranger:
+        async with wire(transport, policy=policy) as made, Stranger(made.listener.address) as stranger:
             connector = ConnectorHandshake(Role.CLIENT, TOKEN)
             await stranger.send(connector.begin())
             proof = connector.feed(await stranger.receive(75))
@@ -125,7 +134,7 @@ def test_what_else_a_refused_one_says_is_not_even_read(transport: str, loop_kind
 )
 def test_what_is_not_nbcluster_is_dropped_without_a_word(garbage: bytes, transport: str, loop_kind: str) -> None:
     async def main() -> None:
-        async with wire(transport) as made, Stranger(made) as stranger:
+        async with wire(transport) as made, Stranger(made.listener.address) as stranger:
             await stranger.send(garbage)
             assert await stranger.receive(1) == b""
             assert waiting(made) == 0
@@ -138,7 +147,7 @@ def test_who_hangs_up_is_forgotten(transport: str, loop_kind: str) -> None:
         begin = struct.pack("<8sHB32s", MAGIC, PROTOCOL_VERSION, 0, bytes(32))
         async with wire(transport) as made:
             for said in (b"", begin[:20], begin, begin + bytes(10)):
-                async with Stranger(made) as stranger:
+                async with Stranger(made.listener.address) as stranger:
                     await stranger.send(said)
                     await soon(lambda: waiting(made) == 1)
                 await soon(lambda: waiting(made) == 0)
@@ -148,7 +157,7 @@ def test_who_hangs_up_is_forgotten(transport: str, loop_kind: str) -> None:
 
 def test_closing_the_listener_sends_away_who_waits(transport: str, loop_kind: str) -> None:
     async def main() -> None:
-        async with wire(transport) as made, Stranger(made) as stranger:
+        async with wire(transport) as made, Stranger(made.listener.address) as stranger:
             await soon(lambda: waiting(made) == 1)
             await made.listener.close()
             assert await stranger.receive(1) == b""

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from nbcluster.comm import unix
 from nbcluster.comm.admission import HandshakePolicy
 from nbcluster.comm.credentials import ENVIRONMENT_VARIABLE, ClusterDirectory, find_token
-from nbcluster.comm.transports import connect, listen
+from nbcluster.comm.transports import _StreamListener, connect, listen
 from nbcluster.errors import CommClosedError, CommError, HandshakeError, ProtocolError
 from nbcluster.protocol.framing import GOODBYE, INLINE, Decoder, Encoder
 from nbcluster.protocol.handshake import MAGIC, ConnectorHandshake, ListenerHandshake
@@ -43,7 +43,7 @@ from nbcluster.protocol.messages import (
 from nbcluster.protocol.payload import Buffer, Frame, Payload
 from nbcluster.types import Role
 from tests.support.eventually import soon
-from tests.support.links import LOOPS, TOKEN, Recorder, Stranger, Wire, run, wire
+from tests.support.links import LOOPS, TOKEN, Recorder, RecordingProxy, Stranger, Wire, frames, run, wire
 
 MIB = 1 << 20
 HELLO = struct.Struct("<8sHB32s")
@@ -64,16 +64,12 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 def honest_stream() -> bytes:
     """What a client might send: three frames, with small and large buffers, and a goodbye."""
-    encoder = Encoder()
-    stream = b""
-    for message in (
-        WantKeys(["a", "b"]),
-        PutData([DataItem("k", Payload(b"p", (Frame(b"small"), Frame(bytes(INLINE)))), 3, "t")]),
-        ReleaseKeys(["a"]),
-    ):
-        encoder.add((message,))
-        stream += b"".join(encoder.take())
-    return stream + GOODBYE
+    return (
+        frames(WantKeys(["a", "b"]))
+        + frames(PutData([DataItem("k", Payload(b"p", (Frame(b"small"), Frame(bytes(INLINE)))), 3, "t")]))
+        + frames(ReleaseKeys(["a"]))
+        + GOODBYE
+    )
 
 
 async def still_serves(made: Wire) -> None:
@@ -93,10 +89,10 @@ def test_a_handshake_can_be_cut_at_every_byte(transport: str, loop_kind: str) ->
     async def main() -> None:
         async with wire(transport) as made:
             for cut in range(HELLO.size):
-                async with Stranger(made) as stranger:
+                async with Stranger(made.listener.address) as stranger:
                     await stranger.send(ConnectorHandshake(Role.CLIENT, TOKEN).begin()[:cut])
             for cut in range(32):
-                async with Stranger(made) as stranger:
+                async with Stranger(made.listener.address) as stranger:
                     connector = ConnectorHandshake(Role.CLIENT, TOKEN)
                     await stranger.send(connector.begin())
                     await stranger.send(connector.feed(await stranger.receive(connector.wanted))[:cut])
@@ -113,11 +109,31 @@ def test_a_link_can_be_cut_at_every_byte(transport: str, loop_kind: str) -> None
         async with wire(transport) as made:
             for cut in cuts:
                 recorder = Recorder()
-                async with Stranger(made) as stranger:
+                async with Stranger(made.listener.address) as stranger:
                     await stranger.authenticate()
                     await stranger.send(stream[:cut])
                     (await made.arrival()).start(recorder)
                 assert isinstance(await recorder.end(), CommClosedError), cut
+            await still_serves(made)
+
+    run(loop_kind, main())
+
+
+def test_what_comes_right_behind_the_proof_can_be_cut_at_every_byte(transport: str, loop_kind: str) -> None:
+    stream = honest_stream()
+
+    async def main() -> None:
+        async with wire(transport) as made:
+            for cut in range(250):
+                recorder = Recorder()
+                async with Stranger(made.listener.address) as stranger:
+                    connector = ConnectorHandshake(Role.CLIENT, TOKEN)
+                    await stranger.send(connector.begin())
+                    proof = connector.feed(await stranger.receive(connector.wanted))
+                    await stranger.send(proof + stream[:cut])
+                    (await made.arrival()).start(recorder)
+                assert isinstance(await recorder.end(), CommClosedError), cut
+                assert recorder.messages[:1] in ([], [WantKeys(["a", "b"])])
             await still_serves(made)
 
     run(loop_kind, main())
@@ -144,7 +160,7 @@ def test_garbage_on_a_port_is_dropped(transport: str, loop_kind: str) -> None:
     async def main() -> None:
         async with wire(transport, policy=HandshakePolicy(deadline=0.3)) as made:
             for data in [*GARBAGE, *(chance.randbytes(chance.randrange(1, 3000)) for _ in range(100))]:
-                async with Stranger(made) as stranger:
+                async with Stranger(made.listener.address) as stranger:
                     try:
                         await stranger.send(data)
                     except ConnectionError:  # it has been dropped before it was through
@@ -164,7 +180,7 @@ def test_garbage_from_one_who_has_the_token_costs_him_his_link(transport: str, l
         async with wire(transport) as made:
             for data in [GARBAGE[0], GARBAGE[5], *(bytes(mutate(stream, chance)) for _ in range(100))]:
                 recorder = Recorder()
-                async with Stranger(made) as stranger:
+                async with Stranger(made.listener.address) as stranger:
                     await stranger.authenticate()
                     (await made.arrival()).start(recorder)
                     try:
@@ -237,7 +253,7 @@ def test_frames_of_any_bytes_do_no_harm(bodies: list[bytes], buffers: list[int],
 @pytest.mark.parametrize("size", [1 << 33, 1 << 62])
 def test_an_oversized_buffer_is_refused_before_anything_is_allocated(size: int, transport: str, loop_kind: str) -> None:
     async def main() -> None:
-        async with wire(transport) as made, Stranger(made) as stranger:
+        async with wire(transport) as made, Stranger(made.listener.address) as stranger:
             await stranger.authenticate()
             recorder = Recorder()
             (await made.arrival()).start(recorder)
@@ -263,7 +279,7 @@ def test_a_thousand_silent_connections_are_closed_and_keep_nobody_out(transport:
     async def main() -> None:
         policy = HandshakePolicy(deadline=0.5, waiting=256)
         async with wire(transport, policy=policy) as made:
-            silent = [Stranger(made) for _ in range(1000)]
+            silent = [Stranger(made.listener.address) for _ in range(1000)]
             for number, stranger in enumerate(silent):
                 await stranger.__aenter__()
                 if number % 250 == 0:
@@ -320,7 +336,7 @@ def test_a_pickle_from_a_stranger_is_never_unpickled(
                     ([begin, body[:32]], 75),
                     ([begin + frame, frame * 10], 75),
                 ):
-                    async with Stranger(made) as stranger:
+                    async with Stranger(made.listener.address) as stranger:
                         try:
                             for part in said:
                                 await stranger.send(part)
@@ -359,11 +375,38 @@ def test_ten_thousand_tries_with_wrong_and_empty_tokens_all_fail() -> None:
     assert listener.feed(forge(TOKEN, begin, listener.feed(begin))) == b"\0"
 
 
+def test_guesses_with_messages_behind_them_wait_as_long_and_are_as_few(transport: str, loop_kind: str) -> None:
+    stream = honest_stream()
+
+    async def main() -> None:
+        async with wire(transport, policy=HandshakePolicy(penalty=60, deadline=120, waiting=5)) as made:
+            guesses = [Stranger(made.listener.address) for _ in range(10)]
+            begin = HELLO.pack(MAGIC, PROTOCOL_VERSION, 0, bytes(32))
+            for stranger in guesses:
+                await stranger.__aenter__()
+                await stranger.send(begin)
+                await stranger.send(forge(bytes(32), begin, await stranger.receive(75)) + stream)
+            assert isinstance(made.listener, _StreamListener)
+            admission = made.listener._admission
+            await soon(lambda: len(admission) == 5)
+            assert await guesses[0].receive(1) == b""  # pushed out by the last
+            last = asyncio.ensure_future(guesses[-1].receive(1))
+            await still_serves(made)
+            assert not last.done()
+            assert not made.accepted
+            last.cancel()
+            await asyncio.wait([last])
+            for stranger in guesses:
+                await stranger.__aexit__()
+
+    run(loop_kind, main())
+
+
 def test_who_guesses_tokens_waits_for_each_answer_and_nobody_else_does(transport: str, loop_kind: str) -> None:
     async def main() -> None:
         policy = HandshakePolicy(penalty=60, deadline=120, waiting=20)
         async with wire(transport, policy=policy) as made:
-            guesses = [Stranger(made) for _ in range(60)]
+            guesses = [Stranger(made.listener.address) for _ in range(60)]
             begin = HELLO.pack(MAGIC, PROTOCOL_VERSION, 0, bytes(32))
             for number, stranger in enumerate(guesses):
                 await stranger.__aenter__()
@@ -388,36 +431,6 @@ def test_who_guesses_tokens_waits_for_each_answer_and_nobody_else_does(transport
 # --- a proxy that records --------------------------------------------------------------------------------------------
 
 
-class RecordingProxy:
-    """Stands between a connector and a listener on TCP, passes everything on and remembers it."""
-
-    def __init__(self, target: str) -> None:
-        host, port = target.removeprefix("tcp://").split(":")
-        self._target = (host, int(port))
-        self.said = {"connector": b"", "listener": b""}
-
-    async def __aenter__(self) -> RecordingProxy:
-        self._tasks: list[asyncio.Task[None]] = []
-        self._server = await asyncio.start_server(self._visit, "127.0.0.1", 0)
-        self.address = f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._server.close()
-        await soon(lambda: all(task.done() for task in self._tasks))
-
-    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
-        for name, source, sink in (("connector", reader, far_writer), ("listener", far_reader, writer)):
-            self._tasks.append(asyncio.ensure_future(self._pass_on(name, source, sink)))
-
-    async def _pass_on(self, name: str, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            self.said[name] += data
-            sink.write(data)
-        sink.close()
-
-
 def test_a_recorded_link_cannot_be_replayed_to_either_side(loop_kind: str) -> None:
     async def main() -> None:
         async with wire("tcp", policy=HandshakePolicy(penalty=0)) as made:
@@ -433,7 +446,7 @@ def test_a_recorded_link_cannot_be_replayed_to_either_side(loop_kind: str) -> No
                 await recorder.end()
             # To the listener: all at once, and record by record.
             for pieces in ([proxy.said["connector"]], [proxy.said["connector"][:43], proxy.said["connector"][43:]]):
-                async with Stranger(made) as stranger:
+                async with Stranger(made.listener.address) as stranger:
                     for piece in pieces:
                         await stranger.send(piece)
                         await asyncio.sleep(0.01)
@@ -462,12 +475,12 @@ def test_what_a_party_says_cannot_be_reflected_to_it(loop_kind: str) -> None:
         await refused_by_connectors(echo)
         async with wire("tcp", policy=HandshakePolicy(penalty=0)) as made:
             for part in (slice(43, 75), slice(11, 43)):  # the listener's own proof, and its nonce
-                async with Stranger(made) as stranger:
+                async with Stranger(made.listener.address) as stranger:
                     await stranger.send(HELLO.pack(MAGIC, PROTOCOL_VERSION, 0, bytes(32)))
                     await stranger.send((await stranger.receive(75))[part])
                     assert await stranger.receive(10) == b"\3"
             # The listener's challenge as a connector's nonce, on a second link, to have it prove for the first.
-            async with Stranger(made) as first, Stranger(made) as second:
+            async with Stranger(made.listener.address) as first, Stranger(made.listener.address) as second:
                 await first.send(HELLO.pack(MAGIC, PROTOCOL_VERSION, 0, bytes(32)))
                 challenge = await first.receive(75)
                 await second.send(HELLO.pack(MAGIC, PROTOCOL_VERSION, 0, challenge[11:43]))
@@ -659,7 +672,7 @@ def test_the_peer_s_user_is_compared_with_ones_own(loop_kind: str, monkeypatch: 
         async with wire("unix") as made:
             with pytest.raises(HandshakeError, match="belongs to another user"):
                 await made.connect()
-            async with Stranger(made) as stranger:
+            async with Stranger(made.listener.address) as stranger:
                 assert await stranger.receive(1) == b""
             assert not made.accepted
 

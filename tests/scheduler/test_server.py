@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import pytest
 
+from nbcluster.comm.admission import HandshakePolicy
 from nbcluster.comm.base import Connection
 from nbcluster.comm.transports import connect
 from nbcluster.commands import AnyAnswer, AnyCommand, GetView, Scale, Subscribe, View
 from nbcluster.protocol import messages as m
+from nbcluster.protocol.framing import Decoder
+from nbcluster.protocol.handshake import ConnectorHandshake
 from nbcluster.protocol.operating import ClusterOperation
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.scheduler import sessions as module
 from nbcluster.scheduler.invariants import check
 from nbcluster.scheduler.server import SchedulerServer
+from nbcluster.snapshot import ClusterView
 from nbcluster.types import Role, RunId, WorkerName
 from tests.support.eventually import soon
 from tests.support.fake_cluster import make_view
-from tests.support.links import TOKEN, Recorder, errors_of_loop
+from tests.support.links import TOKEN, Recorder, RecordingProxy, Stranger, errors_of_loop, frames
 
 M = TypeVar("M")
 DEADLINE = 20.0
@@ -49,6 +54,9 @@ class FakePorts:
 
     async def operate(self, operation: ClusterOperation) -> dict[str, str]:
         raise ValueError(f"nothing is done here: {operation}")
+
+    def view(self) -> ClusterView:
+        return make_view()
 
     def subscribe(self, push: Callable[[AnyAnswer], None], interval: float) -> Callable[[], None]:
         self.pushes.append(push)
@@ -178,7 +186,8 @@ async def test_a_client_that_does_not_say_who_it_is_or_says_it_is_another_is_cut
     await soon(lambda: stage.server.client_count)
     silent.say(submission("f-0"))
     await silent.end()
-    liar = await stage.client("Client-ada")
+    liar = await stage.party(Role.CLIENT)
+    liar.say(m.RegisterClient("Client-ada"))
     await liar.end()
     assert list(stage.server.facade.clients) == ["Client-ada"]
     assert not stage.server.core.state.tasks
@@ -284,8 +293,77 @@ async def test_who_subscribes_and_leaves_at_once_is_not_kept(stage: Stage) -> No
     await manager.hear(m.Welcome)
     manager.say(m.Call(1, Subscribe(interval=0.5)))
     await manager.link.close()
-    await soon(lambda: stage.ports.commands == [Subscribe(interval=0.5)])
-    await soon(lambda: len(stage.ports.pushes) == stage.ports.unsubscribed)
+    await soon(lambda: len(stage.ports.pushes) == stage.ports.unsubscribed == 1)
+
+
+@staged
+async def test_an_impossible_subscription_is_refused_and_subscribes_nothing(stage: Stage) -> None:
+    manager = await stage.party(Role.CONTROL)
+    manager.say(m.Call(1, Subscribe(interval=-1.0)))
+    refusal = await manager.hear(m.CallFailed)
+    assert (refusal.id, refusal.kind) == (1, "ValueError")
+    assert "interval=-1.0" in refusal.message
+    assert stage.ports.pushes == []
+
+
+# --- who speaks before it knows that it is believed ---
+
+
+def opening(client: str) -> tuple[Message, ...]:
+    return m.RegisterClient(client), m.Call(1, Subscribe(interval=0.5))
+
+
+@staged
+async def test_what_a_client_says_with_its_proof_is_answered_along_with_the_verdict(stage: Stage) -> None:
+    with tempfile.TemporaryDirectory(prefix="nb-") as directory:
+        address = await stage.server.listen(f"unix://{directory}/s.sock")
+        async with Stranger(address) as stranger:
+            connector = ConnectorHandshake(Role.CLIENT, TOKEN)
+            await stranger.send(connector.begin())
+            proof = connector.feed(await stranger.receive(connector.wanted))
+            await stranger.send(proof + frames(*opening("Client-early")))
+            answer = await stranger.receive_once()
+            assert connector.feed(answer[:1]) == b""
+            welcome, first = Decoder(m.ToClient).feed(answer[1:])
+            assert isinstance(welcome, m.Welcome)
+            assert first == m.Answered(1, View(cluster=make_view()))
+            assert list(stage.server.core.state.clients) == ["Client-early"]
+            assert len(stage.ports.pushes) == 1
+        await soon(lambda: stage.ports.unsubscribed == 1)
+
+
+@staged
+async def test_what_is_said_behind_a_wrong_proof_registers_nobody_and_subscribes_nothing(stage: Stage) -> None:
+    with tempfile.TemporaryDirectory(prefix="nb-") as directory:
+        policy = HandshakePolicy(penalty=0.05)
+        address = await stage.server.listen(f"unix://{directory}/s.sock", policy=policy)
+        async with Stranger(address) as stranger:
+            connector = ConnectorHandshake(Role.CLIENT, TOKEN)
+            await stranger.send(connector.begin())
+            proof = bytearray(connector.feed(await stranger.receive(connector.wanted)))
+            proof[-1] ^= 1
+            await stranger.send(bytes(proof) + frames(*opening("Client-thief")))
+            assert await stranger.receive(1000) in (b"\x03", b"")
+        assert stage.ports.pushes == []
+        assert not stage.server.core.state.clients
+
+
+@staged
+async def test_two_ways_there_and_back_connect_a_client(stage: Stage) -> None:
+    await stage.server.listen("tcp://127.0.0.1:0")
+    async with RecordingProxy(stage.server._listeners[-1].address) as proxy:
+        link = await connect(
+            proxy.address,
+            role=Role.CLIENT,
+            token=TOKEN,
+            incoming=m.ToClient,
+            timeout=DEADLINE,
+            opening=opening("Client-far"),
+        )
+        stage.parties.append(party := Party(link))
+        await party.hear(m.Answered)
+        assert proxy.turns == ["connector", "listener", "connector", "listener"]
+        await link.close()
 
 
 # --- clients that leave ---

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from nbcluster.client.greeting import Greeting
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
 from nbcluster.comm.peers import PeerPool
@@ -39,7 +40,8 @@ class Stage:
     def __init__(self) -> None:
         self.link = FakeConnection()
         self.peers = FakePeers()
-        self.session = Session(self.link, self.peers)
+        self.greeting = Greeting("Client-stage", 0.5)
+        self.session = Session(self.link, self.peers, self.greeting)
         self.wants = self.session.wants
         self.link.start(self.session)
 

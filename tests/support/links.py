@@ -16,10 +16,12 @@ import uvloop
 from nbcluster.comm.admission import DEFAULT_POLICY, HandshakePolicy
 from nbcluster.comm.base import Connection, Listener, OnConnection
 from nbcluster.comm.transports import connect, listen
-from nbcluster.protocol.framing import DEFAULT_LIMITS, Limits
+from nbcluster.protocol.framing import DEFAULT_LIMITS, Encoder, Limits
 from nbcluster.protocol.handshake import ConnectorHandshake
 from nbcluster.protocol.messages import ClientMessage, PutData, ToClient
+from nbcluster.protocol.records import Message
 from nbcluster.types import Role
+from tests.support.eventually import soon
 from tests.support.tls import Contexts, make_contexts
 
 T = TypeVar("T")
@@ -195,13 +197,13 @@ class Wire:
 class Stranger:
     """A bare connection to a listener."""
 
-    def __init__(self, made: Wire) -> None:
-        if made.kind == "unix":
+    def __init__(self, address: str) -> None:
+        if address.startswith("unix://"):
             self.socket = socket.socket(socket.AF_UNIX)
-            self.target: str | tuple[str, int] = made.listener.address.removeprefix("unix://")
+            self.target: str | tuple[str, int] = address.removeprefix("unix://")
         else:
             self.socket = socket.socket()
-            host, port = made.listener.address.removeprefix("tcp://").split(":")
+            host, port = address.removeprefix("tcp://").split(":")
             self.target = (host, int(port))
         self.socket.setblocking(False)
 
@@ -228,12 +230,57 @@ class Stranger:
             data += piece
         return data
 
+    async def receive_once(self) -> bytes:
+        """What one read gives: what was written to a Unix socket together arrives together."""
+        return await asyncio.get_running_loop().sock_recv(self.socket, 1 << 20)
+
     async def authenticate(self, role: Role = Role.CLIENT, token: bytes = TOKEN) -> None:
         """The handshake of an honest peer; what comes after it may be anything."""
         connector = ConnectorHandshake(role, token)
         await self.send(connector.begin())
         while connector.wanted:
             await self.send(connector.feed(await self.receive(connector.wanted)))
+
+
+class RecordingProxy:
+    """Stands between a connector and a listener on TCP, passes everything on and remembers it."""
+
+    def __init__(self, target: str) -> None:
+        host, port = target.removeprefix("tcp://").split(":")
+        self._target = (host, int(port))
+        self.said = {"connector": b"", "listener": b""}
+        self.turns: list[str] = []
+        """Who spoke, one after the other."""
+
+    async def __aenter__(self) -> RecordingProxy:
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server = await asyncio.start_server(self._visit, "127.0.0.1", 0)
+        self.address = f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+        await soon(lambda: all(task.done() for task in self._tasks))
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        for name, source, sink in (("connector", reader, far_writer), ("listener", far_reader, writer)):
+            self._tasks.append(asyncio.ensure_future(self._pass_on(name, source, sink)))
+
+    async def _pass_on(self, name: str, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            self.said[name] += data
+            if self.turns[-1:] != [name]:
+                self.turns.append(name)
+            sink.write(data)
+        sink.close()
+
+
+def frames(*messages: Message) -> bytes:
+    """Messages as they travel, in one frame."""
+    encoder = Encoder()
+    encoder.add(messages)
+    return b"".join(encoder.take())
 
 
 @asynccontextmanager

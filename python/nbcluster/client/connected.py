@@ -26,6 +26,7 @@ from nbcluster.client import dask_default, defaults
 from nbcluster.client.cells import cells_of
 from nbcluster.client.finding import find_target
 from nbcluster.client.future import Future
+from nbcluster.client.greeting import Greeting
 from nbcluster.client.keywords import check_peer_keywords, make_extensions
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from nbcluster.client.client import Client
 
 T = TypeVar("T")
+
+VIEWS = 1.0
+"""Seconds between two views of its cluster that a client is sent, at least."""
 
 _open: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
 _running: weakref.WeakSet[ConnectedClient] = weakref.WeakSet()
@@ -193,6 +197,7 @@ class ConnectedClient:
             identity = target.tls or (None if self.security is None else self.security.identity("client"))
             ssl = None if identity is None else tls_contexts.connecting(identity)
             must = ssl is not None and self.security is not None and self.security.require_encryption
+            greeting = Greeting(self.id, VIEWS)
             connection = await connect(
                 target.address,
                 role=Role.CLIENT,
@@ -200,10 +205,11 @@ class ConnectedClient:
                 incoming=ToClient,
                 timeout=self._timeout,
                 ssl=ssl if must or target.address.startswith("tls://") else None,
+                opening=greeting.messages,
             )
-            self._session = Session(connection, PeerPool(target.token, ssl=ssl), target.token)
+            self._session = Session(connection, PeerPool(target.token, ssl=ssl), greeting, target.token)
             self._session.of_tasks = self._of_tasks
-            self._welcome = await self._session.start(self.id, self._timeout, interval=1.0)
+            self._welcome = await self._session.start(self._timeout)
             if self.asynchronous and not self._of_tasks:
                 await self._look()
         except BaseException:

@@ -16,6 +16,7 @@ from nbcluster import errors
 from nbcluster.client.coordination.link import CoordinationLink
 from nbcluster.client.delivering import Deliveries
 from nbcluster.client.generations import Generations
+from nbcluster.client.greeting import Greeting
 from nbcluster.client.log_records import reemit
 from nbcluster.client.own_reading import OwnReading
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
@@ -25,9 +26,8 @@ from nbcluster.comm import tls_contexts
 from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool
-from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
+from nbcluster.commands import AnyAnswer, AnyCommand, View
 from nbcluster.errors import ClosedClientError
-from nbcluster.protocol.calls import Calls
 from nbcluster.protocol.delivery import Receivers
 from nbcluster.protocol.inspection import AnyQuestion, Hurry, Inspect, Inspected, LogEntry
 from nbcluster.protocol.messages import (
@@ -43,7 +43,6 @@ from nbcluster.protocol.messages import (
     Location,
     MissingData,
     Pushed,
-    RegisterClient,
     ReportMissing,
     Stopping,
     TaskOutput,
@@ -68,14 +67,17 @@ _ATTEMPTS = 5
 """How often a result is looked for that is gone from where it was said to be."""
 
 
-def _subscription(interval: float) -> Callable[[int], Message]:
-    return lambda number: Call(number, Subscribe(interval=interval))
-
-
 class Session:
-    """One link of a client. Everything here happens on its loop."""
+    """One link of a client. Everything here happens on its loop.
 
-    def __init__(self, connection: Connection, peers: PeerPool, token: bytes = b"") -> None:
+    Args:
+        connection: the link.
+        peers: links to workers.
+        greeting: what was said on the link first.
+        token: the cluster's.
+    """
+
+    def __init__(self, connection: Connection, peers: PeerPool, greeting: Greeting, token: bytes = b"") -> None:
         self._token = token
         self.connection = connection
         self.wants = Wants(connection)
@@ -97,7 +99,8 @@ class Session:
         """It is that of a worker's tasks."""
         self._peers = peers
         self._welcome: asyncio.Future[Welcome] = self.wants.loop.create_future()
-        self._calls = Calls()
+        self._greeting = greeting
+        self._calls = greeting.calls
         self.wants.refused = lambda message, error: refuse(message, error, self._calls, self.wants.state)
         self.coordination = CoordinationLink(self.wants, self._calls)
         self._on_message: dict[type, Callable[[Any], None]] = {
@@ -121,17 +124,9 @@ class Session:
             **self.coordination.on_message,
         }
 
-    async def start(self, id: str, timeout: float, interval: float | None = None) -> Welcome:
-        """Say who this is, and listen; returns what the scheduler says of itself.
-
-        Args:
-            id: by which name the scheduler is to know this client.
-            timeout: seconds that it may take to say so.
-            interval: :meth:`subscribe` with it at once: the question travels while the greeting does.
-        """
+    async def start(self, timeout: float) -> Welcome:
+        """Listen until the greeting is answered; returns what the scheduler says of itself in these seconds."""
         self.connection.start(self)
-        self.connection.send(RegisterClient(id))
-        view = None if interval is None else self._question(_subscription(interval))
         try:
             welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
         except asyncio.TimeoutError:
@@ -143,8 +138,10 @@ class Session:
             self._peers.ssl = tls_contexts.connecting(welcome.tls)
         if welcome.shared:
             self._share_memory(Path(welcome.shared))
-        if view is not None:
-            await self._first_view(view)
+        try:
+            self._viewed(await self._greeting.view)
+        except errors.BlockedHandlerError as error:
+            logger.info("What this client shows of its cluster is as of when it last asked: %s", error)
         return welcome
 
     def _share_memory(self, where: Path) -> None:
@@ -203,16 +200,6 @@ class Session:
         finally:
             if hurry is not None:
                 hurry.cancel()
-
-    async def subscribe(self, interval: float) -> None:
-        """Keep ``view`` fresh, unless the cluster sends no client anything unasked."""
-        await self._first_view(self._question(_subscription(interval)))
-
-    async def _first_view(self, view: asyncio.Future[AnyAnswer]) -> None:
-        try:
-            self._viewed(await view)
-        except errors.BlockedHandlerError as error:
-            logger.info("What this client shows of its cluster is as of when it last asked: %s", error)
 
     async def run(self, make: Callable[[int], Message]) -> dict[Address, CallOutcome]:
         """Have workers, or the scheduler, make a call beside the tasks; ``make`` is given the request's number."""

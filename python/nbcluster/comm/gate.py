@@ -35,6 +35,7 @@ class Gate(asyncio.BufferedProtocol):
         on_open: takes the link.
         on_failure: told, at most once and instead of ``on_open``, why there will be none.
         admission: the listener's; None for a connector, whose patience is its caller's business.
+        opening: what a connector says first: it leaves together with the proof.
         check_peer: raises ``HandshakeError`` if the transport's other end may not even try.
     """
 
@@ -46,6 +47,7 @@ class Gate(asyncio.BufferedProtocol):
         on_open: Callable[[StreamConnection], None],
         on_failure: Callable[[Exception], None],
         admission: Admission | None = None,
+        opening: bytes = b"",
         check_peer: Callable[[asyncio.BaseTransport], None] | None = None,
     ) -> None:
         self._handshake = handshake
@@ -53,6 +55,7 @@ class Gate(asyncio.BufferedProtocol):
         self._on_open = on_open
         self._on_failure = on_failure
         self._admission = admission
+        self._opening = opening
         self._check_peer = check_peer
         self._record = bytearray(handshake.wanted)
         self._filled = 0
@@ -101,13 +104,12 @@ class Gate(asyncio.BufferedProtocol):
         except HandshakeError as error:
             self._refuse(error)
             return
-        if reply:
-            self._transport.write(reply)
         if self._handshake.wanted:
+            self._transport.write(reply + self._opening)
             self._record = bytearray(self._handshake.wanted)
             self._filled = 0
         else:
-            self._open(self._transport)
+            self._open(self._transport, reply)
 
     def eof_received(self) -> None:
         """Called by the transport."""
@@ -121,7 +123,7 @@ class Gate(asyncio.BufferedProtocol):
         """Give up at once."""
         self._fail(CommClosedError("the connection was dropped during the handshake"))
 
-    def _open(self, transport: asyncio.Transport) -> None:
+    def _open(self, transport: asyncio.Transport, verdict: bytes) -> None:
         try:
             link = self._make_link(transport, self._handshake.role)
         except OSError as error:  # the peer is gone already, and with it what the socket could tell
@@ -130,7 +132,11 @@ class Gate(asyncio.BufferedProtocol):
         self._leave()
         self._link = link
         transport.set_protocol(link)
+        if verdict:
+            link.precede(verdict)
         self._on_open(link)
+        if verdict and not link.closed:
+            link.send()  # the verdict leaves in this turn, together with what there is to say by its end
 
     def _refuse(self, error: HandshakeError) -> None:
         refusal = self._handshake.refusal if isinstance(self._handshake, ListenerHandshake) else b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as tls
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from nbcluster.comm import inproc, tcp, unix
@@ -17,8 +17,9 @@ from nbcluster.comm.setups import SetUps
 from nbcluster.comm.stream import StreamConnection
 from nbcluster.comm.tls import TlsServer
 from nbcluster.errors import CommError, HandshakeError
-from nbcluster.protocol.framing import DEFAULT_LIMITS, Limits
+from nbcluster.protocol.framing import DEFAULT_LIMITS, Encoder, Limits
 from nbcluster.protocol.handshake import ConnectorHandshake, ListenerHandshake
+from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role
 
 _log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ async def connect(
     retry: bool = True,
     ssl: tls.SSLContext | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    opening: Sequence[Message] = (),
 ) -> Connection:
     """Make a link to what listens at an address; while nobody does, try again.
 
@@ -49,6 +51,7 @@ async def connect(
         retry: False if it listened before its address was known: when nobody does, it is gone.
         ssl: needed for ``tls://``, refused for ``tcp://``, of no effect elsewhere.
         limits: what a frame may be.
+        opening: what to say first. It travels with the proof of this side, which spares a way there and back.
 
     Returns:
         The link; call ``start`` on it.
@@ -63,12 +66,16 @@ async def connect(
     loop = asyncio.get_running_loop()
     give_up = loop.time() + timeout
     pause = _FIRST_PAUSE
+    said = _encoded(opening, limits)
     while True:
         remaining = max(give_up - loop.time(), 0.001)
         try:
             if isinstance(parsed, InprocAddress):
-                return inproc.dial(parsed, role, token)
-            return await _within(remaining, _dial(parsed, role, token, incoming, ssl, limits))
+                link = inproc.dial(parsed, role, token)
+                if opening:
+                    link.send(*opening)
+                return link
+            return await _within(remaining, _dial(parsed, role, token, incoming, ssl, limits, said))
         except HandshakeError as error:
             raise HandshakeError(f"cannot connect to {parsed}: {error}") from error
         except tls.SSLError as error:
@@ -78,6 +85,14 @@ async def connect(
                 raise CommError(_nobody(parsed, timeout, error), address=address) from error
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _encoded(messages: Sequence[Message], limits: Limits) -> bytes:
+    if not messages:
+        return b""
+    encoder = Encoder(limits)
+    encoder.add(tuple(messages))
+    return b"".join(encoder.take())
 
 
 def _nobody(address: AnyAddress, timeout: float, error: Exception) -> str:
@@ -126,6 +141,7 @@ async def _dial(
     incoming: Any,
     context: tls.SSLContext | None,
     limits: Limits,
+    opening: bytes,
 ) -> Connection:
     opened: asyncio.Future[StreamConnection] = asyncio.get_running_loop().create_future()
 
@@ -144,6 +160,7 @@ async def _dial(
         _LinkMaker(address, incoming, limits),
         on_open=succeed,
         on_failure=fail,
+        opening=opening,
         check_peer=unix.check_peer if isinstance(address, UnixAddress) else None,
     )
     transport: asyncio.Transport | None = None

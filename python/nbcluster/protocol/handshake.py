@@ -4,7 +4,7 @@
 
     Hello      magic, version, role, nonce  ──────────▶
                ◀──────────  Challenge  magic, version, verdict, nonce, proof of the listener
-    Proof      proof of the connector  ───────────────▶
+    Proof      proof of the connector, and behind it what the connector says first ──────▶
                ◀──────────  Verdict
 
 A proof is an HMAC-SHA256 under the token over everything that was said: version, role and both nonces, with a label
@@ -13,7 +13,9 @@ its maker it is worth nothing. The listener proves first, so that a connector wi
 gives nothing away.
 
 Every record has a fixed size, and each side says how many bytes it wants (``wanted``): it never reads more, so nothing
-of what follows is touched before the handshake is done. Wrong magic is answered by silence: that peer is none of ours.
+of what follows is touched before the handshake is done. Hence a connector, who knows by then whom it talks to, need not
+wait for the verdict before it says something: a listener that does not believe its proof never reads the rest. Wrong
+magic is answered by silence: that peer is none of ours.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What clients ask of a scheduler that is not its core's: commands, operations on workers, functions of users.
 
-Each is carried out in a task of its own, and answered when it is done; the core goes on meanwhile.
+Each is carried out in a task of its own, and answered when it is done; the core goes on meanwhile. Only who subscribes
+is answered at once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from nbcluster.comm.tasks import TaskOwner
-from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe
+from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View, validate
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.calling import raised, returned
 from nbcluster.protocol.joining import GiveUpName, Joining, LetGo, NameRequest, TakeName, WorkerEnded
@@ -22,6 +23,7 @@ from nbcluster.scheduler.facade import SchedulerFacade
 from nbcluster.scheduler.guests import Guests
 from nbcluster.scheduler.plugins import SchedulerPlugins
 from nbcluster.scheduler.side_calls import SchedulerCalls
+from nbcluster.snapshot import ClusterView
 from nbcluster.types import WorkerName
 
 logger = logging.getLogger("nbcluster.scheduler")
@@ -43,6 +45,9 @@ class Ports(Protocol):
 
     async def call(self, command: AnyCommand) -> AnyAnswer:
         """Carry out a command."""
+
+    def view(self) -> ClusterView:
+        """The cluster as it is now."""
 
     def subscribe(self, push: Callable[[AnyAnswer], None], interval: float) -> Callable[[], None]:
         """Push views after changes; returns the way to stop it."""
@@ -92,6 +97,9 @@ class Errands:
             self._guests.ended(asker, message)
             return
         if isinstance(message, Call):
+            if isinstance(message.command, Subscribe):
+                self._subscribe(asker, message.id, message.command)
+                return
             serve = self._call(asker, message)
         elif isinstance(message, (RunOnScheduler, RegisterSchedulerPlugin)):
             serve = self._run(asker, message)
@@ -99,10 +107,18 @@ class Errands:
             serve = self._operate(asker, message)
         self._owner.start(serve, type(message).__name__)
 
+    def _subscribe(self, asker: Asker, number: int, command: Subscribe) -> None:
+        """At once: it is what those ask who have just come, and who get their answer along with the greeting."""
+        try:
+            validate(command)
+        except (ValueError, TypeError) as error:
+            asker.send([CallFailed(number, type(error).__name__, str(error))])
+        else:
+            asker.subscribe(self._ports, command.interval)
+            asker.send([Answered(number, View(cluster=self._ports.view()))])
+
     async def _call(self, asker: Asker, call: Call) -> None:
         try:
-            if isinstance(call.command, Subscribe):
-                asker.subscribe(self._ports, call.command.interval)
             answer = await self._ports.call(call.command)
         except Exception as error:
             asker.send([CallFailed(call.id, type(error).__name__, str(error))])
