@@ -119,7 +119,7 @@ class Session:
             OperationDone: lambda message: self._calls.answer(message.request, message.answer),
             FunctionRan: lambda message: self._calls.answer(message.request, message.outcomes),
             Pushed: lambda message: self._viewed(message.answer),
-            Welcome: self._welcome.set_result,
+            Welcome: self._welcomed,
             Stopping: lambda message: self._end(f"the cluster was closed: {message.reason}"),
             **self.coordination.on_message,
         }
@@ -127,13 +127,11 @@ class Session:
     async def start(self, timeout: float) -> Welcome:
         """Listen until the greeting is answered; returns what the scheduler says of itself in these seconds."""
         self.connection.start(self)
+        patience = self.wants.loop.call_later(timeout, self._unanswered, timeout)
         try:
-            welcome = await asyncio.wait_for(asyncio.shield(self._welcome), timeout)
-        except asyncio.TimeoutError:
-            where = self.connection.peer_address
-            raise errors.TimeoutError(
-                f"{where} did not say welcome within {timeout:g} s; give a longer timeout="
-            ) from None
+            welcome = await self._welcome
+        finally:
+            patience.cancel()
         if welcome.tls is not None and self._peers.ssl is None:
             self._peers.ssl = tls_contexts.connecting(welcome.tls)
         if welcome.shared:
@@ -143,6 +141,16 @@ class Session:
         except errors.BlockedHandlerError as error:
             logger.info("What this client shows of its cluster is as of when it last asked: %s", error)
         return welcome
+
+    def _welcomed(self, message: Welcome) -> None:
+        if not self._welcome.done():
+            self._welcome.set_result(message)
+
+    def _unanswered(self, timeout: float) -> None:
+        if not self._welcome.done():
+            where = self.connection.peer_address
+            text = f"{where} did not say welcome within {timeout:g} s; give a longer timeout="
+            self._welcome.set_exception(errors.TimeoutError(text))
 
     def _share_memory(self, where: Path) -> None:
         if not where.exists():  # it is on another host

@@ -59,6 +59,7 @@ class Gate(asyncio.BufferedProtocol):
         self._check_peer = check_peer
         self._record = bytearray(handshake.wanted)
         self._filled = 0
+        self._prepared: StreamConnection | None = None
         self._link: StreamConnection | None = None
         self._refused = self._decided = False
         self._transport: asyncio.Transport | None = None
@@ -108,6 +109,8 @@ class Gate(asyncio.BufferedProtocol):
             self._transport.write(reply + self._opening)
             self._record = bytearray(self._handshake.wanted)
             self._filled = 0
+            if isinstance(self._handshake, ConnectorHandshake):
+                self._prepare(self._transport)
         else:
             self._open(self._transport, reply)
 
@@ -123,11 +126,24 @@ class Gate(asyncio.BufferedProtocol):
         """Give up at once."""
         self._fail(CommClosedError("the connection was dropped during the handshake"))
 
-    def _open(self, transport: asyncio.Transport, verdict: bytes) -> None:
+    def _prepare(self, transport: asyncio.Transport) -> None:
+        """The listener has proved itself: make the link while it looks at our proof."""
+        self._prepared = self._make(transport)
+        if self._prepared is not None:
+            transport.resume_reading()  # of the verdict
+
+    def _make(self, transport: asyncio.Transport) -> StreamConnection | None:
         try:
-            link = self._make_link(transport, self._handshake.role)
+            return self._make_link(transport, self._handshake.role)
         except OSError as error:  # the peer is gone already, and with it what the socket could tell
             self._fail(error)
+            return None
+
+    def _open(self, transport: asyncio.Transport, verdict: bytes) -> None:
+        if self._prepared is not None:
+            transport.pause_reading()
+        link = self._prepared or self._make(transport)
+        if link is None:
             return
         self._leave()
         self._link = link

@@ -157,7 +157,7 @@ async def _dial(
 
     gate = Gate(
         ConnectorHandshake(role, token),
-        _LinkMaker(address, incoming, limits),
+        _LinkMaker(address, incoming, limits, dialled=True),
         on_open=succeed,
         on_failure=fail,
         opening=opening,
@@ -181,14 +181,15 @@ async def _dial(
 class _LinkMaker:
     """Makes a link of a transport that has passed the gate."""
 
-    def __init__(self, address: TcpAddress | UnixAddress, incoming: Any, limits: Limits) -> None:
+    def __init__(self, address: TcpAddress | UnixAddress, incoming: Any, limits: Limits, *, dialled: bool) -> None:
         self._address = address
+        self._dialled = dialled
         self._incoming = incoming
         self._limits = limits
 
     def __call__(self, transport: asyncio.Transport, role: Role) -> StreamConnection:
         if isinstance(self._address, UnixAddress):
-            local, peer = unix.ends(transport, self._address.path)
+            local, peer = unix.ends(transport, self._address.path, dialled=self._dialled)
         else:
             tcp.prepare(transport)
             local, peer = tcp.ends(transport, encrypted=self._address.encrypted)
@@ -282,7 +283,8 @@ class _StreamListener(Listener):
         )
 
     def _make_link(self, transport: asyncio.Transport, role: Role) -> StreamConnection:
-        return _LinkMaker(self._where, self._incoming[role], self._limits)(transport, role)
+        make = _LinkMaker(self._where, self._incoming[role], self._limits, dialled=False)
+        return make(transport, role)
 
     def _opened(self, link: StreamConnection) -> None:
         self._set_ups.run(self._on_connection, link)

@@ -59,17 +59,13 @@ def check_peer(transport: asyncio.BaseTransport) -> None:
             raise HandshakeError(f"the process at the other end belongs to another user (uid {uid})", uid=uid)
 
 
-def ends(transport: asyncio.BaseTransport, path: Path) -> tuple[Address, Address]:
+def ends(transport: asyncio.BaseTransport, path: Path, *, dialled: bool) -> tuple[Address, Address]:
     """The addresses of both ends; a connector has no name of its own, so it goes by its process."""
-    names = [transport.get_extra_info(name) for name in ("sockname", "peername")]
     there = f"unix://{path}"
-    if sys.platform == "linux":
-        pid, _, _ = _credentials(transport.get_extra_info("socket"))
-    else:
-        pid = 0
-    if names[0]:
-        return there, f"unix://pid-{pid}"
-    return f"unix://pid-{os.getpid()}", there
+    if dialled:
+        return f"unix://pid-{os.getpid()}", there
+    pid = pid_of(transport.get_extra_info("socket")) if sys.platform == "linux" else 0
+    return there, f"unix://pid-{pid}"
 
 
 def owner_of(sock: socket.socket) -> int:
