@@ -230,10 +230,6 @@ class Stranger:
             data += piece
         return data
 
-    async def receive_once(self) -> bytes:
-        """What one read gives: what was written to a Unix socket together arrives together."""
-        return await asyncio.get_running_loop().sock_recv(self.socket, 1 << 20)
-
     async def authenticate(self, role: Role = Role.CLIENT, token: bytes = TOKEN) -> None:
         """The handshake of an honest peer; what comes after it may be anything."""
         connector = ConnectorHandshake(role, token)

@@ -112,7 +112,9 @@ class Gate(asyncio.BufferedProtocol):
             if isinstance(self._handshake, ConnectorHandshake):
                 self._prepare(self._transport)
         else:
-            self._open(self._transport, reply)
+            if reply:
+                self._transport.write(reply)  # at once: the other side gets ready while we look at what else it says
+            self._open(self._transport)
 
     def eof_received(self) -> None:
         """Called by the transport."""
@@ -139,7 +141,7 @@ class Gate(asyncio.BufferedProtocol):
             self._fail(error)
             return None
 
-    def _open(self, transport: asyncio.Transport, verdict: bytes) -> None:
+    def _open(self, transport: asyncio.Transport) -> None:
         if self._prepared is not None:
             transport.pause_reading()
         link = self._prepared or self._make(transport)
@@ -148,11 +150,7 @@ class Gate(asyncio.BufferedProtocol):
         self._leave()
         self._link = link
         transport.set_protocol(link)
-        if verdict:
-            link.precede(verdict)
         self._on_open(link)
-        if verdict and not link.closed:
-            link.send()  # the verdict leaves in this turn, together with what there is to say by its end
 
     def _refuse(self, error: HandshakeError) -> None:
         refusal = self._handshake.refusal if isinstance(self._handshake, ListenerHandshake) else b""

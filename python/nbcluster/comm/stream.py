@@ -61,8 +61,6 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         self._transport = transport
         self._limits = limits
         self._encoder = Encoder(limits)
-        self._verdict = b""
-        """What the other side waits for, if it has not left yet."""
         self._decoder = Decoder(incoming, limits)
         self._receiver: Receiver | None = None
         self._delivering = False
@@ -104,10 +102,6 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
             self._flush_due = True
             self._loop.call_soon(self._end_turn)
 
-    def precede(self, verdict: bytes) -> None:
-        """Have what ends the handshake go ahead of the first messages, and leave together with them."""
-        self._verdict = verdict
-
     def send_now(self, *messages: Message) -> None:
         """Send messages after those that are queued, at once."""
         if self._closed:
@@ -134,8 +128,6 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
 
     def _flush(self) -> None:
         buffers = self._encoder.take()
-        if self._verdict:
-            buffers, self._verdict = [self._verdict, *buffers], b""
         if buffers and not self._gone.is_set():
             self._outlet.write(buffers)
 
@@ -284,9 +276,6 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         """Close at once; what is pending is lost. Idempotent."""
         self._deaf = self._closed = True
         if not self._gone.is_set():
-            if self._verdict:  # or the other side would take it for a link that never came about, and try again
-                self._outlet.write([self._verdict])
-                self._verdict = b""
             self._transport.abort()
 
     def _check_progress(self, pending_before: int) -> None:
