@@ -18,6 +18,7 @@ from nbcluster.cluster.servers import Nanny, Worker
 from nbcluster.cluster.sizing import choose_size
 from nbcluster.comm.loop import new_event_loop
 from nbcluster.comm.security import Security
+from nbcluster.comm.signals import heeded
 from nbcluster.errors import NbclusterError, TimeoutError
 
 
@@ -155,9 +156,11 @@ def _members(options: argparse.Namespace) -> list[Member]:
 
 async def _work(options: argparse.Namespace) -> int:
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    members = _members(options)
+    with heeded({signal.SIGINT: stopped.set, signal.SIGTERM: stopped.set}):
+        return await _live_until(stopped, _members(options))
+
+
+async def _live_until(stopped: asyncio.Event, members: Sequence[Member]) -> int:
     told, working = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(_live(members))
     ends: list[asyncio.Future[Any]] = [told, working]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,38 @@ def test_another_worker_takes_its_place(api: Any) -> None:
 
 
 # --- deaths ---
+
+
+def _fork_and_end() -> tuple[int, int]:
+    """How a child that was told to end has ended, and who asked."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, b"x")
+        time.sleep(30)
+        os._exit(0)
+    os.read(reading, 1)
+    os.kill(child, signal.SIGTERM)
+    _, status = os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
+    return os.WTERMSIG(status), os.getpid()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process is forked here")
+def test_a_task_may_end_a_process_that_it_has_forked(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1) as nanny,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            first = nanny.pid
+            for _ in range(2):
+                assert await client.submit(_fork_and_end, pure=False) == (signal.SIGTERM, first)
+            assert await client.submit(os.getpid, pure=False) == first == nanny.pid
+
+    run(main)
 
 
 def test_a_task_errs_when_more_workers_died_of_it_than_are_allowed(api: Any, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from nbcluster import lean
 from nbcluster.cluster.handover import Failed, Ready, read_body, write_record
 from nbcluster.cluster.spec import ClusterSpec, interpreter_of, make_spec
 from nbcluster.comm.loop import new_event_loop
+from nbcluster.comm.signals import heeded
 from nbcluster.engines.registry import EngineSpec
 from nbcluster.supervisor import launching, parent
 from nbcluster.supervisor.launching import Launched
@@ -114,8 +115,11 @@ async def _run(runtime: ClusterRuntime, report: BinaryIO) -> int:
     if watched is not None:
         loop.add_reader(watched, os._exit, 0)
     ask_to_close = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, ask_to_close.set)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is for the parent
+    with heeded({signal.SIGTERM: ask_to_close.set, signal.SIGINT: lambda: None}):  # Ctrl-C is for the parent
+        return await _serve(runtime, report, ask_to_close)
+
+
+async def _serve(runtime: ClusterRuntime, report: BinaryIO, ask_to_close: asyncio.Event) -> int:
     try:
         await runtime.start()
     except Exception as error:

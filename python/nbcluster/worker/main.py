@@ -6,12 +6,12 @@ the flight recorder) and hands over the configuration and, in memory, the token.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 import sys
 
 from nbcluster.comm.loop import new_event_loop
+from nbcluster.comm.signals import heeded
 from nbcluster.errors import CommError, TimeoutError
 from nbcluster.in_task import WorkerClients, serve_dask_in_tasks
 from nbcluster.store.flight_recorder import WORKER_FD, FlightRecorder
@@ -48,8 +48,12 @@ async def _run(config: WorkerConfig, token: bytes) -> int:
     worker = WorkerServer(config, token, recorder=recorder, capture_output=True, clients=WorkerClients())
     context.own_process(worker.current)
     serve_dask_in_tasks()
-    if sys.platform != "win32":
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop, "SIGTERM")
+    stop = {} if sys.platform == "win32" else {signal.SIGTERM: lambda: worker.stop("SIGTERM")}
+    with heeded(stop):
+        return await _live(worker, config)
+
+
+async def _live(worker: WorkerServer, config: WorkerConfig) -> int:
     try:
         await worker.start()
     except (CommError, OSError, TimeoutError) as error:
