@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.contracts.by_hand import quiet, run
 from tests.contracts.gates import Gate
 from tests.support.eventually import eventually
 
@@ -104,6 +105,31 @@ def test_wait_and_as_completed_work_in_tasks(api: Any, client: Any) -> None:
         return len(done), sorted(future.result() for future in api.as_completed(futures))
 
     assert client.submit(both).result() == (3, [1, 2, 3])
+
+
+def test_a_coroutine_that_runs_beside_tasks_has_a_client(api: Any, client: Any) -> None:
+    async def ask() -> Any:
+        its_client = await api.get_client()
+        return await its_client.submit(inc, 10, pure=False)
+
+    assert list(client.run(ask).values()) == [11, 11]
+
+
+@pytest.mark.differs("the worker's client")
+def test_a_coroutine_that_runs_beside_tasks_has_a_client_where_all_share_one_loop(api: Any) -> None:
+    async def ask() -> Any:
+        its_client = await api.get_client()
+        return await its_client.submit(inc, 10)
+
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Worker(scheduler.address, nthreads=1),
+            api.Client(scheduler.address, asynchronous=True) as own_client,
+        ):
+            assert list((await own_client.run(ask)).values()) == [11]
+
+    run(main)
 
 
 def test_a_coroutine_awaits_what_its_client_returns(api: Any, client: Any) -> None:

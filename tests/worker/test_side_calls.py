@@ -71,6 +71,20 @@ def test_functions_run_in_threads_and_coroutines_on_the_loop() -> None:
     with_calls(test)
 
 
+def counting() -> Any:
+    yield 1
+
+
+def test_only_a_coroutine_is_awaited() -> None:
+    async def test(calls: SideCalls, ended: list[CallEnded]) -> None:
+        calls.start(call(1, counting))
+        await soon(lambda: len(ended) == 1)
+        assert isinstance(ended[0].outcome, CallRaised)
+        assert "of type generator" in str(load_exception(ended[0].outcome.error))
+
+    with_calls(test)
+
+
 def test_whatever_a_call_raises_is_its_outcome() -> None:
     async def test(calls: SideCalls, ended: list[CallEnded]) -> None:
         calls.start(call(1, failing))

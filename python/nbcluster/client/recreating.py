@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from nbcluster.client.data import DataClient
@@ -89,4 +89,4 @@ def _run(task: tuple[TaskDescribed, Mapping[Key, Payload]]) -> Any:
     values = {key: load(payload) for key, payload in payloads.items()}
     args, kwargs = load_call(described.data, described.frames, values)
     value = function(*args, **kwargs)
-    return asyncio.run(value) if asyncio.iscoroutine(value) else value
+    return asyncio.run(value) if isinstance(value, Coroutine) else value

@@ -86,6 +86,11 @@ def own_process(worker: CurrentWorker) -> None:
     _own[:] = [worker]
 
 
+def is_alone(worker: CurrentWorker) -> bool:
+    """True if this process is that worker's alone."""
+    return worker in _own
+
+
 def current_key() -> Key | None:
     """The key of the task that runs here; None outside tasks."""
     return _context.key or _inherited.get()[0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.arguments import check_resources
-from nbcluster.errors import ClosedClientError
+from nbcluster.errors import ClosedClientError, NbclusterError, TimeoutError
 from nbcluster.plugins.base import WorkerPlugin, check_name, plugin_name
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.operating import ResourcesChanged
@@ -20,6 +21,8 @@ from nbcluster.worker.views import MemoryManager, SchedulerAt, WorkerState
 
 if TYPE_CHECKING:
     from nbcluster.worker.server import WorkerServer
+
+logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 30.0
 
@@ -258,6 +261,15 @@ class CurrentWorker(Resident):
                 tls = self._server.config.tls
                 self._client = factory.open(self.scheduler_address, self._token, str(self.name), wait, tls)
             return self._client
+
+    def prepare_client(self) -> None:
+        """Connect the client of its tasks, for a coroutine on its loop: where others live, that cannot wait for it."""
+        if self._server.clients is None or context.is_alone(self):
+            return
+        try:
+            self.get_client()
+        except (NbclusterError, OSError, TimeoutError) as error:  # who asks for it is told
+            logger.debug("The client of worker %s is not there: %s", self.name, error)
 
     async def leave(self) -> None:
         """The worker has ended, and with it the client of its tasks. Only for the worker itself."""

@@ -134,7 +134,7 @@ class WorkerServer:
         self._owner = TaskOwner(f"worker {config.name}")
         self.outputs: TaskOutputs | None = None
         self.plugins = WorkerPlugins(self.current)
-        self._side_calls = SideCalls(self.current, self._tell)
+        self._side_calls = SideCalls(self.current, self._tell, self.current.prepare_client)
         """What functions that run on it see of it."""
         self._idle_sharing: IdleSharing | None = None
         self._leave = AsyncExitStack()

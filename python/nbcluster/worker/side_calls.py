@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from nbcluster.protocol.calling import SideCall, raised, returned
@@ -29,10 +29,14 @@ class SideCalls:
     Args:
         worker: handed to functions that ask for ``dask_worker``.
         tell: called on the loop with each call that has ended.
+        prepare: called in a call's thread before its coroutine runs on the loop, where it may wait for nothing.
     """
 
-    def __init__(self, worker: Any, tell: Callable[[CallEnded], None]) -> None:
+    def __init__(
+        self, worker: Any, tell: Callable[[CallEnded], None], prepare: Callable[[], None] = lambda: None
+    ) -> None:
         self._worker = worker
+        self._prepare = prepare
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._turns: deque[RunCall] = deque()
@@ -56,7 +60,8 @@ class SideCalls:
             side_call = SideCall(call.call, {"dask_worker": self._worker})
             with context.beside_tasks(self._worker):
                 value = side_call.make()
-                if asyncio.iscoroutine(value):
+                if isinstance(value, Coroutine):
+                    self._prepare()
                     value = asyncio.run_coroutine_threadsafe(value, self._loop).result()
             outcome = returned(value)
         except BaseException as error:
