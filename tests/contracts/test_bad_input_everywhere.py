@@ -85,7 +85,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "block": FLAG,
     "blocked_handlers": HANDLERS,
     "blocking": FLAG,
-    "bokeh_resources": ANYTHING,
+    "bokeh_resources": CHOICE,
     "branching_factor": POSITIVE,
     "broadcast": FLAG,
     "c": CLIENT,

@@ -129,6 +129,8 @@ class ProfilingClient(ConnectedClient):
             raise ValueError(f"plot={plot!r} is not allowed; give True, False or 'save'")
         if filename is not None:
             check_path("filename", filename)
+        if bokeh_resources is not None and not hasattr(bokeh_resources, "render"):
+            raise TypeError(f"bokeh_resources={bokeh_resources!r} is not one of bokeh.resources, e.g. CDN or INLINE")
         if count is not None:
             count = check_whole("count", count, least=0)
         first, last = _moment("start", start), _moment("stop", stop)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
-from bokeh.embed import components, file_html
+from bokeh.embed import components
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 from bokeh.resources import Resources
@@ -42,9 +42,10 @@ def flame_figure(profile: Profile, theme: Theme = LIGHT) -> figure:
     return profile_figure(profile, theme)
 
 
-def page_of(plot: figure, title: str, resources: Any = None) -> str:
-    """A page with one figure, that needs nothing but itself."""
-    return file_html(plot, resources or Resources(mode="inline"), title=title)
+def page_of(plot: figure, title: str, resources: Resources | None = None) -> str:
+    """A page with one figure of rows, that needs nothing but itself."""
+    script, part = components(plot)
+    return _page(title, f"<section>{_framed(part, 60 + 26 * _rows(plot))}</section>", script, resources)
 
 
 @dataclass
@@ -85,10 +86,10 @@ def report_html(report: Report, mode: Mode | None = None) -> str:
     def section(title: str, name: str, height: int, note: str) -> str:
         if name not in parts:
             return _section(title, f'<p class="note">{escape(note)}</p>')
-        return _section(title, f'<div class="figure" style="height: {height}px">{parts[name]}</div>')
+        return _section(title, _framed(parts[name], height))
 
     def depth(name: str) -> int:
-        return 40 + 24 * _depth(figures[name]) if name in figures else 0
+        return 40 + 24 * _rows(figures[name]) if name in figures else 0
 
     rows = max(4, len({(record.worker, record.thread) for record in report.records}))
     sections = [
@@ -105,15 +106,24 @@ def report_html(report: Report, mode: Mode | None = None) -> str:
         section("Profile of the scheduler", "scheduler", depth("scheduler"), "The scheduler was not sampled."),
         _section("Code", f"<pre>{escape(report.code)}</pre>"),
     ]
+    return _page("Performance report", "".join(sections), script, Resources(mode=mode) if mode else None)
+
+
+def _page(title: str, body: str, script: str, resources: Resources | None) -> str:
     return _PAGE.format(
-        css=_CSS.format(colours=theme.css, font=FONT),
-        resources=Resources(mode=mode or "inline").render(),
+        title=escape(title),
+        css=_CSS.format(colours=LIGHT.css, font=FONT),
+        resources=(resources or Resources(mode="inline")).render(),
         script=script,
-        body="".join(sections),
+        body=body,
     )
 
 
-def _depth(plot: figure) -> int:
+def _framed(part: str, height: int) -> str:
+    return f'<div class="figure" style="height: {height}px">{part}</div>'
+
+
+def _rows(plot: figure) -> int:
     renderers = [one for one in plot.renderers if isinstance(one, GlyphRenderer)]
     source: Any = renderers[0].data_source if renderers else None
     rows: Any = () if source is None else source.data["y"]
@@ -189,13 +199,13 @@ _PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Performance report</title>
+<title>{title}</title>
 <style>{css}</style>
 {resources}
 {script}
 </head>
 <body>
-<header><h1>Performance report</h1></header>
+<header><h1>{title}</h1></header>
 <main>{body}</main>
 </body>
 </html>
