@@ -255,6 +255,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "worker_kwargs": (5, "x", [], THING),
     "worker_port": PORT,
     "worker_services": NOT_THERE,
+    "width": POSITIVE,
     "workers": NAMES,
     "write_from_scheduler": (*FLAG, True),
     # where a name means something else
