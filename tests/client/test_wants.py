@@ -25,6 +25,22 @@ async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
     assert state.status == PENDING
 
 
+@staged
+async def test_what_comes_after_a_bar_waits_until_it_is_lifted(stage: Stage) -> None:
+    stage.wants.post(m.WantKeys(["a"]))
+    lift = stage.wants.bar()
+    stage.wants.post(m.WantKeys(["b"]))
+    second = stage.wants.bar()
+    stage.wants.post(m.WantKeys(["c"]))
+    await stage.sent(1)
+    stage.wants.flush()
+    second()
+    await asyncio.sleep(0)
+    assert stage.link.sent == [m.WantKeys(["a"])]
+    lift()
+    assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
+
+
 def submitted(key: str, size: int = 1, **fields: Any) -> m.SubmitTasks:
     return m.SubmitTasks(b"f", Payload(b"f"), [key], [b"x" * size], **fields)
 

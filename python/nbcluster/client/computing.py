@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import Any, Literal
 
 from nbcluster.arguments import check_flag, check_optional_flag
-from nbcluster.client import submission
+from nbcluster.client import others, submission
 from nbcluster.client.annotating import Annotated, in_force, set_aside
 from nbcluster.client.data import DataClient
 from nbcluster.client.future import Future
@@ -255,15 +255,20 @@ class ComputingClient(DataClient):
         wants.check_open()
         wants.release_dead()  # graphs bring names of their own: these may have meant something else
         adopted: list[FutureState] = []
-        graph = GraphSubmission(dsk, keys, options, lambda key: self._is_known(key, adopted), self._session.share, line)
+        foreign: list[FutureState] = []
+        graph = GraphSubmission(
+            dsk, keys, options, lambda key: self._is_known(key, adopted, foreign), self._session.share, line
+        )
         context, cell = contextvars.copy_context(), self._cell()
         held = {}
         for wanted, message in graph.messages():
             for state in wants.add(wanted, context, message, cell):
                 held[state.key] = state
+        if foreign:
+            others.hold(self, foreign)
         return self._futures([held[name] for name in graph.outcomes])
 
-    def _is_known(self, key: Key, adopted: list[FutureState]) -> bool:
+    def _is_known(self, key: Key, adopted: list[FutureState], foreign: list[FutureState]) -> bool:
         """Whether there is a future for a key. One of another client in this process will do: then we want it too.
 
         Dask hands out one expression to all that unpickle it in a process, and so with the futures of the first.
@@ -273,8 +278,9 @@ class ComputingClient(DataClient):
         for other in self._others_here():
             state = other._session.wants.state(key)
             if state is not None and state.status != CANCELLED:
-                other._make_known()
+                others.submit_after(self, other)
                 adopted.append(self._this._want(key))
+                foreign.append(state)
                 return True
         return False
 

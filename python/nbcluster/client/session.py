@@ -86,6 +86,8 @@ class Session:
         self.generations = Generations()
         self._known = 0
         """How many submissions the scheduler is known to have read."""
+        self._after: tuple[Session, int] | None = None
+        """So many submissions of another client are to be read before what is said now."""
         if connection.lends:
             connection.allow_threads()
         self.view: ClusterView | None = None
@@ -229,6 +231,33 @@ class Session:
         if submitted != self._known:
             await self._locate([])  # the link is FIFO: what is answered was read after all that was sent before
             self._known = submitted
+
+    def when_known(self, then: Callable[[], object]) -> None:
+        """Call ``then`` once the scheduler has read all that was submitted so far, or will read nothing more."""
+        submitted = self.wants.submitted
+        if submitted == self._known or self.wants.closed_because:
+            then()
+            return
+
+        def known(answer: asyncio.Future[Any]) -> None:
+            if not answer.cancelled() and answer.exception() is None:
+                self._known = max(self._known, submitted)
+            then()
+
+        self._question(lambda number: Locate(number, [])).add_done_callback(known)
+
+    def say_after(self, other: Session) -> None:
+        """What is said from now on is to be read after all that another client has submitted so far."""
+        submitted = other.wants.submitted
+        if submitted != other._known and self._after != (other, submitted):
+            self._after = (other, submitted)  # once for many
+            lift = self.wants.bar()
+
+            def known() -> None:
+                self._after = None
+                lift()
+
+            other.when_known(known)
 
     async def ask_peer(self, address: Address, make: Callable[[int], Message]) -> Any:
         """Ask a worker something.

@@ -9,7 +9,7 @@ from queue import Queue
 from typing import Any
 
 from nbcluster.arguments import check_flag, check_key, check_optional_flag, check_several, check_text, check_whole
-from nbcluster.client import submission
+from nbcluster.client import others, submission
 from nbcluster.client.annotating import Annotated, in_force
 from nbcluster.client.connected import ConnectedClient, nothing
 from nbcluster.client.future import Future
@@ -100,7 +100,7 @@ class SubmittingClient(ConnectedClient):
         message = batch.message(self._line(interval))
         [state] = self._session.wants.add([name], contextvars.copy_context(), message, self._cell())
         if foreign:
-            self._wait_known(self)
+            others.hold(self, foreign)
         return Future._of(state, self._this)
 
     def map(
@@ -189,7 +189,7 @@ class SubmittingClient(ConnectedClient):
         if batch.keys:
             futures += self._submit_batch(batch, context, line)
         if foreign:
-            self._wait_known(self)
+            others.hold(self, foreign)
         return futures
 
     def _admit(self, foreign: list[Future], future: Any) -> None:
@@ -206,16 +206,8 @@ class SubmittingClient(ConnectedClient):
         if error is not None:
             raise error
         if future.client is not self:
-            self._wait_known(future.client)
+            others.submit_after(self, future.client)
             foreign.append(future)
-
-    def _wait_known(self, client: ConnectedClient) -> None:
-        """Have the scheduler read what a client has submitted so far: another client's link may be quicker.
-
-        Asynchronous clients cannot wait here; who uses them has to keep such futures until the task is done.
-        """
-        if not client.asynchronous and not self._loop_thread.is_current:
-            self._loop_thread.run(client._session.make_known())
 
     def _check_cluster(self, future: Future, instead: str) -> None:
         theirs = future.client

@@ -65,7 +65,7 @@ class Wants:
         """How many looks ago something was said or heard."""
         self._look_again: asyncio.TimerHandle | None = None
         self._look_after = _LOOK_SOON
-        self._outgoing: deque[Message] = deque()
+        self._outgoing: deque[Message | _Bar] = deque()
         self._let_go = 0
         """How many keys were released or cancelled so far; an interrupt may leave it too small, never too large."""
         self.submitted = 0
@@ -128,6 +128,17 @@ class Wants:
         self.check_open()
         self._outgoing.append(message)
         self._wake()
+
+    def bar(self) -> Callable[[], None]:
+        """Say nothing that is queued from now on, until what this returns is called."""
+        bar = _Bar()
+        self._outgoing.append(bar)
+
+        def lift() -> None:
+            bar.lifted = True
+            self.on_loop(self.flush)
+
+        return lift
 
     def cancel(self, message: CancelKeys) -> None:
         """Cancel keys: here at once, and on the cluster. Who wants one of them from now on gets a new state."""
@@ -203,6 +214,14 @@ class Wants:
             raise
 
     # --- on the loop ---
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the caller is on the loop that reads the link."""
+        try:
+            return asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            return False
 
     @property
     def all_said(self) -> bool:
@@ -307,10 +326,31 @@ class Wants:
         return states
 
 
-def _taken(outgoing: deque[Message]) -> list[Message]:
-    """What waits by now, taken out, in order; neighbours that can be said in one message are one."""
+class _Bar:
+    """Stands in the queue for something that others have to do before what comes after it is said."""
+
+    __slots__ = ("lifted",)
+
+    def __init__(self) -> None:
+        self.lifted = False
+
+
+def _not_barred(outgoing: deque[Message | _Bar]) -> list[Message]:
+    found: list[Message] = []
+    for _ in range(len(outgoing)):
+        first = outgoing.popleft()
+        if not isinstance(first, _Bar):
+            found.append(first)
+        elif not first.lifted:
+            outgoing.appendleft(first)
+            break
+    return found
+
+
+def _taken(outgoing: deque[Message | _Bar]) -> list[Message]:
+    """What waits by now and is not barred, taken out, in order; neighbours that can be said in one message are one."""
     messages: list[Message] = []
-    for kind, group in groupby([outgoing.popleft() for _ in range(len(outgoing))], type):
+    for kind, group in groupby(_not_barred(outgoing), type):
         if kind is SubmitTasks:
             messages += joined(list(group))  # type: ignore[arg-type]
         elif kind is ReleaseKeys:
