@@ -42,6 +42,7 @@ VOCABULARY = {
     "dask_settings",
     "errors",
     "lean",
+    "page_policy",
     "preloading",
     "process_memory",
     "resident",

@@ -32,7 +32,6 @@ from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.types import Role
 from tests.support.eventually import soon
 from tests.support.links import (
-    LOOPS,
     STREAMS,
     TRANSPORTS,
     Recorder,
@@ -53,11 +52,6 @@ def transport(request: pytest.FixtureRequest) -> str:
 def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     """A link that closes only because the other side took too long fails its test."""
     monkeypatch.setattr(stream, "LINGER", 1000.0)
-
-
-@pytest.fixture(params=list(LOOPS))
-def loop_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def data_message(*sizes: int) -> PutData:

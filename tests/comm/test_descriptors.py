@@ -112,6 +112,22 @@ class Place:
             await loop.sock_sendall(sock, connector.feed(await loop.sock_recv(sock, 1000)))
 
 
+async def held_up(place: Place, link: DescriptorLink) -> tuple[asyncio.Future[Any], threading.Event]:
+    """A thread is about to ask something, and does so once the event is set. Returns its answer to be, and that."""
+    asked, go_on = threading.Event(), threading.Event()
+    exchange = link._exchange
+
+    def slow(*args: Any) -> Any:
+        asked.set()
+        go_on.wait()
+        return exchange(*args)
+
+    link._exchange = slow  # type: ignore[assignment, method-assign]
+    asking = asyncio.ensure_future(place.call(link, Tidy()))
+    await asyncio.to_thread(asked.wait)
+    return asking, go_on
+
+
 def placed(test: Callable[[Place], Awaitable[None]], loop: str = "uvloop", **options: Any) -> None:
     async def main() -> None:
         await asyncio.to_thread(int)  # the threads of the loop, and what they open
@@ -212,17 +228,7 @@ def test_what_dies_while_another_thread_asks_is_told_after_its_answer() -> None:
     async def test(place: Place) -> None:
         link = place.link()
         await place.call(link, Tidy())
-        asked, go_on = threading.Event(), threading.Event()
-        real = link._exchange
-
-        def slow(*args: Any) -> Any:
-            asked.set()
-            go_on.wait()
-            return real(*args)
-
-        link._exchange = slow  # type: ignore[assignment, method-assign]
-        asking = asyncio.ensure_future(place.call(link, Tidy()))
-        await asyncio.to_thread(asked.wait)
+        asking, go_on = await held_up(place, link)
         link.release(5, False)
         assert not any(isinstance(request, Release) for request in place.office.asked)
         go_on.set()
@@ -470,17 +476,7 @@ def test_closing_waits_for_no_question_and_takes_effect_after_it() -> None:
     async def test(place: Place) -> None:
         link = place.link()
         await place.call(link, Tidy())
-        asked, go_on = threading.Event(), threading.Event()
-        real = link._exchange
-
-        def slow(*args: Any) -> Any:
-            asked.set()
-            go_on.wait()
-            return real(*args)
-
-        link._exchange = slow  # type: ignore[assignment, method-assign]
-        asking = asyncio.ensure_future(place.call(link, Tidy()))
-        await asyncio.to_thread(asked.wait)
+        asking, go_on = await held_up(place, link)
         link.close()
         go_on.set()
         assert await asking == (Unused([]), None)

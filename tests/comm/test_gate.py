@@ -12,17 +12,7 @@ from nbcluster.protocol.handshake import MAGIC, ConnectorHandshake
 from nbcluster.protocol.messages import PROTOCOL_VERSION, Stopping
 from nbcluster.types import Role
 from tests.support.eventually import soon
-from tests.support.links import LOOPS, TOKEN, Recorder, Stranger, Wire, run, wire
-
-
-@pytest.fixture(params=list(LOOPS))
-def loop_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=["tcp", "unix"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+from tests.support.links import TOKEN, Recorder, Stranger, Wire, run, wire
 
 
 def waiting(made: Wire) -> int:

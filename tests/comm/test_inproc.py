@@ -78,11 +78,6 @@ async def to(echo: Echo, timeout: float = DEADLINE) -> Connection:
     return await connect(echo.address, role=Role.CLIENT, token=TOKEN, incoming=ToClient, timeout=timeout)
 
 
-@pytest.fixture(params=list(LOOPS))
-def loop_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def on_two_loops(test: Callable[[Echo], Any]) -> Callable[[str], None]:
     def wrapper(loop_kind: str) -> None:
         with echo_in_a_thread(loop_kind) as echo:

@@ -16,13 +16,8 @@ from nbcluster.protocol.framing import Limits
 from nbcluster.protocol.handshake import ListenerHandshake
 from nbcluster.protocol.messages import ClientMessage, ToClient, WantKeys
 from nbcluster.types import Role
-from tests.support.links import LOOPS, TOKEN, Recorder, Wire, run, tls_contexts, wire
+from tests.support.links import TOKEN, Recorder, Wire, run, tls_contexts, wire
 from tests.support.tls import make_contexts
-
-
-@pytest.fixture(params=list(LOOPS))
-def loop_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 async def try_to_connect(address: str, context: ssl.SSLContext | None = None, timeout: float = 5.0) -> None:

@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 
 from nbcluster.comm.unix import MAX_PATH
-from tests.support.links import LOOPS, run, wire
+from tests.support.links import run, wire
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no Unix sockets")
-
-
-@pytest.fixture(params=list(LOOPS))
-def loop_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def is_there(path: str) -> bool:

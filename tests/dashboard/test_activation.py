@@ -102,13 +102,17 @@ def test_after_its_end_the_next_visit_starts_another_one(tmp_path: Path) -> None
 
 
 def test_no_address_means_no_port_but_still_the_way_for_jupyter(tmp_path: Path) -> None:
+    def ports() -> set[int]:
+        connections = psutil.Process().net_connections("tcp")
+        return {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN}
+
     async def scenario() -> None:
+        before = ports()
         async with activated(tmp_path, None) as activator:
             assert activator.link == ""
             assert (tmp_path / SOCKET_NAME).is_socket()
             assert (tmp_path / SOCKET_NAME).stat().st_mode & 0o777 == 0o600
-            connections = psutil.Process().net_connections("tcp")
-            assert not [one for one in connections if one.status == psutil.CONN_LISTEN]
+            assert ports() == before
         assert not (tmp_path / SOCKET_NAME).exists()
 
     play(scenario)

@@ -43,23 +43,13 @@ from nbcluster.protocol.messages import (
 from nbcluster.protocol.payload import Buffer, Frame, Payload
 from nbcluster.types import Role
 from tests.support.eventually import soon
-from tests.support.links import LOOPS, TOKEN, Recorder, RecordingProxy, Stranger, Wire, frames, run, wire
+from tests.support.links import TOKEN, Recorder, RecordingProxy, Stranger, Wire, frames, run, wire
 
 MIB = 1 << 20
 HELLO = struct.Struct("<8sHB32s")
 
 as_root = pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="only root can become another user")
 NOBODY = 65534
-
-
-@pytest.fixture(params=list(LOOPS))
-def loop_kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=["tcp", "unix"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def honest_stream() -> bytes:

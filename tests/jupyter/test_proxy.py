@@ -19,10 +19,9 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClientConnection, WebSocketHandler
 
 from nbcluster.dashboard.activation import DashboardActivator
-from nbcluster.dashboard.handlers import CONTENT_SECURITY_POLICY as DASHBOARDS_POLICY
 from nbcluster.engines.base import Engine
 from nbcluster.jupyter.extension import NbclusterExtension
-from nbcluster.jupyter.proxy import CONTENT_SECURITY_POLICY
+from nbcluster.page_policy import CONTENT_SECURITY_POLICY
 from nbcluster.types import Status
 from tests.support.eventually import soon
 from tests.support.fake_cluster import TOKEN, FakeCluster, make_view, make_worker
@@ -294,8 +293,7 @@ async def test_no_cookie_and_no_policy_of_the_dashboard_comes_back(site: Site, s
         assert "a=b" not in whole
 
 
-def test_the_policy_is_the_dashboards_own() -> None:
-    assert CONTENT_SECURITY_POLICY == DASHBOARDS_POLICY
+def test_only_pages_of_the_server_may_show_the_dashboard_in_a_frame() -> None:
     assert "frame-ancestors 'self'" in CONTENT_SECURITY_POLICY
 
 

@@ -12,6 +12,13 @@ def ask(bench: Bench, workers: list[str] | None = None) -> None:
     bench.ask(i.Inspect(7, i.AskWorkers(i.LookAtRuns(), workers)))
 
 
+def with_workers(*names: int) -> Bench:
+    bench = Bench()
+    for name in names:
+        bench.join(name)
+    return bench
+
+
 def answers(bench: Bench, client: str = "ada") -> list[i.Inspected]:
     return bench.heard(client, i.Inspected)
 
@@ -21,9 +28,7 @@ def request(bench: Bench, name: int) -> int:
 
 
 def test_the_answers_of_all_workers_are_one() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.join(1)
+    bench = with_workers(0, 1)
     ask(bench)
     bench.report(0, i.Seen(request(bench, 0), RUNS))
     assert answers(bench) == []
@@ -32,9 +37,7 @@ def test_the_answers_of_all_workers_are_one() -> None:
 
 
 def test_only_those_are_asked_that_are_named() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.join(1)
+    bench = with_workers(0, 1)
     ask(bench, ["1"])
     assert bench.heard(0, i.Look) == []
     assert len(bench.heard(1, i.Look)) == 1
@@ -55,9 +58,7 @@ def test_an_unknown_worker_is_refused() -> None:
 
 
 def test_a_worker_that_leaves_is_not_waited_for() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.join(1)
+    bench = with_workers(0, 1)
     ask(bench)
     bench.report(0, i.Seen(request(bench, 0), RUNS))
     bench.leave(1)
@@ -65,9 +66,7 @@ def test_a_worker_that_leaves_is_not_waited_for() -> None:
 
 
 def test_a_client_in_a_hurry_gets_what_there_is() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.join(1)
+    bench = with_workers(0, 1)
     ask(bench)
     bench.report(0, i.Seen(request(bench, 0), RUNS))
     bench.ask(i.Hurry(7))

@@ -10,6 +10,7 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
+from tests.support.cell_requests import CellOutput, execute_request
 from tests.support.lab import Lab
 
 
@@ -68,16 +69,7 @@ class LabNotebook:
     def begin(self, code: str, cell: str = "cell-1") -> str:
         """Send a cell to the kernel, and do not wait."""
         client = self._connected()
-        content = {
-            "code": code,
-            "silent": False,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": False,
-            "stop_on_error": True,
-        }
-        message = client.session.msg("execute_request", content)
-        message["metadata"] = {"cellId": cell}
+        message = execute_request(client.session, code, cell)
         client.shell_channel.send(message)
         request: str = message["header"]["msg_id"]
         return request
@@ -86,18 +78,10 @@ class LabNotebook:
         """Wait for the end of a cell; what it printed, and the exception if it raised."""
         client = self._connected()
         deadline = time.monotonic() + timeout
-        printed, error = "", ""
-        while True:
-            message = client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            content = message["content"]
-            if message["msg_type"] == "stream":
-                printed += content["text"]
-            elif message["msg_type"] == "error":
-                error = f"{content['ename']}: {content['evalue']}"
-            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
-                return printed.strip(), error
+        output = CellOutput(request)
+        while not output.add(client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))):
+            pass
+        return output.said
 
     def restart(self) -> None:
         """Restart the kernel."""

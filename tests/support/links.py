@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import uvloop
 
 from nbcluster.comm.admission import DEFAULT_POLICY, HandshakePolicy
@@ -36,6 +37,18 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 STREAMS = ("tcp", "tls", "unix")
 TRANSPORTS = ("inproc", *STREAMS)
+
+
+@pytest.fixture(params=list(LOOPS))
+def loop_kind(request: pytest.FixtureRequest) -> str:
+    """By a ``conftest.py``: a test that asks for it is run on each event loop."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """The same, over each kind of stream that is not encrypted."""
+    return str(request.param)
 
 
 def run(loop_kind: str, main: Coroutine[Any, Any, T]) -> T:

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.cell_requests import CellOutput, execute_request
+
 
 class Notebook:
     """Runs cells as a front end does: with the id of the cell in the request."""
@@ -35,32 +37,15 @@ class Notebook:
     async def attempt(self, code: str, cell: str | None = "cell-1", timeout: float = 60.0) -> tuple[str, str]:
         """Run a cell; what it printed, and the exception if it raised."""
         client = await self._connected()
-        content = {
-            "code": code,
-            "silent": False,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": False,
-            "stop_on_error": True,
-        }
-        message = client.session.msg("execute_request", content)
-        message["metadata"] = {"cellId": cell} if cell else {}
+        message = execute_request(client.session, code, cell)
         client.shell_channel.send(message)
         return await asyncio.wait_for(self._collect(client, message["header"]["msg_id"]), timeout)
 
     async def _collect(self, client: Any, request: str) -> tuple[str, str]:
-        printed, error = "", ""
-        while True:
-            message = await client.get_iopub_msg(timeout=None)
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            content = message["content"]
-            if message["msg_type"] == "stream":
-                printed += content["text"]
-            elif message["msg_type"] == "error":
-                error = f"{content['ename']}: {content['evalue']}"
-            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
-                return printed.strip(), error
+        output = CellOutput(request)
+        while not output.add(await client.get_iopub_msg(timeout=None)):
+            pass
+        return output.said
 
     async def restart(self) -> None:
         """Restart the kernel."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from nbcluster.types import Status, WorkerName
+from nbcluster.types import Address, Status, WorkerName
+from nbcluster.worker.config import CONNECT_TIMEOUT, WorkerConfig
+
+if TYPE_CHECKING:
+    from nbcluster.cluster.runtime import ClusterRuntime
 
 
 class Slot(NamedTuple):
@@ -20,6 +24,36 @@ class Slot(NamedTuple):
     cpu: float = 0.0
     memory_limit: int | None = None
     """At this moment: an even split changes with the number of workers."""
+
+
+def worker_config(
+    runtime: ClusterRuntime,
+    name: WorkerName,
+    scheduler: Address,
+    *,
+    memory_limit: int | None,
+    memory_target: float | None,
+    local_directory: str,
+) -> WorkerConfig:
+    """What a worker of a cluster is told, wherever it runs."""
+    spec = runtime.spec
+    return WorkerConfig(
+        scheduler=scheduler,
+        name=name,
+        listen=runtime.worker_address(name),
+        nthreads=spec.threads_per_worker,
+        memory_limit=memory_limit,
+        memory_target=memory_target,
+        resources=spec.resources,
+        level=spec.level,
+        preload=spec.workers.preload,
+        preload_argv=spec.workers.preload_argv,
+        plugins=spec.workers.plugins,
+        connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
+        start_timeout=spec.workers.death_timeout,
+        tls=None if spec.tls is None else spec.tls.worker,
+        local_directory=local_directory,
+    )
 
 
 class Crew(ABC):

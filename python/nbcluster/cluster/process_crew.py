@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbcluster import capacity
-from nbcluster.cluster.crew import Crew, Slot
+from nbcluster.cluster.crew import Crew, Slot, worker_config
 from nbcluster.cluster.sizing import memory_per_worker
 from nbcluster.cluster.spec import interpreter_of
 from nbcluster.supervisor import launching
@@ -18,7 +18,6 @@ from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
 from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
 from nbcluster.types import RunId, Status, WorkerName
-from nbcluster.worker.config import CONNECT_TIMEOUT, WorkerConfig
 
 if TYPE_CHECKING:
     from nbcluster.cluster.runtime import ClusterRuntime
@@ -76,25 +75,19 @@ class ProcessCrew(Crew):
     def worker_spec(self, name: WorkerName) -> WorkerSpec:
         """What to start: its share of the memory is that of this moment."""
         runtime, spec = self._runtime, self._runtime.spec
-        config = WorkerConfig(
-            scheduler=runtime.private_address if spec.tls is None else runtime.listening,
-            name=name,
-            listen=runtime.worker_address(name),
+        on_disk, memory = runtime.scratch.on_disk, spec.memory
+        config = msgspec.structs.replace(
+            worker_config(
+                runtime,
+                name,
+                runtime.private_address if spec.tls is None else runtime.listening,
+                memory_limit=self.worker_limit(name),
+                memory_target=memory.target if on_disk else None,
+                local_directory=str(runtime.scratch.path),
+            ),
             shared=runtime.shared_memory,
-            nthreads=spec.threads_per_worker,
-            memory_limit=self.worker_limit(name),
-            resources=spec.resources,
-            level=spec.level,
-            preload=spec.workers.preload,
-            preload_argv=spec.workers.preload_argv,
-            plugins=spec.workers.plugins,
-            connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
-            start_timeout=spec.workers.death_timeout,
-            tls=None if spec.tls is None else spec.tls.worker,
-            memory_target=spec.memory.target if runtime.scratch.on_disk else None,
-            memory_spill=spec.memory.spill if runtime.scratch.on_disk else None,
-            memory_pause=spec.memory.pause,
-            local_directory=str(runtime.scratch.path),
+            memory_spill=memory.spill if on_disk else None,
+            memory_pause=memory.pause,
         )
         return WorkerSpec(msgspec.msgpack.encode(config), runtime.token)
 

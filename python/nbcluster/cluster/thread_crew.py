@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nbcluster import capacity
-from nbcluster.cluster.crew import Crew, Slot
+from nbcluster.cluster.crew import Crew, Slot, worker_config
 from nbcluster.cluster.sizing import memory_per_worker
 from nbcluster.types import Status, WorkerName
-from nbcluster.worker.config import CONNECT_TIMEOUT, WorkerConfig
+from nbcluster.worker.config import WorkerConfig
 from nbcluster.worker.ports import ClientFactory
 from nbcluster.worker.server import WorkerServer
 
@@ -57,22 +57,13 @@ class ThreadCrew(Crew):
 
     def _config(self, name: WorkerName) -> WorkerConfig:
         runtime, spec = self._runtime, self._runtime.spec
-        return WorkerConfig(
+        return worker_config(
+            runtime,
+            name,
             # By any other way than this they hand each other what others can be handed, too.
-            scheduler=runtime.inproc_address if spec.protocol == "inproc" else runtime.listening,
-            name=name,
-            listen=runtime.worker_address(name),
-            nthreads=spec.threads_per_worker,
+            runtime.inproc_address if spec.protocol == "inproc" else runtime.listening,
             memory_limit=self._memory_limit,
             memory_target=None,  # it is that of the process, which has more in it than results
-            resources=spec.resources,
-            level=spec.level,
-            preload=spec.workers.preload,
-            preload_argv=spec.workers.preload_argv,
-            plugins=spec.workers.plugins,
-            connect_timeout=spec.workers.death_timeout or CONNECT_TIMEOUT,
-            start_timeout=spec.workers.death_timeout,
-            tls=None if spec.tls is None else spec.tls.worker,
             local_directory=spec.local_directory or str(runtime.directory.path),
         )
 

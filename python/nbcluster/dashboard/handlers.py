@@ -17,6 +17,7 @@ from nbcluster.dashboard.gate import Refusal, same_origin
 from nbcluster.dashboard.pages import PAGES, Page, individual_plots
 from nbcluster.dashboard.session import asked_theme
 from nbcluster.dashboard.text import clock, display, format_bytes, format_count
+from nbcluster.page_policy import CONTENT_SECURITY_POLICY
 from nbcluster.types import WorkerName
 
 if TYPE_CHECKING:
@@ -30,19 +31,6 @@ HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
 ASSETS = HERE / "assets"
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # BokehJS styles its elements with <style>
-        "img-src 'self' data:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "frame-ancestors 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    )
-)
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",

@@ -36,6 +36,7 @@ from tornado.websocket import (
 )
 
 from nbcluster.jupyter.models import CLUSTER_ID
+from nbcluster.page_policy import CONTENT_SECURITY_POLICY
 
 AUTH_RESOURCE = "nbcluster"
 SUBPROTOCOL = "bokeh"
@@ -43,19 +44,6 @@ SUBPROTOCOL = "bokeh"
 Resolve = Callable[[str], "str | None"]
 """The path of the Unix socket on which the dashboard of a cluster with this id is found; None if there is none."""
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # BokehJS styles its elements with <style>
-        "img-src 'self' data:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "frame-ancestors 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    )
-)
 
 PASSED_ON = ("Accept", "Accept-Language", "If-None-Match", "If-Modified-Since")
 PASSED_BACK = ("Content-Type", "Cache-Control", "ETag", "Last-Modified", "Expires", "Vary")

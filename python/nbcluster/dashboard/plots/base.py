@@ -118,6 +118,12 @@ def text_style(theme: Theme, **options: Any) -> dict[str, Any]:
     return {"text_color": theme.text, "text_font": value(FONT), "text_font_size": "12px", **options}
 
 
+def label_bars(plot: figure, theme: Theme, bars: ColumnDataSource, end: str) -> None:
+    """Write the ``text`` of each bar behind it, where its column ``end`` says."""
+    style = text_style(theme, text_font_size="11px")
+    plot.text(x=end, y="y", text="text", x_offset=6, text_baseline="middle", source=bars, **style)
+
+
 def set_data(source: ColumnDataSource, columns: Columns) -> None:
     """Show these columns; when they are the same, send nothing."""
     if source.data != columns:

@@ -7,7 +7,7 @@ from typing import Any
 from bokeh.models import ColumnDataSource, FixedTicker
 from bokeh.transform import linear_cmap
 
-from nbcluster.dashboard.plots.base import Plot, add_tooltip, set_data, text_style, update_axes
+from nbcluster.dashboard.plots.base import Plot, add_tooltip, label_bars, set_data, update_axes
 from nbcluster.dashboard.source import Source
 from nbcluster.dashboard.text import byte_ticks
 from nbcluster.dashboard.theme import Theme
@@ -37,15 +37,7 @@ class Memory(Plot):
         self.figure.hbar(left=0, right="stored", fill_color=theme.accent, **common)
         mark: dict[str, Any] = {"x0": "limit", "x1": "limit", "y0": "top", "y1": "bottom"}
         self.figure.segment(**mark, line_color=theme.text, line_width=2, source=self._bars)
-        self.figure.text(
-            x="memory",
-            y="y",
-            text="text",
-            x_offset=6,
-            text_baseline="middle",
-            source=self._bars,
-            **text_style(theme, text_font_size="11px"),
-        )
+        label_bars(self.figure, theme, self._bars, "memory")
         add_tooltip(self.figure, process, ("worker", "@worker"), ("memory", "@of"), ("results", "@results"))
 
     def update(self, source: Source) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter
 
-from nbcluster.dashboard.plots.base import Plot, add_tooltip, set_data, text_style, update_axes
+from nbcluster.dashboard.plots.base import Plot, add_tooltip, label_bars, set_data, update_axes
 from nbcluster.dashboard.source import Source
 from nbcluster.dashboard.theme import Theme
 
@@ -29,15 +29,7 @@ class Processing(Plot):
         common: dict[str, Any] = {"y": "y", "height": 0.66, "line_color": None, "source": self._bars}
         tasks = self.figure.hbar(left=0, right="processing", fill_color=theme.accent_soft, **common)
         self.figure.hbar(left=0, right="executing", fill_color=theme.accent, **common)
-        self.figure.text(
-            x="processing",
-            y="y",
-            text="text",
-            x_offset=6,
-            text_baseline="middle",
-            source=self._bars,
-            **text_style(theme, text_font_size="11px"),
-        )
+        label_bars(self.figure, theme, self._bars, "processing")
         rows = ("worker", "@worker"), ("running", "@executing"), ("next", "@waiting"), ("done", "@done")
         add_tooltip(self.figure, tasks, *rows)
         update_axes(
