@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from heapq import heappop
 
 from nbcluster.protocol.messages import TaskOptions
-from nbcluster.scheduler.state import QUEUED, SchedTask, SchedulerState, SchedWorker
+from nbcluster.scheduler.backlog import Backlog
+from nbcluster.scheduler.state import SchedTask, SchedulerState, SchedWorker
 
 _UNUSED_POOLS = 16
 """So many pools are kept although no lane needs them at the moment."""
@@ -52,10 +52,10 @@ class Pool:
 class Lane:
     """Queued tasks that share their constraints."""
 
-    __slots__ = ("heap", "pool", "resources", "strict", "workers")
+    __slots__ = ("backlog", "pool", "resources", "strict", "workers")
 
     def __init__(self, options: TaskOptions, pool: Pool) -> None:
-        self.heap: list[tuple[float, int, SchedTask]] = []
+        self.backlog = Backlog()
         self.workers = frozenset(options.workers) if options.workers else None
         self.strict = not options.allow_other_workers
         self.resources = pool.resources
@@ -67,15 +67,8 @@ class Lane:
             return False
         return all(worker.resources.get(name, 0) >= amount for name, amount in self.resources.items())
 
-    def prune(self) -> bool:
-        """Drop from the front what is queued no more; True if there is anything left."""
-        heap = self.heap
-        while heap and heap[0][2].state != QUEUED:
-            heappop(heap)
-        return bool(heap)
-
     def __iter__(self) -> Iterator[SchedTask]:
-        return (task for _, place, task in self.heap if task.state == QUEUED and task.place == place)
+        return iter(self.backlog)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -137,7 +130,7 @@ class Lanes:
 
     def drop_if_empty(self, lane: Lane) -> bool:
         """Forget a lane without tasks. Returns whether it was one."""
-        if lane.prune():
+        if lane.backlog.first() is not None:
             return False
         self.active.pop(lane, None)
         lane.pool.stuck.pop(lane, None)

@@ -67,15 +67,13 @@ class Placement:
             if worker is not None:
                 self._assign(task, worker)
                 return
-        heappush(self._lane(options).heap, (-options.priority, task.place, task))
+        self._lane(options).backlog.push(-options.priority, (task,))
 
     def enqueue_free(self, tasks: list[SchedTask]) -> None:
         """The same for many that need no others, and have the same options."""
         if tasks:
             options = tasks[0].options
-            heap, priority = self._lane(options).heap, -options.priority
-            for task in tasks:
-                heappush(heap, (priority, task.place, task))
+            self._lane(options).backlog.push(-options.priority, tasks)
 
     def _lane(self, options: TaskOptions) -> Lane:
         return self._lanes.lane(options) if options.workers or options.resources else self._lanes.any
@@ -86,16 +84,11 @@ class Placement:
         if lanes.active:
             self._fill_from_lanes()
         else:
-            heap = lanes.any.heap
-            assign = self._assign
-            while heap and (idle or open_):
-                task = heappop(heap)[2]
-                if task.state == QUEUED:
-                    self.examined += 1
-                    assign(task, next(iter(idle or open_)))
-        heap = lanes.any.heap
-        if heap and heap[0][0] < self._lowest:
-            self._overtake()
+            pop, assign = lanes.any.backlog.pop, self._assign
+            while (idle or open_) and (task := pop()) is not None:
+                self.examined += 1
+                assign(task, next(iter(idle or open_)))
+        self._overtake()
         if lanes.by_signature:
             lanes.sweep()
         if idle and self._busy:
@@ -106,9 +99,8 @@ class Placement:
         every = self._lanes
         self.examined += len(every.active)
         some = [lane for lane in list(every.active) if not every.drop_if_empty(lane)]
-        if every.any.prune():
-            some.append(every.any)
-        lanes = [(lane.heap[0][:2], number, lane) for number, lane in enumerate(some)]
+        some.append(every.any)
+        lanes = [(first[:2], number, lane) for number, lane in enumerate(some) if (first := lane.backlog.first())]
         heapify(lanes)
         while lanes:
             _, number, lane = heappop(lanes)
@@ -117,9 +109,13 @@ class Placement:
                 if lane is not every.any:
                     every.stick(lane)
                 continue
-            self._assign(heappop(lane.heap)[2], worker)
-            if lane.prune() if lane is every.any else not every.drop_if_empty(lane):
-                heappush(lanes, (lane.heap[0][:2], number, lane))
+            task = lane.backlog.pop()
+            assert task is not None
+            self._assign(task, worker)
+            if first := lane.backlog.first():
+                heappush(lanes, (first[:2], number, lane))
+            elif lane is not every.any:
+                every.drop_if_empty(lane)
 
     def _room_in(self, lane: Lane) -> SchedWorker | None:
         """Who takes the lane's first task now: one that a restriction names, if it has room."""
@@ -138,15 +134,13 @@ class Placement:
 
     def _overtake(self) -> None:
         """Hand urgent tasks to workers that would have room without their tasks of lower priority."""
-        heap = self._lanes.any.heap
-        while heap and heap[0][0] < self._lowest:
-            rank, _, task = heap[0]
-            if task.state == QUEUED:
-                worker = self._overtaken(rank)
-                if worker is None:
-                    return
-                self._assign(task, worker)
-            heappop(heap)
+        backlog = self._lanes.any.backlog
+        while (first := backlog.first()) is not None and first[0] < self._lowest:
+            worker = self._overtaken(first[0])
+            if worker is None:
+                return
+            backlog.pop()
+            self._assign(first[2], worker)
 
     def _overtaken(self, rank: float) -> SchedWorker | None:
         for worker in islice(self._busy, _OVERTAKEN_EXAMINED):
