@@ -80,8 +80,11 @@ class Frame:
         return f"<Frame live {type(self.live).__name__}>" if self.buffer is None else f"<Frame {self.nbytes} B>"
 
 
-class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """A pickled object: ``data`` is the pickle, ``frames`` its protocol-5 out-of-band buffers, in order."""
+class Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A pickled object: ``data`` is the pickle, ``frames`` its protocol-5 out-of-band buffers, in order.
+
+    The garbage collector does not look at what cannot refer to anything of the user's: there may be a million of them.
+    """
 
     data: bytes
     frames: tuple[Frame, ...] = ()
@@ -118,12 +121,16 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
         frames = tuple(frame if frame.shared is None else Frame(frame.open()) for frame in self.frames)
         return Payload(self.data, frames)
 
-    @classmethod
-    def of_live(cls, value: Any) -> Payload:
+    @staticmethod
+    def of_live(value: Any) -> Payload:
         """Wrap an object that will be read in this very process, as it is."""
-        return cls(b"", (Frame(None, value),))
+        return _LivePayload(b"", (Frame(None, value),))
 
     @property
     def is_live(self) -> bool:
         """True if this payload can only be read in this process."""
         return not self.data
+
+
+class _LivePayload(Payload, frozen=True, array_like=True, gc=True):
+    """One that holds a live object: which may hold the future of itself."""
