@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ def test_other_containers_keep_their_type(client: Any, kind: Any) -> None:
 @pytest.mark.parametrize("value", [5, "text", b"bytes", 1.5, None], ids=repr)
 def test_anything_else_is_one_piece(client: Any, value: Any) -> None:
     assert client.scatter(value).result() == value
+
+
+def test_what_cannot_be_pickled_may_be_scattered_among_threads(client: Any, keywords: Any) -> None:
+    lock = threading.Lock()
+    future, again = client.scatter(lock), client.scatter({"a lock": lock})["a lock"]
+    assert client.submit(identity, future).result() is lock
+    assert client.submit(identity, again, pure=False).result() is lock
 
 
 def test_a_range_is_scattered_by_element(client: Any) -> None:

@@ -17,7 +17,7 @@ from nbcluster.client.gathering import find_futures, replace_futures
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.short_tracebacks import shortened
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
-from nbcluster.errors import SharedDataGoneError, TimeoutError
+from nbcluster.errors import SerializationError, SharedDataGoneError, TimeoutError
 from nbcluster.protocol.messages import DataItem, Scatter
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import detach, dump, load, sizeof
@@ -243,18 +243,25 @@ class DataClient(ExplainingClient):
     def _data_item(self, value: Any, by_content: bool) -> DataItem:
         name, kind = type(value).__name__, type_name(type(value))
         live = self._welcome.live and self._session.connection.in_process
-        if live and not by_content:
-            key = f"{name}-{submission.unique_token()}"
-            return DataItem(key, Payload.of_live(value), sizeof(value), kind)
+        if live:
+            return DataItem(f"{name}-{_live_token(value, by_content)}", Payload.of_live(value), sizeof(value), kind)
         payload = dump(value, "data")
-        if payload.frames and not live:  # detached before they are named: so each is read once
+        if payload.frames:  # detached before they are named: so each is read once
             share = self._session.share
             frames = detach(payload.frames, LargeArguments(share, named=by_content).share if share else None)
             payload = Payload(payload.data, tuple(frames))
         token = submission.content_token(payload) if by_content else submission.unique_token()
-        if live:
-            payload = Payload.of_live(value)
         return DataItem(f"{name}-{token}", payload, sizeof(value), kind)
+
+
+def _live_token(value: Any, by_content: bool) -> str:
+    """What names data that is handed on as it is: its content, unless that cannot be pickled."""
+    if by_content:
+        try:
+            return submission.content_token(dump(value, "data"))
+        except SerializationError:
+            pass  # it need not be: it stays in this process
+    return submission.unique_token()
 
 
 def _payloads_at_hand(states: Collection[FutureState]) -> dict[Key, Payload] | None:
