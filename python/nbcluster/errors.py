@@ -117,10 +117,10 @@ class WorkerStartTimeoutError(ClusterError, TimeoutError):
     available: int
     expected: int
 
-    def __init__(self, available: int, expected: int, timeout: float) -> None:
+    def __init__(self, available: int, expected: int, timeout: float, said: str = "") -> None:
         super().__init__(
             f"Only {available}/{expected} workers arrived after {timeout:g} s; "
-            "cluster.get_logs() shows what the others said",
+            f"{said or 'cluster.get_logs() shows what the others said'}",
             available=available,
             expected=expected,
         )

@@ -121,6 +121,30 @@ def test_a_cluster_whose_workers_are_not_there_in_time_does_not_start(own: Any) 
 # --- lifetimes ---
 
 
+@pytest.mark.parametrize("processes", [True, False])
+def test_workers_that_come_too_late_are_a_timeout(api: Any, own: Any, processes: bool) -> None:
+    with pytest.raises((TimeoutError, asyncio.TimeoutError)):
+        own(death_timeout=1e-10, processes=processes)
+
+
+class Marking:
+    """What makes a plugin one that leaves a mark."""
+
+    def setup(self, worker: Any) -> None:
+        worker.marked = True
+
+
+def is_marked(dask_worker: Any) -> bool:
+    return bool(dask_worker.marked)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set])
+def test_plugins_of_workers_may_be_in_any_container(api: Any, own: Any, kind: Any) -> None:
+    plugin = type("Plugin", (Marking, api.WorkerPlugin), {})()
+    with api.Client(own(plugins=kind([plugin])), set_as_default=False) as client:
+        assert list(client.run(is_marked).values()) == [True]
+
+
 def test_a_worker_ends_when_its_lifetime_is_over(own: Any) -> None:
     cluster = own(lifetime="100ms", lifetime_stagger="10ms")
     eventually(lambda: not cluster.scheduler_info["workers"], "no worker any more")

@@ -169,7 +169,7 @@ def check_lifetime(lifetime: Any, lifetime_stagger: Any, lifetime_restart: Any) 
 
 
 def check_plugins(plugins: Any, whose: str) -> list[tuple[str, Any]]:
-    """Accept ``plugins``: a list of instances of ``WorkerPlugin``, or of ``SchedulerPlugin``; each with its name.
+    """Accept ``plugins``: a list or set of instances of ``WorkerPlugin``, or ``SchedulerPlugin``; each with its name.
 
     Raises:
         TypeError: it is something else; names the value and what is allowed.
@@ -179,7 +179,9 @@ def check_plugins(plugins: Any, whose: str) -> list[tuple[str, Any]]:
     from nbcluster.plugins.base import SchedulerPlugin, WorkerPlugin, plugin_name
 
     wanted: type = SchedulerPlugin if whose == "scheduler" else WorkerPlugin
-    if not isinstance(plugins, (list, tuple)) or not all(isinstance(plugin, wanted) for plugin in plugins):
+    if not isinstance(plugins, (list, tuple, set, frozenset)) or not all(
+        isinstance(plugin, wanted) for plugin in plugins
+    ):
         raise TypeError(f"plugins={plugins!r} is not a list of instances of nbcluster.{wanted.__name__}")
     return [(plugin_name(plugin), plugin) for plugin in plugins]
 

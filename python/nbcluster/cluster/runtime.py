@@ -65,7 +65,7 @@ from nbcluster.commands import (
     within_limits,
 )
 from nbcluster.dashboard.activation import DashboardActivator
-from nbcluster.errors import ClusterClosedError, ClusterError
+from nbcluster.errors import ClusterClosedError, ClusterError, WorkerStartTimeoutError
 from nbcluster.preloading import Preloads
 from nbcluster.protocol.messages import Welcome
 from nbcluster.protocol.operating import ClusterOperation
@@ -244,10 +244,9 @@ class ClusterRuntime:
             self._check_first_workers()
             left = deadline - time.monotonic()
             if left <= 0:
-                raise ClusterError(
-                    f"only {len(self.server.worker_views)} of {len(self.roster.names)} workers arrived within "
-                    f"{patience:g} s. {self.logs.tail()}"
-                )
+                there, wanted = len(self.server.worker_views), len(self.roster.names)
+                said = f"death_timeout= gives them longer. {self.logs.tail()}"
+                raise WorkerStartTimeoutError(there, wanted, patience, said)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.server.wait_changed(), min(left, 0.5))
 
