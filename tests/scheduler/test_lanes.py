@@ -200,3 +200,12 @@ def test_who_needs_nothing_of_a_resource_needs_no_worker_that_has_it() -> None:
     bench.submit("f-0", resources={"GPU": 0.0})
     bench.join(0)
     assert bench.assigned(0) == ["f-0"]
+
+
+def test_a_task_tells_whether_a_worker_could_run_it() -> None:
+    bench = Bench()
+    bench.join(0, resources={"GPU": 1})
+    for key, amount in (("little", 1.0), ("much", 2.0), ("none", 0.0)):
+        bench.submit(key, resources={"GPU": amount, "FPGA": 0.0})
+    placement, tasks = bench.core.placement, bench.core.state.tasks
+    assert [placement.is_placeable(tasks[key]) for key in ("little", "much", "none")] == [True, False, True]

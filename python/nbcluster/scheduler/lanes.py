@@ -74,6 +74,15 @@ class Lane:
         return sum(1 for _ in self)
 
 
+def lane_apart(options: TaskOptions) -> Lane:
+    """A lane of tasks with these options that nobody looks at: it only says who could run them."""
+    return Lane(options, Pool(dict(_needed(options))))
+
+
+def _needed(options: TaskOptions) -> frozenset[tuple[str, float]]:
+    return frozenset((name, amount) for name, amount in options.resources.items() if amount)
+
+
 class Lanes:
     """All lanes and pools. Whoever changes what a worker has room for says so to ``sort``."""
 
@@ -97,7 +106,7 @@ class Lanes:
 
     def lane(self, options: TaskOptions) -> Lane:
         """The lane of tasks with these options: one is to be added."""
-        resources = frozenset((name, amount) for name, amount in options.resources.items() if amount)
+        resources = _needed(options)
         signature = (frozenset(options.workers or ()), options.allow_other_workers, resources)
         lane = self.by_signature.get(signature)
         if lane is None:

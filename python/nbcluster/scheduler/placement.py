@@ -27,7 +27,7 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 
 from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks, TaskOptions
-from nbcluster.scheduler.lanes import Lane, Lanes, is_named
+from nbcluster.scheduler.lanes import Lane, Lanes, is_named, lane_apart
 from nbcluster.scheduler.outbox import Outbox
 from nbcluster.scheduler.state import PROCESSING, QUEUED, SchedTask, SchedulerState, SchedWorker
 from nbcluster.types import Status
@@ -366,7 +366,7 @@ class Placement:
 
     def is_placeable(self, task: SchedTask) -> bool:
         """True if a connected worker could ever run this task."""
-        lane = Lane(task.options, self._lanes.everybody)
+        lane = lane_apart(task.options)
         return any(lane.allows(worker) for worker in self._state.workers.values())
 
     def unplaceable_tasks(self) -> Iterator[SchedTask]:
