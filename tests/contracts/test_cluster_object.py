@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,3 +75,27 @@ def test_the_former_name_of_worker_client_still_works_with_a_warning(api: Any, c
             return int(sum(here.gather(here.map(inc, range(n)))))
 
     assert client.submit(total, 4).result() == 10
+
+
+def test_a_worker_that_has_not_joined_yet_is_not_counted(api: Any, own: Any, tmp_path: Path) -> None:
+    """What is preloaded keeps it from joining until the gate is open."""
+    visited, gate = tmp_path / "visited", tmp_path / "gate"
+    preload = f"""
+import asyncio, os
+
+async def dask_setup(worker):
+    open({str(visited)!r}, "w").close()
+    while not os.path.exists({str(gate)!r}):
+        await asyncio.sleep(0.01)
+"""
+    cluster = own(n_workers=0, preload=[preload])
+    with api.Client(cluster, set_as_default=False) as client:
+        cluster.scale(1)
+        eventually(visited.exists, "the worker is about to join")
+        try:
+            assert client.scheduler_info()["workers"] == {}
+            assert client.nthreads() == client.ncores() == {}
+        finally:
+            gate.touch()
+        client.wait_for_workers(1, timeout=30)
+        assert list(client.scheduler_info()["workers"]) == list(client.nthreads()) != [""]

@@ -85,6 +85,12 @@ def test_a_worker_tells_where_it_is(client: Any) -> None:
         assert ip
 
 
+def test_a_worker_has_an_identity_of_its_own(client: Any) -> None:
+    seen = client.run(lambda dask_worker: (dask_worker.id, dask_worker.identity()["id"], dask_worker.name))
+    assert all(isinstance(own, str) and own == told != str(name) for own, told, name in seen.values())
+    assert len({own for own, _, _ in seen.values()}) == len(seen) == 2
+
+
 def test_a_worker_tells_what_it_may_use(api: Any, keywords: Any) -> None:
     def look(dask_worker: Any) -> Any:
         memory = dask_worker.memory_manager

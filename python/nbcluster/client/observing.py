@@ -76,7 +76,7 @@ class ObservingClient(ConnectedClient):
             return {
                 worker.address: worker.nthreads
                 for worker in view.workers
-                if chosen is None or worker.address in chosen or str(worker.name) in chosen
+                if worker.address and (chosen is None or worker.address in chosen or str(worker.name) in chosen)
             }
 
         return self._sync(self._view, then=pick)
@@ -160,8 +160,9 @@ class ObservingClient(ConnectedClient):
 
 
 def info_of_view(view: ClusterView, n_workers: int = -1) -> SchedulerInfo:
-    """A cluster's view as the plain dicts of ``scheduler_info``."""
-    workers = view.workers if n_workers < 0 else view.workers[:n_workers]
+    """A cluster's view as the plain dicts of ``scheduler_info``: of the workers that have joined."""
+    joined = [worker for worker in view.workers if worker.address]
+    workers = joined if n_workers < 0 else joined[:n_workers]
     port = urlsplit(view.dashboard_link).port if view.dashboard_link else None
     info = {
         "type": "Scheduler",
@@ -169,9 +170,9 @@ def info_of_view(view: ClusterView, n_workers: int = -1) -> SchedulerInfo:
         "address": view.address,
         "services": {} if port is None else {"dashboard": port},
         "started": view.started,
-        "n_workers": len(view.workers),
-        "total_threads": sum(worker.nthreads for worker in view.workers),
-        "total_memory": sum(worker.memory_limit or 0 for worker in view.workers),
+        "n_workers": len(joined),
+        "total_threads": sum(worker.nthreads for worker in joined),
+        "total_memory": sum(worker.memory_limit or 0 for worker in joined),
         "workers": {
             worker.address: {
                 "type": "Worker",

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from nbcluster.arguments import check_resources
 from nbcluster.errors import ClosedClientError, NbclusterError, TimeoutError
@@ -32,7 +33,7 @@ class CurrentWorker(Resident):
 
     Attributes:
         name: its name in the cluster, e.g. ``"0"``.
-        id: the same by which the scheduler knows it.
+        id: a text that no other worker has, nor its successor of the same name.
         nthreads: how many tasks it runs at a time.
         scheduler_address: where its scheduler is.
         local_directory: a folder for files, inside the cluster's own; empty if it has none.
@@ -60,7 +61,7 @@ class CurrentWorker(Resident):
     def __init__(self, server: WorkerServer, token: bytes) -> None:
         config = server.config
         self.name = config.name
-        self.id = config.name
+        self.id = f"Worker-{uuid4()}"
         self.nthreads = config.nthreads
         self.scheduler_address: Address = config.scheduler
         self.local_directory = config.local_directory
