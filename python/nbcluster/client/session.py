@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbcluster import errors
 from nbcluster.client.coordination.link import CoordinationLink
@@ -58,6 +58,9 @@ from nbcluster.store.depot_links import link_within
 from nbcluster.store.shared import SharedStore
 from nbcluster.types import Address, Key
 
+if TYPE_CHECKING:
+    from nbcluster.comm.refilling import RefilledMemory
+
 logger = logging.getLogger("nbcluster.client")
 
 TIDY_PAUSE = 1.0
@@ -96,6 +99,8 @@ class Session:
         """The memory that this process shares with the cluster, if it is on the cluster's host."""
         self._deliveries: Deliveries | None = None
         """What is too large to go through the scheduler, if that shares memory with workers but not with us."""
+        self._refilled: RefilledMemory | None = None
+        """What large results are read to, of which we share no memory."""
         self._tidying = False
         self.of_tasks = False
         """It is that of a worker's tasks."""
@@ -156,6 +161,9 @@ class Session:
 
     def _share_memory(self, where: Path) -> None:
         if not where.exists():  # it is on another host
+            from nbcluster.comm.refilling import RefilledMemory  # few clients ever need it
+
+            self._peers.allocate = self._refilled = RefilledMemory(self.wants.loop)
             self._deliveries = Deliveries(self.wants.loop, self._question, self._token, lambda: self._peers.ssl)
             return
         self.connection.same_host = True  # whichever way we came
@@ -453,6 +461,8 @@ class Session:
     def _leave_shared(self) -> None:
         if self._deliveries is not None:
             self._deliveries.close()
+        if self._refilled is not None:
+            self._refilled.close()
         if self.shared is not None:
             self.shared.close()
 

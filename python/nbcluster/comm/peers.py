@@ -17,6 +17,7 @@ from nbcluster.comm.base import Connection
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.comm.transports import connect
 from nbcluster.errors import CommClosedError, CommError
+from nbcluster.protocol.buffers import Allocate
 from nbcluster.protocol.messages import Data, DataItem, GetData, PeerReply
 from nbcluster.protocol.payload import SharedMemory
 from nbcluster.protocol.records import Message
@@ -48,6 +49,9 @@ class PeerPool:
 
     shared: SharedMemory | None = None
     """The memory that this process shares with the workers of its host."""
+
+    allocate: Allocate | None = None
+    """Where large data is read to, if not to memory that is made for it."""
 
     def __init__(
         self,
@@ -126,6 +130,8 @@ class PeerPool:
             return CommError(f"cannot fetch from there: {error}", address=address)
         if self.shared is not None:
             connection.share(self.shared)
+        if self.allocate is not None:
+            connection.read_into(self.allocate)
         return _PeerLink(self, address, connection)
 
     def _lost(self, address: Address) -> None:
