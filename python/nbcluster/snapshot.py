@@ -6,6 +6,8 @@ since the epoch, durations are seconds, ``cpu`` is per cent of one core.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import msgspec
 
 from nbcluster.types import Address, Key, Status, WorkerName
@@ -42,6 +44,10 @@ class WorkerView(View, frozen=True):
     resources: dict[str, float] = {}
     last_exit: str = ""
     """How its process ended the last time, e.g. ``"killed by SIGKILL"``."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        there = ", ".join(self.__struct_fields__)
+        raise AttributeError(f"the view of a worker has no {name!r}; it has {there}. Ask the client for all else")
 
 
 class TaskCounts(View, frozen=True):

@@ -124,5 +124,6 @@ DIFFERENCES = {
     ),
     "queues take anything": "Queues and variables take anything that can be pickled, with futures anywhere in it.",
     "subscribed at once": "subscribe_topic() and unsubscribe_topic() are in force at once for what this client logs.",
+    "workers of a cluster": "cluster.workers has views, which tell how workers are; what they do not tell is named.",
     "worker dashboards": "worker_dashboard_address is served by the cluster's one dashboard process.",
 }

@@ -20,6 +20,19 @@ def test_it_has_the_workers_that_were_asked_for(cluster: Any) -> None:
     assert str(cluster.status).endswith("running")
 
 
+def test_its_workers_tell_who_they_are(api: Any, cluster: Any) -> None:
+    for name, worker in cluster.workers.items():
+        assert worker.name == name
+        assert worker.status == api.Status.running
+    assert {worker.address for worker in cluster.workers.values()} == set(cluster.scheduler_info["workers"])
+
+
+@pytest.mark.differs("workers of a cluster")
+def test_what_they_do_not_tell_is_named(api: Any, cluster: Any) -> None:
+    with pytest.raises(AttributeError, match="no 'data'; it has name, address"):
+        _ = cluster.workers[0].data
+
+
 def test_its_repr_has_name_address_workers_and_threads(cluster: Any) -> None:
     pattern = rf"LocalCluster\({cluster.name}, '{re.escape(cluster.scheduler_address)}', workers=2, threads=2(, .*)?\)"
     assert re.fullmatch(pattern, repr(cluster))
@@ -395,7 +408,6 @@ def test_get_client_gives_a_client_of_the_cluster(api: Any, own: Any, cluster: A
         assert other.get_client() is fresh
 
 
-@pytest.mark.differs("bad input")
 def test_what_is_closed_can_be_shown_all_the_same(api: Any, own: Any) -> None:
     cluster = own(name="ada")
     client = api.Client(cluster, set_as_default=False)
@@ -406,6 +418,7 @@ def test_what_is_closed_can_be_shown_all_the_same(api: Any, own: Any) -> None:
     assert "Client" in client._repr_html_()
 
 
+@pytest.mark.differs("bad input")
 def test_a_closed_cluster_says_so(api: Any, own: Any) -> None:
     cluster = own(n_workers=1)
     cluster.close()
