@@ -35,6 +35,8 @@ SCHEDULERS = {
 }
 CLIENTS = {"timeout": "distributed.comm.timeouts.connect"}
 ADAPTIVE = {
+    "minimum": "distributed.adaptive.minimum",
+    "maximum": "distributed.adaptive.maximum",
     "interval": "distributed.adaptive.interval",
     "wait_count": "distributed.adaptive.wait-count",
     "target_duration": "distributed.adaptive.target-duration",

@@ -89,6 +89,17 @@ def test_how_a_cluster_adapts_can_be_set(api: Any, own: Callable[..., Any]) -> N
     assert (adaptive.interval, adaptive.wait_count, adaptive.target_duration) == (0.25, 7, 3600)
 
 
+def test_limits_that_are_set_are_those_of_an_adaptive_that_is_given_none(api: Any, own: Callable[..., Any]) -> None:
+    cluster = own()
+    with dask.config.set({"distributed.adaptive.minimum": 1, "distributed.adaptive.maximum": 2}):
+        adaptive = cluster.adapt()
+        assert (adaptive.minimum, adaptive.maximum) == (0, float("inf"))
+        adaptive.stop()
+        adaptive = api.Adaptive(cluster)
+        assert (adaptive.minimum, adaptive.maximum) == (1, 2)
+        adaptive.stop()
+
+
 @pytest.mark.parametrize("timeout", [{}, {"timeout": "200 ms"}])
 def test_how_long_a_client_waits_can_be_set(api: Any, timeout: dict[str, str]) -> None:
     limit = "200 ms" if not timeout else "100 s"

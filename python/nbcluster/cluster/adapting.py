@@ -81,15 +81,21 @@ class Adaptive:
             raise TypeError(f"cluster={cluster!r} is no cluster; give a LocalCluster or a SubprocessCluster")
         if worker_key is not None and not callable(worker_key):
             raise TypeError(f"worker_key={worker_key!r} is not a function of a worker")
-        said = {"interval": interval, "wait_count": wait_count, "target_duration": target_duration}
-        said = {name: value for name, value in said.items() if value is not None}
+        given: dict[str, Any] = {
+            "interval": interval,
+            "minimum": minimum,
+            "maximum": maximum,
+            "wait_count": wait_count,
+            "target_duration": target_duration,
+        }
+        said = {name: value for name, value in given.items() if value is not None}
         with dask_settings.named(said, dask_settings.ADAPTIVE):
             options: dict[str, Any] = {**dask_settings.keywords_set(dask_settings.ADAPTIVE), **said}
             for name in ("interval", "target_duration"):
                 if name in options:
                     options[name] = parse_seconds(options[name], name)
-            limits = {"minimum": minimum, "maximum": None if maximum == float("inf") else maximum}
-            options |= {name: value for name, value in limits.items() if value is not None}
+            if options.get("maximum") == float("inf"):
+                del options["maximum"]
             self.options = Adapt(**options)
             validate(self.options)
         self.cluster = cluster

@@ -206,7 +206,7 @@ class Cluster(Lifecycle):
         least, most = bounds.limits_for(
             self._engine.view, minimum, maximum, minimum_cores, maximum_cores, minimum_memory, maximum_memory
         )
-        made = Adaptive(self, minimum=least, maximum=most, **options)
+        made = Adaptive(self, minimum=least, maximum=float("inf") if most is None else most, **options)
         made.hurry()
         return made
 
