@@ -12,7 +12,6 @@ import types
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from nbcluster.errors import SerializationError
@@ -30,7 +29,6 @@ from nbcluster.protocol.serialize import (
     load_call,
     load_function,
     reduce_future,
-    sizeof,
     token,
 )
 
@@ -415,40 +413,3 @@ def test_a_token_depends_on_function_arguments_and_buffers_alone() -> None:
     names = {of(add, 1), of(sub, 1), of(add, 2), of(add, array), of(add, other), of(add, FakeFuture("k"))}
     assert len(names) == 6
     assert all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
-
-
-# --- sizes
-
-
-@pytest.mark.parametrize(
-    ("value", "least", "most"),
-    [
-        (1, 20, 40),
-        (b"x" * 1000, 1000, 1100),
-        (memoryview(b"x" * 1000), 1000, 1100),
-        (np.zeros(1000), 8000, 8200),
-        (np.array(["x" * 1000] * 100, dtype=object), 100_000, 120_000),
-        ([b"x" * 1000] * 10_000, 10_000_000, 11_000_000),
-        (dict.fromkeys(range(1000), b"x" * 1000), 1_000_000, 1_200_000),
-        (Box(data=np.zeros(1000)), 8000, 9000),
-        (pd.DataFrame({"a": np.zeros(1000), "b": ["x" * 500] * 1000}), 508_000, 620_000),
-        (pd.Series(np.zeros(1000)), 8000, 8500),
-        (pd.Index(range(10)), 8, 1000),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_sizes_are_about_right(value: Any, least: int, most: int) -> None:
-    assert least <= sizeof(value) <= most
-
-
-def test_an_estimate_never_fails() -> None:
-    class Broken:
-        @property
-        def nbytes(self) -> int:
-            raise SystemError("no")
-
-    ring: list[Any] = []
-    ring.append(ring)
-    assert sizeof(Broken()) > 0
-    assert sizeof(ring) > 0
-    assert sizeof({}) > 0

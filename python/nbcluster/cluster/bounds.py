@@ -16,7 +16,7 @@ def workers_for(view: ClusterView, n: int | None, memory: int | str | None, core
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
     """
-    wanted = 0 if n is None and (memory or cores) is not None else n
+    wanted = 0 if n is None and not (memory is None and cores is None) else n
     wanted = check_whole("n", wanted, least=0, most=MOST_WORKERS)
     if cores is not None:
         cores = check_whole("cores", cores, least=0, most=MOST_WORKERS * view.threads_per_worker)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable
 
 from nbcluster.comm.base import Connection, OnConnection
 
@@ -23,7 +22,7 @@ class SetUps:
             self._report(link, error)
             return
         if inspect.isawaitable(result):
-            task = asyncio.ensure_future(_wait(result))
+            task = asyncio.ensure_future(result)
             self._running[task] = link
             task.add_done_callback(self._done)
 
@@ -50,7 +49,3 @@ class SetUps:
         asyncio.get_running_loop().call_exception_handler(
             {"message": f"{link!r} could not be set up", "exception": error}
         )
-
-
-async def _wait(awaitable: Awaitable[None]) -> None:
-    await awaitable
