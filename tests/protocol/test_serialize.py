@@ -317,6 +317,36 @@ def test_a_forgotten_function_is_not_remembered(monkeypatch: pytest.MonkeyPatch)
 # --- calls
 
 
+@pytest.mark.parametrize(
+    "args",
+    [(), (1, 2.5, 1j), (None, True), ("__main__", "\ud800"), ("x" * 2 * FRAME_MIN,)],
+    ids=lambda args: str(len(args)),
+)
+def test_plain_values_are_pickled_at_one_go_to_the_bytes_that_other_calls_get(
+    args: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = dump_call(args, {})
+    assert load_call(call.data, call.frames, {}) == (args, {})
+    monkeypatch.setattr(serialize, "_ATOMS", frozenset())
+    other = dump_call(args, {})
+    assert (call.data, call.dependencies, len(call.frames)) == (other.data, other.dependencies, len(other.frames))
+
+
+def test_plain_values_take_few_calls_for_there_may_be_a_million() -> None:
+    calls: list[str] = []
+
+    def note(frame: types.FrameType, event: str, _: object) -> None:
+        if event == "call":
+            calls.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        dump_call((1, "two"), {})
+    finally:
+        sys.setprofile(None)
+    assert calls == ["dump_call"]
+
+
 def test_a_call_without_futures_has_no_dependencies() -> None:
     call = dump_call((1, [2]), {"c": 3})
     assert call.dependencies == []

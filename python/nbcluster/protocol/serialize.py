@@ -312,6 +312,8 @@ def dump_call(
     Raises:
         SerializationError: something cannot be pickled; ``path`` is e.g. ``"args[1].model._lock"``.
     """
+    if not kwargs and _ATOMS.issuperset(map(type, args)):  # as in most maps: neither futures nor buffers are in these
+        return Arguments(pickle.dumps((args, kwargs), 5), (), [])
     frames: list[Frame] = []
     call = _with_frames_for_bytes(args, kwargs)
     data, met = _dump_noting(call, frames)
