@@ -164,6 +164,38 @@ def test_another_worker_takes_its_place(api: Any) -> None:
     run(main)
 
 
+# --- starts that fail ---
+
+
+@pytest.mark.parametrize("what", ["preload", "plugins"])
+def test_a_worker_that_cannot_be_started_is_an_error_at_once(api: Any, what: str) -> None:
+    class Failing(api.WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            raise ValueError("not today")
+
+    keywords: dict[str, Any] = {"preload": ["no_such_module_at_all"], "plugins": [Failing()]}
+
+    async def main() -> None:
+        async with api.Scheduler(port=0, **quiet(api)) as scheduler:
+            nanny = api.Nanny(scheduler.address, nthreads=1, **{what: keywords[what]})
+            with pytest.raises(RuntimeError):
+                await asyncio.wait_for(nanny.start(), 50)
+            assert str(nanny.status).endswith("failed")
+            assert not scheduler.workers
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_why_a_worker_cannot_be_started_is_told(api: Any) -> None:
+    async def main() -> None:
+        async with api.Scheduler() as scheduler:
+            with pytest.raises(RuntimeError, match=r"cannot be started: it exited with code 1.*(\n.*)*no_such_module"):
+                await api.Nanny(scheduler.address, nthreads=1, preload=["no_such_module_at_all"])
+
+    run(main)
+
+
 # --- deaths ---
 
 

@@ -48,6 +48,36 @@ def test_scheduler_and_worker_tell_what_their_tasks_and_plugins_see(api: Any) ->
     run(main)
 
 
+def test_tasks_see_what_a_worker_has_of_its_own_class_and_what_it_is_given(api: Any) -> None:
+    class Greeting(api.Worker):  # type: ignore[misc]
+        def __init__(self, *args: Any, greeting: str, **keywords: Any) -> None:
+            super().__init__(*args, **keywords)
+            self.greeting = greeting
+
+        def greet(self, name: str) -> str:
+            return f"{self.greeting}, {name}, from {self.address}"
+
+    def look(dask_worker: Any) -> Any:
+        dask_worker.left_behind = 5
+        return dask_worker.greet("Ada"), dask_worker.model
+
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            Greeting(scheduler.address, nthreads=1, greeting="Hello") as worker,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            worker.model = "loaded"
+            seen = "Hello, Ada, from " + worker.address, "loaded"
+            assert await client.run(look) == {worker.address: seen}
+            assert worker.left_behind == 5
+            assert await client.submit(lambda: api.get_worker().model) == "loaded"
+            with pytest.raises(AttributeError, match="unheard_of"):
+                await client.run(lambda dask_worker: dask_worker.unheard_of)
+
+    run(main)
+
+
 def test_what_a_worker_holds_stays_when_it_closes_gracefully(api: Any) -> None:
     async def main() -> None:
         async with (

@@ -27,6 +27,7 @@ from nbcluster.cluster.server import Server
 from nbcluster.cluster.spec import make_spec
 from nbcluster.comm.addresses import TcpAddress, parse
 from nbcluster.comm.security import Security, security_of_client
+from nbcluster.errors import ClusterError
 from nbcluster.in_task import WorkerClients
 from nbcluster.preloading import Preloads, check_preload
 from nbcluster.scheduler.views import WorkerState
@@ -100,6 +101,7 @@ class Worker(Member):
             self._stack.push_async_callback(server.close)
             await server.start()
             self.address, self._current = server.address, server.current
+            self._current.belong_to(self)
             await self._joined(os.getpid)
             return server
 
@@ -182,6 +184,8 @@ class Nanny(Member):
         self._spec: WorkerSpec
         self._supervisor: Supervisor | None = None
         self._exited = asyncio.Event()
+        self._last_exit = ""
+        """How its worker has ended, and what it said last."""
 
     @property
     def worker_address(self) -> Address:
@@ -216,10 +220,24 @@ class Nanny(Member):
         self._stack.push_async_callback(self._tasks.close)
         await supervisor.open()
         supervisor.start([self.name])
-        await self._joined(lambda: self.pid)
+        await self._first_joined()
         supervisor.joined(self.name)
         self._tasks.start(self._live(supervisor), "watch the worker")
         self._tasks.start(self._end_with_cluster(), "wait for the end")
+
+    async def _first_joined(self) -> None:
+        """Wait until the first worker has joined. One that ends before would do so again and again."""
+        joining = asyncio.ensure_future(self._joined(lambda: self.pid))
+        ended = asyncio.ensure_future(self._exited.wait())
+        try:
+            await asyncio.wait([joining, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not joining.done():
+                raise ClusterError(f"the worker of {self!r} cannot be started: it {self._last_exit}")
+            await joining
+        finally:
+            joining.cancel()
+            ended.cancel()
+            await asyncio.wait([joining, ended])
 
     async def _live(self, supervisor: Supervisor) -> None:
         """From one worker to the next."""
@@ -255,6 +273,7 @@ class Nanny(Member):
     def worker_exited(self, name: WorkerName, pid: int, cause: str, running: frozenset[RunId], log: str) -> None:
         """Its process ended: the scheduler blames the task that it ran, and the supervisor starts another."""
         self._lookout.tell_ended(pid, cause, running, log)
+        self._last_exit = f"{cause}. It said:\n{log}" if log else cause
         self._exited.set()
         if self._is_over and not self._renewing:
             self._close_soon()

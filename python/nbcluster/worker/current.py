@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Collection, Iterator, Mapping
@@ -78,6 +79,19 @@ class CurrentWorker(Resident):
         self._lock = threading.Lock()
         self._client: Any = None
         self._closed = False
+        self._outside: object = None
+
+    def __getattr__(self, name: str) -> Any:
+        """What the object has besides by which a user made this worker: of a class of theirs, or set from outside."""
+        outside = vars(self).get("_outside")
+        if outside is not None and not name.startswith("_"):
+            with contextlib.suppress(AttributeError):
+                return object.__getattribute__(outside, name)
+        super().__getattr__(name)
+
+    def belong_to(self, outside: object) -> None:
+        """The object by which a user made this worker, in this process: what that has besides, its tasks see too."""
+        self._outside = outside
 
     def __repr__(self) -> str:
         return f"<Worker {self.name!r} {self.address} threads={self.nthreads}>"
