@@ -91,6 +91,7 @@ SHELLS = {
         "side_calls",
         "spilling",
         "transfer",
+        "transfer_log",
         "views",
     },
 }

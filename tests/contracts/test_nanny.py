@@ -164,6 +164,33 @@ def test_another_worker_takes_its_place(api: Any) -> None:
     run(main)
 
 
+def test_workers_tell_what_came_from_others_and_went_to_them(api: Any) -> None:
+    def look(dask_worker: Any) -> Any:
+        return list(dask_worker.transfer_incoming_log), list(dask_worker.transfer_outgoing_log)
+
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1) as one,
+            api.Nanny(scheduler.address, nthreads=1) as other,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            large = client.submit(bytes, 300_000, workers=[one.worker_address])
+            assert await client.submit(len, large, workers=[other.worker_address]) == 300_000
+            logs = await client.run(look)
+            [came] = [entry for entry in logs[other.worker_address][0] if large.key in entry["keys"]]
+            [went] = [entry for entry in logs[one.worker_address][1] if large.key in entry["keys"]]
+            assert (came["who"], went["who"]) == (one.worker_address, other.worker_address)
+            assert logs[one.worker_address][0] == []
+            for entry in (came, went):
+                assert entry["keys"][large.key] == entry["total"] >= 300_000
+                assert entry["stop"] >= entry["start"]
+                assert entry["bandwidth"] > 0
+                assert entry["duration"] > 0
+
+    run(main)
+
+
 # --- starts that fail ---
 
 

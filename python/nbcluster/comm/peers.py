@@ -49,6 +49,8 @@ class PeerPool:
 
     shared: SharedMemory | None = None
     """The memory that this process shares with the workers of its host."""
+    who: Address = ""
+    """The worker whose pool it is; empty: a client's."""
 
     allocate: Allocate | None = None
     """Where large data is read to, if not to memory that is made for it."""
@@ -80,7 +82,7 @@ class PeerPool:
             CommError: it cannot be reached, or was lost before it answered.
         """
         shared = self.shared is not None
-        answer: Data = await self.ask(address, lambda request: GetData(request, keys, shared))
+        answer: Data = await self.ask(address, lambda request: GetData(request, keys, shared, self.who))
         return answer.items, answer.missing
 
     async def ask(self, address: Address, make: Callable[[int], Message]) -> Any:

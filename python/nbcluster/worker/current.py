@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Awaitable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -211,6 +212,20 @@ class CurrentWorker(Resident):
         if factory is None:
             raise RuntimeError(f"the worker {self.name} was started without a way to make actors")
         return factory.actor(type(instance), self.address, key, instance)
+
+    @property
+    def transfer_incoming_log(self) -> deque[dict[str, Any]]:
+        """The latest results that it got from other workers, oldest first: who held them, when, which keys.
+
+        ``total`` are the bytes of the results, and ``compressed`` those that went through a link: what is shared is
+        not sent.
+        """
+        return self._server.received_log.entries
+
+    @property
+    def transfer_outgoing_log(self) -> deque[dict[str, Any]]:
+        """The latest results that others got from it; ``who`` is None for a client."""
+        return self._server.data_server.log.entries
 
     @property
     def plugins(self) -> Mapping[str, Any]:

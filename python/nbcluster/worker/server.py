@@ -78,6 +78,7 @@ from nbcluster.worker.side_calls import SideCalls
 from nbcluster.worker.spilling import Spiller
 from nbcluster.worker.state import WorkerTask
 from nbcluster.worker.transfer import DataServer
+from nbcluster.worker.transfer_log import TransferLog
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,8 @@ class WorkerServer:
         self.peers = PeerPool(token, ssl=self._ssl)
         self._shared = SharedStore(DescriptorLink(Path(config.shared), token)) if config.shared else None
         self.peers.shared = self._shared
-        self._data_server = DataServer(
+        self.received_log = TransferLog()
+        self.data_server = DataServer(
             self.store,
             self._shared,
             self._tell_shared,
@@ -182,7 +184,7 @@ class WorkerServer:
             leave.callback(self._shared.close)
         leave.callback(self.store.clear)
         leave.push_async_callback(self.peers.close)
-        leave.push_async_callback(self._data_server.close)
+        leave.push_async_callback(self.data_server.close)
         threads = leave.enter_context(ExitStack())  # they end after the link, which one of them may be reading
         self._connection = connection = await connect_to_scheduler(config, self._token, self._ssl, self._shared)
         leave.push_async_callback(connection.close)
@@ -202,13 +204,13 @@ class WorkerServer:
             self._watch_memory(self.pressure)
 
     async def _open_to_peers(self) -> None:
-        self.address = await listen_at_first(self.config, self._listen)
+        self.address = self.peers.who = await listen_at_first(self.config, self._listen)
         if self._connection.in_process:
             announce_shortcut(self.address, await self._listen("inproc://"))
             self._leave.callback(withdraw_shortcut, self.address)
 
     async def _listen(self, address: Address) -> Address:
-        listener = await listen_for_peers(self.config, address, self._token, self._data_server.accept)
+        listener = await listen_for_peers(self.config, address, self._token, self.data_server.accept)
         self._leave.push_async_callback(listener.close)
         return listener.address
 
@@ -260,7 +262,7 @@ class WorkerServer:
         self._log_forwarding = LogForwarding(lambda entry: self._tell(replace(entry, worker=self.address)))
         self._leave.callback(self._log_forwarding.close)
         if self._shared is not None:
-            self._idle_sharing = IdleSharing(self._data_server.move, self._is_idle, self._may_share, self._owner)
+            self._idle_sharing = IdleSharing(self.data_server.move, self._is_idle, self._may_share, self._owner)
         self._metrics = Metrics(
             lambda: self.store.nbytes,
             lambda: self.executor.executing,
@@ -482,12 +484,14 @@ class WorkerServer:
     # --- beside ---
 
     async def _fetch_from(self, holder: Address, keys: list[Key]) -> None:
+        began = time.time()
         try:
             items, _ = await self.peers.fetch(holder, keys)
         except CommError as error:
             logger.info("Could not fetch %d results from %s: %s", len(keys), holder, error)
             self._handle(FetchFailed(holder))
         else:
+            self.received_log.note(holder, items, began)
             self._handle(DataArrived(holder, items))
 
     async def _measure(self) -> None:
@@ -496,7 +500,7 @@ class WorkerServer:
             metrics = self._metrics.changed()
             if metrics is not None:
                 self._connection.send(metrics)
-            self._data_server.tidy()
+            self.data_server.tidy()
             if self.spiller is not None:
                 self.spiller.look()
             await asyncio.sleep(self.config.metrics_interval)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,6 +26,7 @@ from nbcluster.store.shared import SharedStore
 from nbcluster.store.spill import SpillError
 from nbcluster.types import Key, Role
 from nbcluster.worker.deliveries import Deliveries
+from nbcluster.worker.transfer_log import TransferLog
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class DataServer:
         self._on_shared = on_shared
         self._on_request = on_request
         self._on_actor = on_actor
+        self.log = TransferLog()
+        """What went to others."""
         self._links: set[Connection] = set()
         self._owner = TaskOwner("data server")
         self._pickler = ThreadPoolExecutor(1, "nbcluster-pickle")
@@ -90,6 +94,7 @@ class DataServer:
         if not isinstance(request, GetData):
             self._on_actor(connection, request)
             return
+        began = time.time()
         if self._shared is not None and not connection.in_process and request.shares != connection.same_host:
             connection.same_host = request.shares  # whichever way it came
             connection.share(self._shared)
@@ -108,11 +113,11 @@ class DataServer:
                 to_pickle += datum.nbytes
         if connection.in_process:
             items = [DataItem(key, _live(datum), datum.nbytes, datum.type_name) for key, datum in found]
-            _send(connection, Data(request.request, items, missing))
+            self._reply(connection, request, items, missing, began)
         elif to_pickle <= AT_ONCE:
-            _send(connection, Data(request.request, _pickle(found), missing))
+            self._reply(connection, request, _pickle(found), missing, began)
         else:
-            self._owner.start(self._answer_later(connection, request.request, found, missing), "pickle")
+            self._owner.start(self._answer_later(connection, request, found, missing, began), "pickle")
 
     async def move(self, key: Key) -> None:
         """Move a result into shared memory, unless it is there or nowhere."""
@@ -123,14 +128,26 @@ class DataServer:
             self._move(found, await loop.run_in_executor(self._pickler, _pickle, found, self._shared))
 
     async def _answer_later(
-        self, connection: Connection, request: int, found: list[tuple[Key, Datum]], missing: list[Key]
+        self,
+        connection: Connection,
+        request: GetData,
+        found: list[tuple[Key, Datum]],
+        missing: list[Key],
+        began: float,
     ) -> None:
         try:
             items = await self._pickled(found, self._shared if connection.same_host else None)
         except Exception as error:  # whoever waits must hear of it, whatever it is
             items = [_failed(key, datum, error) for key, datum in found]
         there = {item.key for item in items}
-        _send(connection, Data(request, items, missing + [key for key, _ in found if key not in there]))
+        missing = missing + [key for key, _ in found if key not in there]
+        self._reply(connection, request, items, missing, began)
+
+    def _reply(
+        self, connection: Connection, request: GetData, items: list[DataItem], missing: list[Key], began: float
+    ) -> None:
+        _send(connection, Data(request.request, items, missing))
+        self.log.note(request.who, items, began)
 
     async def _pickled(self, found: list[tuple[Key, Datum]], share: SharedStore | None) -> list[DataItem]:
         items = await asyncio.get_running_loop().run_in_executor(self._pickler, _pickle, found, share)

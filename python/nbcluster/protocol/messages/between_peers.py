@@ -8,7 +8,7 @@ from __future__ import annotations
 from nbcluster.protocol.actors import ActorAnswered, CallActor, ReadActor
 from nbcluster.protocol.messages.data import DataItem
 from nbcluster.protocol.records import Message
-from nbcluster.types import Key
+from nbcluster.types import Address, Key
 
 
 class GetData(Message, frozen=True):
@@ -18,6 +18,8 @@ class GetData(Message, frozen=True):
     keys: list[Key]
     shares: bool = False
     """The asker sees the memory that the processes of the cluster's host share: there a name is enough."""
+    who: Address = ""
+    """The worker that asks; empty: a client."""
 
 
 class Data(Message, frozen=True):
