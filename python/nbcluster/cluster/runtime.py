@@ -245,7 +245,7 @@ class ClusterRuntime:
             left = deadline - time.monotonic()
             if left <= 0:
                 there, wanted = len(self.server.worker_views), len(self.roster.names)
-                said = f"death_timeout= gives them longer. {self.logs.tail()}"
+                said = f"death_timeout= gives them longer. {self.logs.tail()}".rstrip()
                 raise WorkerStartTimeoutError(there, wanted, patience, said)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.server.wait_changed(), min(left, 0.5))
