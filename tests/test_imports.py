@@ -53,6 +53,11 @@ def test_clients_clusters_and_workers_need_nothing_heavy(statement: str) -> None
     assert not imported_by(statement) & set(HEAVY)
 
 
+def test_processes_of_a_cluster_have_imported_nothing_that_only_people_or_addresses_on_the_web_need() -> None:
+    there = imported_by("import nbcluster.cluster.process, nbcluster.worker.main")
+    assert not there & {"difflib", "email", "html", "http"}
+
+
 def modules_after(statement: str) -> set[str]:
     """All modules that are there after a statement."""
     script = f"{statement}\nimport sys\nprint(*sys.modules)"

@@ -15,7 +15,6 @@ import inspect
 import logging
 import sys
 import types
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -109,6 +108,8 @@ def load(name: str) -> types.ModuleType:
 
 
 def _download(address: str) -> bytes:
+    import urllib.request  # only here: with what it imports, it takes more memory than anything else in a worker
+
     with urllib.request.urlopen(address, timeout=DOWNLOAD_TIMEOUT) as response:
         return bytes(response.read())
 

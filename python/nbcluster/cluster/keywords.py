@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -72,6 +71,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 def unknown(what: str, name: str, known: Collection[str]) -> TypeError:
     """The error for a keyword that there is not."""
+    import difflib  # only here: it takes time and memory that those who spell well need not spend
+
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(sorted(known))}"
     return TypeError(f"{what} got an unexpected keyword argument {name!r}; {hint}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import html
 import ssl
 from pathlib import Path
 from typing import Any
@@ -182,8 +181,10 @@ class Security:
         return f"Security({', '.join(f'{name}={value}' for name, value in self._shown().items())})"
 
     def _repr_html_(self) -> str:
+        from html import escape  # only here: no scheduler and no worker needs its tables
+
         rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(value)}</td></tr>"
             for name, value in self._shown().items()
         )
         return f"<b>Security</b><table>{rows}</table>"
