@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 
 from tests.contracts.gates import inc
@@ -150,3 +152,41 @@ def test_a_timeout_that_may_not_ask_why_is_a_timeout_all_the_same(
             future.result(timeout=0.01)
         with pytest.raises(ValueError, match=f"'explain' {REFUSED}"):
             client.explain(future)
+
+
+class Trap:
+    """Opening its file is what unpickling it does."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (self.path, "w")
+
+
+@pytest.mark.differs("blocked handlers")
+def test_what_clients_made_up_is_not_unpickled_for_plugins_of_the_scheduler(api: Any, own: Any, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+
+    def note(what: Any) -> None:
+        with seen.open("a") as file:
+            print(what, file=file)
+
+    class Curious(api.SchedulerPlugin):  # type: ignore[misc]
+        def log_event(self, topic: str, msg: Any) -> None:
+            note(msg)
+
+        def update_graph(self, scheduler: Any, *, keys: Any, annotations: Any, **kwargs: Any) -> None:
+            note([annotations, *(scheduler.tasks[key].annotations for key in keys)])
+
+    traps = [Trap(str(tmp_path / name)) for name in ("annotation", "of a graph", "event")]
+    cluster = own(blocked_handlers=["run_function"], scheduler_kwargs={"plugins": [Curious()]})
+    with api.Client(cluster, set_as_default=False) as client:
+        with dask.annotate(team=traps[0]):
+            assert client.submit(inc, 1).result() == 2
+        with dask.annotate(team=traps[1]):
+            assert client.get({"x": (inc, 2)}, "x") == 3
+        client.log_event("topic", traps[2])
+        assert client.submit(inc, 2, pure=False).result() == 3  # what came before has been dealt with
+    assert seen.read_text() == "[{}, {}]\n" * 3
+    assert list(tmp_path.iterdir()) == [seen]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from nbcluster.plugins.base import SchedulerPlugin, check_name, plugin_name
-from nbcluster.protocol.serialize import dump, load
+from nbcluster.protocol.serialize import dump
 from nbcluster.resident import Resident
 from nbcluster.scheduler.groups import TaskGroup, TaskPrefix, group_name
 from nbcluster.scheduler.state import STATE_NAMES, SchedTask, SchedWorker
@@ -307,7 +307,7 @@ class SchedulerFacade(Resident):
     def get_events(self, topic: str | None = None) -> Any:
         """What was logged: see ``client.get_events``."""
         found = {
-            name: tuple((event.when, load(event.value, "event")) for event in events)
+            name: tuple((event.when, self._server.unpickle(event.value, "event")) for event in events)
             for name, events in self._core.coordination.events(topic).items()
         }
         return found if topic is None else found.get(topic, ())

@@ -10,16 +10,22 @@ A new family of messages that belongs to a handler is added here, and nowhere el
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NoReturn
+
+from msgspec.structs import replace
 
 from nbcluster.commands import Close, GetLogs, GetTaskStream, GetView, Restart, Subscribe
+from nbcluster.errors import SerializationError
 from nbcluster.protocol import coordination as c
 from nbcluster.protocol import inspection as i
-from nbcluster.protocol.messages import Call, CallFailed, KeysCancelled, Scatter
+from nbcluster.protocol.messages import Call, CallFailed, KeysCancelled, Scatter, SubmitGraph, SubmitTasks
 from nbcluster.protocol.operating import ManageMemory, Rebalance, Replicate, RestartCluster, RestartWorkers, Retire
+from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.recreation import DescribeTask
 from nbcluster.protocol.running import RegisterSchedulerPlugin, RunFunction, RunOnScheduler
+from nbcluster.protocol.serialize import load
 
 
 class SettingFlag:
@@ -33,7 +39,8 @@ class ClearingFlag:
 HANDLERS: Mapping[str, frozenset[type]] = {
     # What is sent again and again to a client that asked once. Not the events of a topic: they are for who subscribed.
     "feed": frozenset({Subscribe}),
-    # Functions that run outside of tasks, in the workers or in the scheduler itself.
+    # Functions that run outside of tasks, in the workers or in the scheduler itself. So it is with what is unpickled
+    # there for plugins: see ``unpickler`` and ``_without_code``.
     "run_function": frozenset({RunFunction, RunOnScheduler, RegisterSchedulerPlugin}),
     "scatter": frozenset({Scatter}),
     # The end of the cluster, at a client's request.
@@ -125,10 +132,31 @@ def split_blocked(messages: list[Message], blocked: Blocked) -> tuple[list[Messa
     for message in messages:
         name = blocked.get(_reached(message)) if blocked else None
         if name is None:
-            allowed.append(message)
+            allowed.append(_without_code(message) if RunFunction in blocked else message)
         else:
             refusals.append(_refusal(message, name))
     return allowed, refusals
+
+
+def unpickler(blocked: Blocked) -> Callable[[Payload, str], Any]:
+    """What opens data of clients for code that runs in the scheduler: who unpickles runs what the sender made up."""
+    return _refuse if RunFunction in blocked else load
+
+
+def _refuse(payload: Payload, what: str) -> NoReturn:
+    raise SerializationError(f"an {what} of a client is not unpickled in the scheduler, for 'run_function' is blocked")
+
+
+def _without_code(message: Message) -> Message:
+    """What is submitted, without the annotations that users made up: only plugins of the scheduler would see them."""
+    if isinstance(message, SubmitTasks | SubmitGraph) and message.options.annotations:
+        message = replace(message, options=replace(message.options, annotations=b""))
+    if isinstance(message, SubmitGraph) and any(task.options and task.options.annotations for task in message.tasks):
+        plain = [
+            replace(task, options=task.options and replace(task.options, annotations=b"")) for task in message.tasks
+        ]
+        message = replace(message, tasks=plain)
+    return message
 
 
 def _reached(message: Message) -> type:

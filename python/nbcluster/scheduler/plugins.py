@@ -18,6 +18,7 @@ from nbcluster.comm.tasks import TaskOwner
 from nbcluster.plugins.base import SchedulerPlugin
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.messages import SubmitGraph, SubmitTasks, TaskOptions
+from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.running import RegisterSchedulerPlugin
 from nbcluster.protocol.serialize import load
@@ -56,8 +57,11 @@ class _TellingStory(deque[Transition]):
 class SchedulerPlugins:
     """All plugins of one scheduler."""
 
-    def __init__(self, facade: SchedulerFacade, state: SchedulerState) -> None:
+    def __init__(
+        self, facade: SchedulerFacade, state: SchedulerState, unpickle: Callable[[Payload, str], Any] = load
+    ) -> None:
         self._facade = facade
+        self._unpickle = unpickle
         self._state = state
         self._plugins: dict[str, SchedulerPlugin] = {}
         self._told: list[SchedulerPlugin] = []
@@ -238,9 +242,9 @@ class SchedulerPlugins:
         for message in messages:
             if isinstance(message, LogEvent):
                 try:
-                    msg = load(message.value, "event")
+                    msg = self._unpickle(message.value, "event")
                 except Exception as error:
-                    logger.error("An event cannot be unpickled for the scheduler's plugins: %s", error)
+                    logger.error("An event cannot be shown to the scheduler's plugins: %s", error)
                     continue
                 for topic in message.topics:
                     self._each(lambda plugin, topic=topic, msg=msg: plugin.log_event(topic, msg))  # type: ignore[misc]

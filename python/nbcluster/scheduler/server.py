@@ -51,7 +51,7 @@ from nbcluster.scheduler.events import (
 )
 from nbcluster.scheduler.facade import SchedulerFacade
 from nbcluster.scheduler.guests import Guests
-from nbcluster.scheduler.handlers import blocked_types
+from nbcluster.scheduler.handlers import blocked_types, unpickler
 from nbcluster.scheduler.inspecting import Inspector
 from nbcluster.scheduler.outbox import LookLocally, Retired, ToClient, ToWorker
 from nbcluster.scheduler.plugins import SchedulerPlugins
@@ -89,13 +89,15 @@ class SchedulerServer:
         self.core.state.epoch = time.time() - time.monotonic()
         self.blocked = blocked_types(blocked_handlers)
         """What clients may not ask."""
+        self.unpickle = unpickler(self.blocked)
+        """What opens data of clients for what user code runs here."""
         self.welcome = welcome
         """What new clients are told; the cluster fills it in once it knows its addresses."""
         self._token = token
         self._ports = ports
         self.facade = SchedulerFacade(self)
         """What user code that runs here sees of it."""
-        self.plugins = SchedulerPlugins(self.facade, self.core.state)
+        self.plugins = SchedulerPlugins(self.facade, self.core.state, self.unpickle)
         self.guests = Guests(self)
         """Workers from outside."""
         self._errands = Errands(ports, self.facade, self.plugins, self.guests)

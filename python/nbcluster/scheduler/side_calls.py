@@ -1,4 +1,4 @@
-"""Functions that clients run in the scheduler itself: the one place, besides plugins, where it unpickles anything.
+"""Functions that clients run in the scheduler itself. Only for them and for plugins it unpickles anything.
 
 They run on its event loop, so what they see does not change under them; while one computes, the scheduler waits.
 ``blocked_handlers=['run_function']`` refuses them.
