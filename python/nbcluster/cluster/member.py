@@ -164,7 +164,7 @@ class Member(Server):
         """How to get in, once there is a scheduler; it may be about to start."""
         if self._scheduler_file is not None:
             if scheduler_files.read(self._scheduler_file) is None:
-                self._wait_for(f"there is no scheduler_file={self._scheduler_file!r} yet")
+                self._hindered(f"there is no scheduler_file={self._scheduler_file!r} yet")
             self.scheduler_address = await _address_in(self._scheduler_file)
         while True:
             entry = await self._find_entry()
@@ -177,15 +177,16 @@ class Member(Server):
             except (CommError, TimeoutError) as error:
                 if entry.scheduler.startswith("inproc://"):
                     raise  # no other has that address
-                self._wait_for(str(error) or f"{entry.scheduler} does not answer")
+                self._hindered(str(error) or f"{entry.scheduler} does not answer")
         self._obstacle = ""
         self._stack.push_async_callback(self._lookout.close)
         return entry
 
     async def _find_entry(self) -> Entry:
-        return await find_entry(self.scheduler_address, self.security, self._place, lambda e: self._wait_for(str(e)))
+        return await find_entry(self.scheduler_address, self.security, self._place, lambda e: self._hindered(str(e)))
 
-    def _wait_for(self, obstacle: str) -> None:
+    def _hindered(self, obstacle: str) -> None:
+        """Note why it has not joined yet, and log the first such reason."""
         if not self._obstacle:
             logger.warning("%s waits for its scheduler: %s", self, obstacle)
         self._obstacle = f": {obstacle}"
