@@ -86,6 +86,7 @@ SHELLS = {
         "ports",
         "pressure",
         "run_queue",
+        "runner",
         "seats",
         "server",
         "side_calls",

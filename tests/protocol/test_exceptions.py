@@ -212,7 +212,7 @@ def test_an_endless_recursion_keeps_both_ends_of_its_traceback() -> None:
 
 
 def test_the_frames_that_lead_to_the_task_are_cut_off() -> None:
-    executor = os.path.join(os.path.dirname(nbcluster.errors.__file__), "worker", "executor.py")
+    executor = os.path.join(os.path.dirname(nbcluster.errors.__file__), "worker", "runner.py")
     names: dict[str, Any] = {}
     exec(
         compile("def call(f):\n    try: f()\n    except BaseException as e: return e", executor, "exec"),

@@ -4,35 +4,32 @@ import asyncio
 import gc
 import importlib
 import operator
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
-from nbcluster.errors import RemoteError, Reschedule, SerializationError
+from nbcluster.errors import RemoteError
 from nbcluster.protocol.exceptions import load_exception
 from nbcluster.protocol.messages import (
     ComputeTask,
     TaskDone,
     TaskErred,
     TaskRejoined,
-    TaskRescheduled,
     TaskSeceded,
 )
-from nbcluster.protocol.payload import Payload
-from nbcluster.protocol.serialize import TaskRef, dump, dump_call, dump_function, load
+from nbcluster.protocol.serialize import dump_call, dump_function
 from nbcluster.store.flight_recorder import FlightRecorder
-from nbcluster.store.memory import Datum
 from nbcluster.types import RunId
 from nbcluster.worker import context
+from nbcluster.worker.coroutines import CoroutineLoop
 from nbcluster.worker.events import Finished, Outcome
-from nbcluster.worker.executor import INLINE_LIMIT, TELL_LIMIT, Executor
+from nbcluster.worker.executor import TELL_LIMIT, Executor
 from nbcluster.worker.functions import FunctionTable
+from nbcluster.worker.runner import Runner
 from tests.support.eventually import soon
 from tests.support.links import DEADLINE, run
 
@@ -43,7 +40,9 @@ class Bench:
     def __init__(self, nthreads: int = 1, **options: Any) -> None:
         self.batches: list[list[Outcome]] = []
         self.functions = FunctionTable()
-        self.executor = Executor(nthreads, self.functions, self.batches.append, **options)
+        self.coroutines = CoroutineLoop()
+        self.runner = Runner(self.functions, self.coroutines)
+        self.executor = Executor(nthreads, self.runner, self.batches.append, **options)
         self.run_ids = 0
 
     def task(self, function: Callable[..., Any], *args: Any, priority: int = 0) -> ComputeTask:
@@ -58,6 +57,13 @@ class Bench:
     def submit(self, function: Callable[..., Any], *args: Any, inputs: dict[str, Any] | None = None) -> RunId:
         self.executor.submit([(self.task(function, *args), inputs)])
         return self.run_ids
+
+    def threads_have_ended(self, within: float) -> bool:
+        """Wait for those threads that the executor began with."""
+        end = time.monotonic() + within
+        for thread in self.executor._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self.executor._threads)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -86,7 +92,8 @@ def with_bench(test: Callable[[Bench], Awaitable[None]], **options: Any) -> None
             await test(bench)
         finally:
             bench.executor.close()
-        assert bench.executor.join(DEADLINE)
+            bench.coroutines.close()
+        assert bench.threads_have_ended(DEADLINE)
 
     run("uvloop", main())
 
@@ -125,120 +132,11 @@ class Thing:
     pass
 
 
-class Misbehaving:
-    """Raises when it is pickled, or when it is unpickled."""
-
-    def __init__(self, when: str, error: BaseException) -> None:
-        self.when = when
-        self.error = error
-
-    def __reduce__(self) -> Any:
-        if self.when == "dump":
-            raise self.error
-        return raise_it, (self.error,)
-
-
 def raise_it(error: BaseException) -> Any:
     raise error
 
 
-# --- results
-
-
-def test_a_small_result_comes_pickled_with_what_was_measured() -> None:
-    async def test(bench: Bench) -> None:
-        before = time.time()
-        finished = await bench.outcome(operator.add, 1, 2)
-        assert isinstance(finished, Finished)
-        done = finished.done
-        assert finished.value == 3
-        assert done.payload is not None
-        assert load(done.payload) == 3
-        assert (done.key, done.run_id, done.type_name, done.thread) == ("key-1", 1, "int", 0)
-        assert 0 < done.nbytes < 100
-        assert before - 1 < done.start <= done.stop < time.time() + 1
-
-    with_bench(test)
-
-
-def test_a_small_array_travels_without_frames() -> None:
-    async def test(bench: Bench) -> None:
-        done = (await bench.outcome(np.zeros, 5000)).done
-        assert done.payload.frames == ()
-        assert load(done.payload).flags.writeable
-
-    with_bench(test)
-
-
-def test_a_large_result_stays_where_it_is() -> None:
-    async def test(bench: Bench) -> None:
-        finished = await bench.outcome(bytes, INLINE_LIMIT + 1)
-        assert finished.done.payload is None
-        assert len(finished.value) == INLINE_LIMIT + 1
-
-    with_bench(test)
-
-
-def test_in_process_results_are_live_and_arguments_are_private() -> None:
-    async def test(bench: Bench) -> None:
-        array = np.zeros(10_000)
-        task = bench.task(lambda a: a, array)
-        bench.executor.submit([(task, None)])
-        finished: Any = (await bench.count(1))[0]
-        assert finished.done.payload.is_live
-        assert load(finished.done.payload) is finished.value
-        finished.value[0] = 1
-        bench.executor.submit([(task, None)])
-        again: Any = (await bench.count(2))[1]
-        assert again.value[0] == 0
-
-    with_bench(test, live=True)
-
-
-def test_dependencies_are_put_in_place_whatever_form_they_have() -> None:
-    async def test(bench: Bench) -> None:
-        inputs = {
-            "live": Datum(1, 28),
-            "stored": Datum.pickled(dump(10), 28),
-            "along": dump(100),
-        }
-        finished = await bench.outcome(sum, [TaskRef(key) for key in inputs], inputs=inputs)
-        assert finished.value == 111
-
-    with_bench(test)
-
-
-def test_a_coroutine_function_is_run_to_its_end() -> None:
-    async def later(x: int) -> int:
-        await asyncio.sleep(0)
-        return x + 1
-
-    async def test(bench: Bench) -> None:
-        assert (await bench.outcome(later, 1)).value == 2
-
-    with_bench(test)
-
-
-def test_a_task_knows_its_key() -> None:
-    async def test(bench: Bench) -> None:
-        assert (await bench.outcome(context.current_key)).value == "key-1"
-        assert context.current_key() is None
-
-    with_bench(test)
-
-
-# --- errors
-
-
-def test_a_task_that_raises_errs_with_its_own_frames() -> None:
-    async def test(bench: Bench) -> None:
-        erred = await bench.outcome(raise_it, ValueError("bad"))
-        assert (erred.key, erred.run_id, erred.text) == ("key-1", 1, "ValueError: bad")
-        error = load_exception(erred.error)
-        assert error.__traceback__ is not None
-        assert error.__traceback__.tb_frame.f_code.co_name == "raise_it"
-
-    with_bench(test)
+# --- threads
 
 
 @pytest.mark.parametrize(
@@ -256,101 +154,15 @@ def test_whatever_would_end_a_thread_errs_the_task_and_the_thread_lives(error: B
     with_bench(test)
 
 
-def test_sys_exit_errs_the_task() -> None:
-    async def test(bench: Bench) -> None:
-        assert str(await bench.error(sys.exit, 4)) == "SystemExit: 4"
-
-    with_bench(test)
-
-
-def test_reschedule_gives_the_task_back() -> None:
-    async def test(bench: Bench) -> None:
-        assert await bench.outcome(raise_it, Reschedule()) == TaskRescheduled("key-1", 1)
-
-    with_bench(test)
-
-
-INNER = [ValueError("inner"), SystemExit(3), RecursionError("deep"), KeyboardInterrupt()]
-
-
-@pytest.mark.parametrize("inner", INNER, ids=repr)
-def test_an_argument_that_cannot_be_unpickled_errs_the_task(inner: BaseException) -> None:
-    async def test(bench: Bench) -> None:
-        shown = await bench.error(repr, Misbehaving("load", inner))
-        assert isinstance(shown, (SerializationError, RemoteError))
-        assert type(shown.__cause__) is type(inner)
-
-    with_bench(test)
-
-
-@pytest.mark.parametrize("inner", INNER[:2], ids=repr)
-def test_a_result_that_cannot_be_pickled_stays_here(inner: BaseException) -> None:
-    async def test(bench: Bench) -> None:
-        outcome = await bench.outcome(lambda error: Misbehaving("dump", error), inner)
-        assert isinstance(outcome, Finished)
-        assert isinstance(outcome.value, Misbehaving)
-        assert outcome.done.payload is None
-
-    with_bench(test)
-
-
-@pytest.mark.parametrize("when", ["dump", "load"])
-@pytest.mark.parametrize("inner", [ValueError("inner"), SystemExit(3)], ids=repr)
-def test_an_exception_that_cannot_travel_errs_the_task_with_a_stand_in(when: str, inner: BaseException) -> None:
-    class Hostile(Exception):
-        def __reduce__(self) -> Any:
-            return Misbehaving(when, inner).__reduce__()
-
-        def __str__(self) -> str:
-            return "hostile"
-
-    def work() -> None:
-        raise Hostile
-
-    async def test(bench: Bench) -> None:
-        error = await bench.error(work)
-        assert isinstance(error, RemoteError)
-        assert error.text == "hostile"
-        assert isinstance(error.__cause__, SerializationError)
-
-    with_bench(test)
-
-
-def test_a_function_that_cannot_be_unpickled_errs_the_task() -> None:
-    async def test(bench: Bench) -> None:
-        task = bench.task(operator.add, 1, 2)
-        bench.functions.forget([task.function])
-        bench.functions.define({task.function: Payload(b"\x80\x05\x8c\x07nowhere\x94\x8c\x01f\x94\x93.")})
-        bench.executor.submit([(task, None)])
-        error = load_exception((await bench.count(1))[0].error)  # type: ignore[union-attr]
-        assert isinstance(error, SerializationError)
-        assert isinstance(error.__cause__, ModuleNotFoundError)
-
-    with_bench(test)
-
-
-def test_a_dependency_that_cannot_be_unpickled_errs_the_task() -> None:
-    async def test(bench: Bench) -> None:
-        inputs = {"x": dump(Misbehaving("load", ValueError("inner")))}
-        error = await bench.error(abs, TaskRef("x"), inputs=inputs)
-        assert isinstance(error, SerializationError)
-        assert "result of x" in str(error)
-
-    with_bench(test)
-
-
 def test_even_a_failure_that_cannot_be_told_errs_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory(*args: Any) -> Any:
         raise MemoryError
 
     async def test(bench: Bench) -> None:
-        monkeypatch.setattr(bench.executor, "_erred", no_memory)
+        monkeypatch.setattr(bench.runner, "_erred", no_memory)
         assert isinstance(await bench.error(raise_it, ValueError("bad")), MemoryError)
 
     with_bench(test)
-
-
-# --- queue and threads
 
 
 def test_runs_start_by_priority_then_by_age() -> None:
@@ -475,9 +287,9 @@ def test_a_closed_executor_delivers_nothing_more_and_its_threads_end() -> None:
         await asyncio.to_thread(gates.started.wait, DEADLINE)
         bench.executor.close()
         bench.executor.close()
-        assert not bench.executor.join(0)
+        assert not bench.threads_have_ended(0)
         gates.open.set()
-        assert await asyncio.to_thread(bench.executor.join, DEADLINE)
+        assert await asyncio.to_thread(bench.threads_have_ended, DEADLINE)
         await asyncio.sleep(0)
         assert bench.outcomes == []
 

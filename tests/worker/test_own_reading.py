@@ -268,7 +268,8 @@ def test_nothing_is_begun_after_the_executor_is_closed(with_worker: Callable[...
         await lend(scheduler, worker)
         worker.executor.close()
         scheduler.submit(open_gate, define=False)
-        assert await asyncio.to_thread(worker.executor.join, DEADLINE)
+        await asyncio.to_thread(worker.executor.join_idle)
+        assert not any(thread.is_alive() for thread in worker.executor._threads)
         assert not Gate.open.is_set()
 
     with_worker(test)

@@ -1,6 +1,6 @@
 """The threads that run tasks.
 
-    loop ── submit() ──▶ queue ──▶ thread: unpickle, call, measure, pickle ──▶ deque ──▶ loop: deliver()
+    loop ── submit() ──▶ queue ──▶ thread: runner.run() ──▶ deque ──▶ loop: deliver()
 
 Rules
 1. One lock guards the queue and the list of threads that have nothing to do. Nobody waits while holding it.
@@ -8,7 +8,7 @@ Rules
    alone, with no more to run, wakes it not at all: the thread itself tells the scheduler, and the loop hears of it
    when it next has to do with results, by ``collect``. It may even have read the task itself (``own_reading``).
 3. A thread survives whatever its task raises. Threads are daemons: one that hangs keeps nobody from leaving.
-4. What a task costs beyond its own call is paid here, in the thread, so that the loop stays quick.
+4. What a task costs beyond its own call is paid in the thread (``runner.py``), so that the loop stays quick.
 5. A thread runs tasks as long as it has a seat (``seats.py``). One whose task has given it up ends with the task.
 """
 
@@ -18,34 +18,20 @@ import asyncio
 import logging
 import threading
 import time
-import types
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from nbcluster.comm.loop import wait_for_latch
-from nbcluster.errors import Reschedule, SerializationError, SharedDataGoneError
-from nbcluster.protocol.exceptions import describe, dump_exception, stand_in
-from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskErred, TaskRejoined, TaskRescheduled, TaskSeceded
-from nbcluster.protocol.payload import Frame, Payload
-from nbcluster.protocol.serialize import dump, load, load_call
-from nbcluster.protocol.sizeof import sizeof
-from nbcluster.protocol.typenames import type_name
-from nbcluster.store.memory import Datum
-from nbcluster.store.spill import SpillError
-from nbcluster.types import Key, RunId
+from nbcluster.protocol.messages import ComputeTask, TaskDone, TaskRejoined, TaskSeceded
+from nbcluster.types import RunId
 from nbcluster.worker import context
-from nbcluster.worker.coroutines import CoroutineLoop
-from nbcluster.worker.current import CurrentWorker
-from nbcluster.worker.events import Finished, InputsLost, Outcome
-from nbcluster.worker.functions import FunctionTable
+from nbcluster.worker.events import Finished, Outcome
 from nbcluster.worker.run_queue import Entry, Inputs, RunQueue
+from nbcluster.worker.runner import Runner
 from nbcluster.worker.seats import Seat, Seats
 
 logger = logging.getLogger(__name__)
-
-INLINE_LIMIT = 64 * 1024
-"""Results up to this size travel with the report of their completion."""
 
 TELL_LIMIT = 4096
 """Bytes of a pickled result up to which its thread itself may tell the scheduler of it."""
@@ -55,8 +41,6 @@ IDLE_ENDS_WITHIN = 1.0
 
 MOST_UNHEARD = 64
 """Outcomes that the loop has not heard of, at most: it is woken for the next, for their results are still in memory."""
-
-_NO_VALUES: Inputs = {}
 
 
 class AtWork(NamedTuple):
@@ -114,15 +98,9 @@ class Executor:
 
     Args:
         nthreads: how many tasks run at a time.
-        functions: the functions that tasks name.
+        runner: runs each of them in its thread.
         deliver: called on the loop with runs that ended, in the order in which they did.
         recorder: is told what each thread runs.
-        live: results stay in this process, so they are handed over as they are; and arguments, which others
-            in this process may hold too, are copied.
-        on_task_end: called in the thread when a task has ended, before its outcome is delivered.
-        worker: what tasks may know of their worker.
-        on_large: called in the thread with the bytes of a result that takes much memory, before it is delivered: it may
-            wait.
         tell: reports a success from its thread, if it can, and calls back before it does.
         reader: reads the next task in the thread that is to run it, while it is lent the link; else tasks come by
             ``submit`` alone.
@@ -131,29 +109,20 @@ class Executor:
     def __init__(
         self,
         nthreads: int,
-        functions: FunctionTable,
+        runner: Runner,
         deliver: Callable[[list[Outcome]], None],
         *,
         recorder: Recorder | None = None,
-        live: bool = False,
-        on_task_end: Callable[[], None] | None = None,
-        on_large: Callable[[int], None] | None = None,
         tell: Callable[[TaskDone, Callable[[], None]], bool] | None = None,
         reader: Reader | None = None,
-        worker: CurrentWorker | None = None,
     ) -> None:
         self.nthreads = nthreads
-        self._functions = functions
+        self._runner = runner
         self._deliver = deliver
         self._recorder = recorder or NoRecorder()
-        self._live = live
-        self._on_task_end = on_task_end
-        self._on_large = on_large
         self._tell = tell
         self._reader = reader
         self._most_unheard = 1 if reader is None else MOST_UNHEARD
-        self._worker = worker
-        self.coroutines = CoroutineLoop()
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._queue = RunQueue()
@@ -161,16 +130,11 @@ class Executor:
         self._seats = Seats(nthreads)
         self._running: list[RunId | None] = [None] * nthreads
         """By the number of the thread."""
-        self._since: dict[int, float] = {}
-        """When each of them began its run."""
         self._seated: dict[int, tuple[Seat, threading.Thread]] = {}
         """All of them, those too that wait in a task."""
         self._outcomes: deque[Outcome] = deque()
         self._wake_pending = False
         self._closed = False
-        self._epoch = time.time() - time.monotonic()
-        """Added to the monotonic clock: moments for people, durations that no clock change spoils."""
-        self._unreported = dump_exception(MemoryError("the task failed, and there was no memory to tell how"))
         self._threads = [self._thread(number) for number in range(nthreads)]
         for thread in self._threads:
             thread.start()
@@ -208,7 +172,7 @@ class Executor:
         """
         running = self._running
         return [
-            AtWork(seat.run_id, self._since.get(number, 0.0), thread.ident or 0, thread.name, running[number] is None)
+            AtWork(seat.run_id, seat.since, thread.ident or 0, thread.name, running[number] is None)
             for number, (seat, thread) in list(self._seated.items())
             if seat.run_id
         ]
@@ -240,14 +204,6 @@ class Executor:
             awake, self._idle = self._idle, []
         for parked in awake:
             parked.release()
-        self.coroutines.close()
-
-    def join(self, timeout: float) -> bool:
-        """Wait for the threads, after ``close``. Returns whether all have ended."""
-        end = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
 
     def join_idle(self) -> None:
         """Wait for those threads that are in no task, after ``close``: a moment."""
@@ -276,7 +232,7 @@ class Executor:
     # --- in the threads ---
 
     def _work(self, seat: Seat) -> None:
-        context.sit(seat, self._worker)
+        context.sit(seat, self._runner.worker)
         self._seated[seat.number] = seat, threading.current_thread()
         try:
             self._run_all(seat)
@@ -286,7 +242,7 @@ class Executor:
                 self._seats.give_back(seat.number)
 
     def _run_all(self, seat: Seat) -> None:
-        recorder, running, thread = self._recorder, self._running, seat.number
+        runner, recorder, running, thread = self._runner, self._recorder, self._running, seat.number
         while True:
             entry = self._next(seat)
             if entry is None:
@@ -296,9 +252,9 @@ class Executor:
             seat.key = task.key
             recorder.enter(thread, run_id)
             try:
-                outcome = self._run(thread, task, inputs)
+                outcome = runner.run(seat, task, inputs)
             except BaseException:  # not even its failure could be told: memory is short
-                outcome = TaskErred(task.key, run_id, self._unreported, "MemoryError", thread, 0.0, 0.0)
+                outcome = runner.untold(seat, task)
             recorder.leave(thread)
             running[thread] = None
             if not self._report(outcome, seat) or not seat.taken:
@@ -360,49 +316,6 @@ class Executor:
             elif not self._closed:
                 return task.priority, task.run_id, task, None
 
-    def _run(self, thread: int, task: ComputeTask, inputs: Inputs | None) -> Outcome:
-        key, run_id = task.key, task.run_id
-        monotonic = time.monotonic
-        context.enter(key)
-        self._since[thread] = start = monotonic()
-        try:
-            function = self._functions.get(task.function)
-            values = _NO_VALUES if inputs is None else _load_inputs(inputs)
-            frames = _copy_frames(task.frames) if task.frames and self._live else task.frames
-            args, kwargs = load_call(task.data, frames, values)
-            value = function(*args, **kwargs)
-            if type(value) is types.CoroutineType:
-                value = self.coroutines.run(value, self._on_task_end)
-            kind = type(value)
-            if task.actor and self._worker is not None:
-                value = self._worker.make_actor(key, value)
-            stop = monotonic()
-            nbytes = sizeof(value)
-            payload = self._inline(value, nbytes)
-            if nbytes > INLINE_LIMIT and self._on_large is not None:
-                self._on_large(nbytes)
-            done = TaskDone(
-                key,
-                run_id,
-                nbytes,
-                type_name(kind),
-                thread,
-                start + self._epoch,
-                stop + self._epoch,
-                payload,
-            )
-            return Finished(done, value)
-        except Reschedule:
-            return TaskRescheduled(key, run_id)
-        except _InputsLost as error:
-            return InputsLost(key, run_id, error.keys)
-        except BaseException as error:
-            return self._erred(thread, task, error, start, monotonic())
-        finally:
-            if self._on_task_end is not None:
-                self._on_task_end()
-            context.leave()
-
     # --- seats ---
 
     def secede(self, seat: Seat, waiting: bool) -> bool:
@@ -463,44 +376,3 @@ class Executor:
         """A thread that waited computes again, with a seat or without."""
         self._running[seat.number] = seat.run_id
         self._recorder.enter(seat.number, seat.run_id)
-
-    def _inline(self, value: Any, nbytes: int) -> Payload | None:
-        if self._live:
-            return Payload.of_live(value)
-        if nbytes > INLINE_LIMIT:
-            return None
-        try:
-            payload = dump(value, "result", in_band=True)
-        except SerializationError:  # tasks of this worker can use it all the same; whoever else wants it is told why
-            return None
-        return payload if len(payload.data) <= INLINE_LIMIT else None
-
-    def _erred(self, thread: int, task: ComputeTask, error: BaseException, start: float, stop: float) -> TaskErred:
-        # SystemExit and its like would end whoever asks for the result.
-        shown = error if isinstance(error, Exception) else stand_in(error)
-        start, stop = start + self._epoch, stop + self._epoch
-        return TaskErred(task.key, task.run_id, dump_exception(shown), describe(error), thread, start, stop)
-
-
-class _InputsLost(Exception):
-    def __init__(self, keys: list[Key]) -> None:
-        super().__init__(keys)
-        self.keys = keys
-
-
-def _load_inputs(inputs: Inputs) -> Inputs:
-    values: Inputs = {}
-    lost: list[Key] = []
-    for key, source in inputs.items():
-        try:
-            values[key] = source.load() if isinstance(source, Datum) else load(source, f"result of {key}")
-        except (SpillError, SharedDataGoneError) as error:
-            logger.warning("%s has to be computed again: %s", key, str(error))  # its frames hold the file
-            lost.append(key)
-    if lost:
-        raise _InputsLost(lost)
-    return values
-
-
-def _copy_frames(frames: Iterable[Frame]) -> list[Frame]:
-    return [Frame(bytearray(frame.buffer or b""), frame.live) for frame in frames]

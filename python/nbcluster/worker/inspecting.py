@@ -16,6 +16,7 @@ from nbcluster.protocol.profiles import Profile
 from nbcluster.types import Key, key_prefix
 from nbcluster.worker.core import WorkerCore
 from nbcluster.worker.executor import Executor
+from nbcluster.worker.runner import Runner
 from nbcluster.worker.state import STATE_NAMES, StoryLine
 
 
@@ -50,7 +51,7 @@ class Inspector:
                 continue
             run = runs.get(at.run_id)
             name = key_prefix(run.task.key) if run is not None else ""
-            working.append(AtWork(self._of_tasks, name, at.ident, Executor._run.__code__))
+            working.append(AtWork(self._of_tasks, name, at.ident, Runner.run.__code__))
         if working:
             working.append(AtWork(self._of_loop, "", self._loop_thread))
         return working
@@ -71,7 +72,7 @@ class Inspector:
             run = runs.get(at.run_id)
             if run is None or (wanted is not None and run.task.key not in wanted):
                 continue
-            stack = stack_of(frames.get(at.ident), Executor._run.__code__)
+            stack = stack_of(frames.get(at.ident), Runner.run.__code__)
             if not stack and at.waits:
                 continue
             running.add(at.run_id)

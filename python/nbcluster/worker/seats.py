@@ -27,7 +27,7 @@ MOST_THREADS = 4000
 class Seat:
     """What one thread of a worker needs to run tasks."""
 
-    __slots__ = ("executor", "key", "number", "run_id", "seceded", "taken")
+    __slots__ = ("executor", "key", "number", "run_id", "seceded", "since", "taken")
 
     def __init__(self, executor: Executor, number: int) -> None:
         self.executor = executor
@@ -38,6 +38,8 @@ class Seat:
         """Whether the task that it runs has given it up in the meantime."""
         self.key: Key = ""
         self.run_id: RunId = 0
+        self.since = 0.0
+        """When its run began, by the monotonic clock."""
 
     def __repr__(self) -> str:
         return f"<Seat {self.number} of {self.key!r} taken={self.taken}>"

@@ -51,6 +51,7 @@ from nbcluster.worker import commands as c
 from nbcluster.worker.actors import ActorHost
 from nbcluster.worker.config import WorkerConfig
 from nbcluster.worker.core import WorkerCore
+from nbcluster.worker.coroutines import CoroutineLoop
 from nbcluster.worker.current import CurrentWorker
 from nbcluster.worker.events import (
     DataArrived,
@@ -74,6 +75,7 @@ from nbcluster.worker.own_reading import OwnReading
 from nbcluster.worker.plugins import WorkerPlugins
 from nbcluster.worker.ports import ClientFactory
 from nbcluster.worker.pressure import MemoryPressure
+from nbcluster.worker.runner import Runner
 from nbcluster.worker.side_calls import SideCalls
 from nbcluster.worker.spilling import Spiller
 from nbcluster.worker.state import WorkerTask
@@ -122,6 +124,7 @@ class WorkerServer:
         self._given_plugins = plugins
         self._ssl = None if config.tls is None else tls_contexts.connecting(config.tls)
         self._functions = FunctionTable()
+        self._coroutines = CoroutineLoop()
         self.peers = PeerPool(token, ssl=self._ssl)
         self._shared = SharedStore(DescriptorLink(Path(config.shared), token)) if config.shared else None
         self.peers.shared = self._shared
@@ -228,31 +231,34 @@ class WorkerServer:
             self._own_reading = OwnReading(
                 connection, lambda noted: self.executor.note(noted), lambda: self.executor.collect()
             )
-        self.executor = Executor(
-            config.nthreads,
+        runner = Runner(
             self._functions,
-            self._runs_ended,
-            recorder=self._recorder,
-            live=self._connection.in_process,
+            self._coroutines,
+            live=connection.in_process,
             on_task_end=self.outputs.task_ended if self.outputs else None,
             on_large=self.spiller.brake if self.spiller else None,
+            worker=self.current,
+        )
+        self.executor = Executor(
+            config.nthreads,
+            runner,
+            self._runs_ended,
+            recorder=self._recorder,
             tell=self._tell_done if self.threads_tell else None,
             reader=self._own_reading,
-            worker=self.current,
         )
         connection.allow_threads()
 
     def _let_others_use_it(self) -> None:
         """What there is beside tasks: actors, functions, plugins. They end after the executor, which they may use."""
         leave = self._leave
-        self._actors = ActorHost(
-            self.current, self.executor.coroutines, self.outputs.task_ended if self.outputs else None
-        )
+        self._actors = ActorHost(self.current, self._coroutines, self.outputs.task_ended if self.outputs else None)
         leave.callback(self._actors.close)
         leave.push_async_callback(self.current.leave)
         leave.callback(self._side_calls.close)
         self.plugins.observe(self.core.state)
         leave.push_async_callback(self.plugins.close)
+        leave.callback(self._coroutines.close)
         leave.callback(self.executor.close)
 
     def _let_others_look(self) -> None:
