@@ -82,6 +82,7 @@ SHELLS = {
         "metrics",
         "output",
         "own_reading",
+        "performer",
         "plugins",
         "ports",
         "pressure",

@@ -287,7 +287,7 @@ def test_a_worker_that_fails_internally_ends_so_that_others_run_its_tasks(
     with_worker: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
-        worker._perform = {}  # type: ignore[misc]
+        worker._perform = {}
         scheduler.submit(add, 1, 2)
         assert await worker.finished() == "internal error"
         await scheduler.heard.end()

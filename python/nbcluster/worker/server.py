@@ -1,6 +1,6 @@
 """The shell of a worker: moves messages between scheduler, core, threads and peers, and decides nothing.
 
-scheduler ── messages ──▶ events ──▶ core ──▶ commands ──▶ executor, store, peer links
+scheduler ── messages ──▶ events ──▶ core ──▶ commands ──▶ performer: executor, store, peer links
     ▲                       ▲                                 │
     └── messages ◀──────────┴──── outcomes, fetched data ◀────┘
 """
@@ -13,10 +13,10 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -25,7 +25,6 @@ from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
 from nbcluster.comm.tasks import TaskOwner
-from nbcluster.errors import CommError
 from nbcluster.plugins.base import WorkerPlugin
 from nbcluster.preloading import Preloads
 from nbcluster.protocol.inspection import ForwardLogs, Look, Seen
@@ -43,24 +42,19 @@ from nbcluster.protocol.messages import (
 from nbcluster.protocol.operating import PauseChanged
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.running import RunCall
-from nbcluster.protocol.serialize import SHARE_MIN
-from nbcluster.store.memory import Datum, MemoryStore
+from nbcluster.store.memory import MemoryStore
 from nbcluster.store.shared import SharedStore
 from nbcluster.types import Address, Key
-from nbcluster.worker import commands as c
 from nbcluster.worker.actors import ActorHost
 from nbcluster.worker.config import WorkerConfig
 from nbcluster.worker.core import WorkerCore
 from nbcluster.worker.coroutines import CoroutineLoop
 from nbcluster.worker.current import CurrentWorker
 from nbcluster.worker.events import (
-    DataArrived,
     Event,
-    FetchFailed,
     FromScheduler,
     Outcome,
     RunsEnded,
-    RunsRecalled,
 )
 from nbcluster.worker.executor import Executor, Recorder
 from nbcluster.worker.functions import FunctionTable
@@ -72,13 +66,13 @@ from nbcluster.worker.log_forwarding import LogForwarding
 from nbcluster.worker.metrics import Metrics
 from nbcluster.worker.output import TaskOutputs
 from nbcluster.worker.own_reading import OwnReading
+from nbcluster.worker.performer import Performer
 from nbcluster.worker.plugins import WorkerPlugins
 from nbcluster.worker.ports import ClientFactory
 from nbcluster.worker.pressure import MemoryPressure
 from nbcluster.worker.runner import Runner
 from nbcluster.worker.side_calls import SideCalls
 from nbcluster.worker.spilling import Spiller
-from nbcluster.worker.state import WorkerTask
 from nbcluster.worker.transfer import DataServer
 from nbcluster.worker.transfer_log import TransferLog
 
@@ -152,6 +146,7 @@ class WorkerServer:
         self._actors: ActorHost
         self.spiller: Spiller | None = None
         self.pressure: MemoryPressure | None = None
+        self._perform: Mapping[type, Callable[[Any], None]]
         self._metrics: Metrics
         self._inspector: Inspector
         self._log_forwarding: LogForwarding
@@ -197,6 +192,7 @@ class WorkerServer:
         threads.callback(self.executor.join_idle)
         self._let_others_use_it()
         self._let_others_look()
+        self._make_performer()
         await self._run_setup_code()
         self._register()
         connection.start(self)
@@ -275,6 +271,20 @@ class WorkerServer:
             lambda: self.store.spilled_nbytes,
             process=not self._connection.in_process,
         )
+
+    def _make_performer(self) -> None:
+        performer = Performer(
+            self.executor,
+            self.store,
+            self.peers,
+            self.received_log,
+            self._inspector.sampler,
+            self._idle_sharing,
+            self._owner,
+            tell=self._tell,
+            handle=self._handle,
+        )
+        self._perform = performer.steps
 
     async def _run_setup_code(self) -> None:
         """Preloads and plugins: what users have run before there are tasks."""
@@ -419,7 +429,7 @@ class WorkerServer:
             return
         try:
             for command in self.core.handle(event, time.monotonic()):
-                self._perform[type(command)](self, command)
+                self._perform[type(command)](command)
             if self.plugins.fresh:
                 self.plugins.tell()
             if self.spiller is not None:
@@ -429,76 +439,7 @@ class WorkerServer:
             self.stop("internal error")
             self._connection.abort()
 
-    def _execute(self, command: c.Execute) -> None:
-        self.executor.submit([(run.task, self._fill(run)) for run in command.tasks])
-        if self._inspector.sampler.parked:
-            self._inspector.sampler.wake()
-
-    def _capture(self, command: c.Capture) -> None:
-        for run in command.tasks:
-            self._fill(run)
-
-    def _fill(self, run: WorkerTask) -> dict[Key, Any] | None:
-        inputs = run.inputs
-        if inputs is not None:
-            for key, source in inputs.items():
-                if source is None:
-                    inputs[key] = self.store.get(key)
-        return inputs
-
-    def _keep_results(self, command: c.KeepResults) -> None:
-        put = self.store.put
-        for result in command.results:
-            done = result.done
-            put(done.key, Datum(result.value, done.nbytes, done.type_name))
-            if done.nbytes >= SHARE_MIN and self._idle_sharing is not None:
-                self._idle_sharing.note(done.key, result.value, done.nbytes)
-
-    def _keep_data(self, command: c.KeepData) -> None:
-        for item in command.items:
-            nbytes = item.nbytes or item.payload.nbytes
-            self.store.put(item.key, Datum.pickled(item.payload, nbytes, item.type_name))
-
-    def _drop(self, command: c.Drop) -> None:
-        self.store.drop_all(command.keys)
-
-    def _unqueue(self, command: c.Unqueue) -> None:
-        self.executor.recall(command.run_ids)
-
-    def _recall(self, command: c.Recall) -> None:
-        recalled = self.executor.recall(command.run_ids)
-        self._handle(RunsRecalled(command.request, recalled))
-
-    def _fetch(self, command: c.Fetch) -> None:
-        self._owner.start(self._fetch_from(command.holder, command.keys), f"fetch from {command.holder}")
-
-    def _send(self, command: c.Send) -> None:
-        self._tell(*command.messages)
-
-    _perform: ClassVar[dict[type, Callable[[WorkerServer, Any], None]]] = {
-        c.Execute: _execute,
-        c.Capture: _capture,
-        c.KeepResults: _keep_results,
-        c.KeepData: _keep_data,
-        c.Drop: _drop,
-        c.Unqueue: _unqueue,
-        c.Recall: _recall,
-        c.Fetch: _fetch,
-        c.Send: _send,
-    }
-
     # --- beside ---
-
-    async def _fetch_from(self, holder: Address, keys: list[Key]) -> None:
-        began = time.time()
-        try:
-            items, _ = await self.peers.fetch(holder, keys)
-        except CommError as error:
-            logger.info("Could not fetch %d results from %s: %s", len(keys), holder, error)
-            self._handle(FetchFailed(holder))
-        else:
-            self.received_log.note(holder, items, began)
-            self._handle(DataArrived(holder, items))
 
     async def _measure(self) -> None:
         while not self._connection.closed:
