@@ -54,13 +54,13 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def options(
-    *,
     workers: object = None,
     allow_other_workers: object = False,
     resources: object = None,
     retries: object = None,
     priority: object = 0,
     actor: object = False,
+    actors: object = False,
 ) -> TaskOptions:
     """Check the options that ``submit`` and ``map`` share.
 
@@ -69,7 +69,7 @@ def options(
     """
     if (
         workers is resources is retries is None
-        and allow_other_workers is actor is False
+        and allow_other_workers is actor is actors is False
         and (type(priority) is int and -MOST <= priority <= MOST)
     ):
         return TaskOptions(priority=priority) if priority else _DEFAULTS
@@ -80,7 +80,7 @@ def options(
     if others and names is None:
         raise ValueError("allow_other_workers=True only makes sense with workers=[…]; give both, or neither")
     return TaskOptions(
-        actor=check_flag("actor", actor),
+        actor=check_flag("actor", actor) | check_flag("actors", actors),
         workers=names,
         allow_other_workers=others,
         resources=check_resources(resources),

@@ -16,7 +16,7 @@ from nbcluster.client.future import Future
 from nbcluster.client.gathering import futures_in
 from nbcluster.client.generations import following
 from nbcluster.client.states import ERROR, FutureState
-from nbcluster.protocol.messages import CancelKeys, Line, WantKeys
+from nbcluster.protocol.messages import CancelKeys, Line, TaskOptions, WantKeys
 from nbcluster.types import Key
 from nbcluster.units import parse_seconds
 
@@ -71,14 +71,7 @@ class SubmittingClient(ConnectedClient):
             >>> client.submit(lambda x: x + 1, total).result()
             7
         """
-        options = submission.options(
-            workers=workers,
-            allow_other_workers=allow_other_workers,
-            resources=resources,
-            retries=retries,
-            priority=priority,
-            actor=check_flag("actor", actor) | check_flag("actors", actors),
-        )
+        options = submission.options(workers, allow_other_workers, resources, retries, priority, actor, actors)
         interval = parse_seconds(fifo_timeout, "fifo_timeout")
         if key is not None:
             check_key("key", key)
@@ -87,13 +80,7 @@ class SubmittingClient(ConnectedClient):
         if annotated is not None:
             options = annotated.options
         foreign: list[Future] = []
-        batch = submission.Batch(
-            func,
-            options,
-            check_flag("pure", pure) and not options.actor,
-            self._session.share,
-            partial(self._admit, foreign),
-        )
+        batch = self._batch(func, options, pure, foreign)
         name = batch.add(args, kwargs, key)
         if annotated is not None:
             batch.options = annotated.of(name)
@@ -141,14 +128,7 @@ class SubmittingClient(ConnectedClient):
             >>> client.gather(client.map(abs, [-1, 2, -3]))
             [1, 2, 3]
         """
-        options = submission.options(
-            workers=workers,
-            allow_other_workers=allow_other_workers,
-            resources=resources,
-            retries=retries,
-            priority=priority,
-            actor=check_flag("actor", actor) | check_flag("actors", actors),
-        )
+        options = submission.options(workers, allow_other_workers, resources, retries, priority, actor, actors)
         interval = parse_seconds(fifo_timeout, "fifo_timeout")
         if not iterables:
             raise TypeError("map() needs at least one iterable after the function")
@@ -164,13 +144,7 @@ class SubmittingClient(ConnectedClient):
         if annotated.differ:
             size = 1  # tasks of one message have the same options
         foreign: list[Future] = []
-        batch = submission.Batch(
-            func,
-            annotated.options,
-            check_flag("pure", pure) and not options.actor,
-            self._session.share,
-            partial(self._admit, foreign),
-        )
+        batch = self._batch(func, annotated.options, pure, foreign)
         keys: Iterator[Key] | None = None
         if isinstance(key, str):
             batch.name = check_key("key", key)
@@ -191,6 +165,13 @@ class SubmittingClient(ConnectedClient):
         if foreign:
             others.hold(self, foreign)
         return futures
+
+    def _batch(
+        self, func: Callable[..., Any], options: TaskOptions, pure: bool, foreign: list[Future]
+    ) -> submission.Batch:
+        """For calls of a function. Futures of other clients among their arguments are added to ``foreign``."""
+        named_by_call = check_flag("pure", pure) and not options.actor
+        return submission.Batch(func, options, named_by_call, self._session.share, partial(self._admit, foreign))
 
     def _admit(self, foreign: list[Future], future: Any) -> None:
         """A future is to be an argument. Those of other clients are noted: they must not die before we are heard.
