@@ -118,7 +118,7 @@ COMPOSITION_ROOTS = {
 }
 EXCEPTIONS = {
     ("client.profiling", "dashboard.report"): "figures of profiles and task streams, for those who ask for them",
-    ("client.connected", "cluster.local"): "Client() without an address is short for Client(LocalCluster())",
+    ("client.destination", "cluster.local"): "Client() without an address is short for Client(LocalCluster())",
     ("cluster.making", "cluster.servers"): "cluster.worker_spec names the classes of workers",
     ("cluster.base", "client.client"): "cluster.get_client() gives a client",
     ("cluster.base", "client.observing"): "what a client says of its cluster, the cluster says of itself",

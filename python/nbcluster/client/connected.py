@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import inspect
 import threading
-import time
 import uuid
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -24,13 +22,13 @@ from nbcluster import dask_settings
 from nbcluster.arguments import check_flag, check_optional_flag, check_path, check_text
 from nbcluster.client import dask_default, defaults
 from nbcluster.client.cells import cells_of
-from nbcluster.client.finding import find_target
+from nbcluster.client.destination import Destination
 from nbcluster.client.future import Future
 from nbcluster.client.greeting import Greeting
 from nbcluster.client.keywords import check_peer_keywords, make_extensions
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
-from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
+from nbcluster.client.target import ClusterLike, Target
 from nbcluster.comm import scheduler_file, tls_contexts
 from nbcluster.comm.loop import LoopThread, background, before_exit, wait_for_latch
 from nbcluster.comm.peers import PeerPool
@@ -40,7 +38,7 @@ from nbcluster.commands import Close
 from nbcluster.errors import ClosedClientError, TimeoutError
 from nbcluster.protocol.messages import Line, ToClient, Welcome
 from nbcluster.protocol.records import Message
-from nbcluster.types import Address, Role, Status
+from nbcluster.types import Address, Role
 from nbcluster.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -121,13 +119,12 @@ class ConnectedClient:
         set_here = dask_settings.keywords_set(dask_settings.CLIENTS) if timeout is TIMEOUT else {}
         with dask_settings.named({}, dask_settings.CLIENTS) if set_here else contextlib.nullcontext():
             self._timeout = parse_seconds(set_here.get("timeout", timeout), "timeout")
-        self._address = address
         self.scheduler_file = scheduler_file
         made_by_cluster = address is None and scheduler_file is None and security is True
         self.security = None if made_by_cluster else security_of_client(security)
         if address is None and scheduler_file is None and (made_by_cluster or self.security is not None):
             kwargs["security"] = self.security or True
-        self._cluster_kwargs = kwargs
+        self._destination = Destination(address, scheduler_file, self.security, self._timeout, kwargs)
         self._set_as_default = set_as_default
         self._loop_thread = background()
         self._cells = cells_of(cancel_on_interrupt)
@@ -140,7 +137,7 @@ class ConnectedClient:
         if not asynchronous:
             self._loop_thread.start()
             try:
-                target = self._target()
+                target = self._destination.find(self._loop_thread)
                 self._loop_thread.sync(self._start, target)
             except BaseException:
                 self._status = "closed"
@@ -151,42 +148,6 @@ class ConnectedClient:
 
     async def _look(self) -> None:
         """Before an asynchronous client is there: have it know its cluster."""
-
-    def _target(self) -> Target:
-        if self.scheduler_file is not None:
-            return self._loop_thread.sync(self._target_of_file, self.scheduler_file)
-        if isinstance(self._address, Target):
-            return self._address
-        if isinstance(self._address, str):
-            return self._loop_thread.sync(find_target, self._address, self.security, self._timeout)
-        if self._address is not None:
-            return of_cluster(self._address, owned=False)
-        from nbcluster.cluster.local import LocalCluster
-
-        return of_cluster(LocalCluster(**self._cluster_kwargs), owned=True)
-
-    async def _target_of_file(self, path: str) -> Target:
-        """The cluster of a scheduler file, which somebody may be about to write."""
-        end = time.monotonic() + self._timeout
-        while (address := scheduler_file.read(path)) is None:
-            if time.monotonic() > end:
-                raise TimeoutError(f"scheduler_file={path!r} was not there after {self._timeout:g} s")
-            await asyncio.sleep(0.01)
-        return of_address(address, self.security)
-
-    async def _target_async(self) -> Target:
-        if self.scheduler_file is not None:
-            return await self._target_of_file(self.scheduler_file)
-        if self._address is None:
-            from nbcluster.cluster.local import LocalCluster
-
-            cluster = await LocalCluster(asynchronous=True, **self._cluster_kwargs)
-            return of_cluster(cluster, owned=True)
-        if isinstance(self._address, str):
-            return await find_target(self._address, self.security, self._timeout)
-        if inspect.isawaitable(self._address) and getattr(self._address, "status", "") == Status.CREATED:
-            await self._address  # a cluster that was not awaited yet starts now
-        return self._target()
 
     async def _start(self, target: Target) -> None:
         self.cluster = target.cluster
@@ -311,7 +272,7 @@ class ConnectedClient:
 
     async def _started(self) -> Client:
         if self._status == "connecting":
-            await self._start(await self._target_async())
+            await self._start(await self._destination.find_async())
         return self._this
 
     def __del__(self) -> None:
