@@ -31,6 +31,7 @@ WRONG: list[tuple[Callable[[str, Any], object], list[Any]]] = [
     (arguments.check_flag, [None, 0, 1, "yes", np.array(1)]),
     (arguments.check_optional_flag, [0, 1, "yes"]),
     (whole, [None, True, 0, -1, 1.0, "1", 2**63, float("nan"), [1], int]),
+    (arguments.check_worker_count, [None, True, 0, -1, 1.0, "1"]),
     (arguments.check_text, [None, 5, b"x", "\udc80"]),
     (arguments.check_key, [None, 5, b"x", "", "\udc80"]),
     (arguments.check_keys, [5, b"x", [5], "\udc80", [None]]),

@@ -58,6 +58,17 @@ def check_whole(name: str, value: object, least: int | None = None, most: int = 
     return number
 
 
+def check_worker_count(name: str, value: object) -> int:
+    """How many workers to wait for.
+
+    Raises:
+        ValueError: it is no whole number of at least 1, of whatever type.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}={value!r} is not allowed; give a whole number of at least 1")
+    return value
+
+
 def check_number(name: str, value: object) -> int | float:
     """Any number, whole or not.
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from nbcluster.cluster.scaling import Load, Scaler
 from nbcluster.commands import Adapt
+from nbcluster.snapshot import ClusterView, TaskCounts, WorkerView
+from nbcluster.types import Status
 
 IDLE = Load(workers=1, threads=1, occupancy=0.0, running=0, waiting=0, done=0, kept=0)
 
@@ -148,3 +150,23 @@ def test_whatever_it_sees_it_stays_within_its_limits(
             assert n >= 1 or maximum == 0
         if minimum < n and not load.memory and n > load.workers:
             assert n <= max(math.ceil((load.running + load.waiting) / load.threads), load.kept > 0)
+
+
+def test_a_look_tells_of_all_workers_and_of_what_they_share() -> None:
+    workers = [WorkerView(name=0, memory_limit=100, stored=10), WorkerView(name=1, memory_limit=50, stored=5)]
+    tasks = TaskCounts(queued=3, no_worker=2, processing=4, memory=6, done=7)
+    view = ClusterView(
+        id="c", name="c", status=Status.RUNNING, workers=workers, requested=5, tasks=tasks, occupancy=1.5, shared=20
+    )
+    assert Load.of(view) == Load(5, 1, 1.5, running=4, waiting=3, done=7, kept=6, stored=35, memory=150)
+
+
+def test_tasks_that_no_worker_can_run_ask_for_one_only_if_there_is_none() -> None:
+    tasks = TaskCounts(queued=3, no_worker=2)
+    assert Load.made_of(1, 1, 0.0, tasks, [WorkerView(name=0)], 0).waiting == 3
+    assert Load.made_of(1, 1, 0.0, tasks, [], 0).waiting == 5
+
+
+def test_memory_is_not_limited_if_one_worker_is_not() -> None:
+    workers = [WorkerView(name=0, memory_limit=100), WorkerView(name=1)]
+    assert Load.made_of(2, 1, 0.0, TaskCounts(), workers, 0).memory is None

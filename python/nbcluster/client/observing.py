@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from nbcluster.arguments import check_path, check_whole, check_workers
+from nbcluster.arguments import check_path, check_whole, check_worker_count, check_workers
 from nbcluster.client.connected import ConnectedClient, seconds_or_none
 from nbcluster.client.states import CANCELLED, FutureState
 from nbcluster.client.tables import SchedulerInfo
@@ -105,8 +105,7 @@ class ObservingClient(ConnectedClient):
             ValueError: ``n_workers`` is not a positive number.
             WorkerStartTimeoutError: they did not arrive in time.
         """
-        if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
-            raise ValueError(f"n_workers={n_workers!r} is not allowed; give a whole number of at least 1")
+        check_worker_count("n_workers", n_workers)
         return self._sync(self._wait_for_workers, n_workers, seconds_or_none(timeout))
 
     async def _wait_for_workers(self, n_workers: int, timeout: float | None) -> None:

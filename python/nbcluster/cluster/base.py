@@ -7,7 +7,7 @@ import html
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
-from nbcluster.arguments import check_flag, check_several, check_workers
+from nbcluster.arguments import check_flag, check_several, check_worker_count, check_workers
 from nbcluster.cluster import bounds, making
 from nbcluster.cluster.adapting import Adaptive as AdaptiveClass
 from nbcluster.cluster.arriving import wait_for_workers, wait_until_settled
@@ -253,8 +253,7 @@ class Cluster(Lifecycle):
             ValueError: ``n_workers`` is not a positive number.
             WorkerStartTimeoutError: they did not arrive in time.
         """
-        if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
-            raise ValueError(f"n_workers={n_workers!r} is not allowed; give a whole number of at least 1")
+        check_worker_count("n_workers", n_workers)
         seconds = None if timeout is None else parse_seconds(timeout, "timeout")
         return self._sync(wait_for_workers, self._engine, n_workers, seconds)
 

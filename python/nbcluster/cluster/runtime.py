@@ -382,20 +382,14 @@ class ClusterRuntime:
 
     def load(self) -> Load:
         """How it is doing, for adapting."""
-        tasks = self.server.task_counts
-        workers = self.server.worker_views
-        limits = [worker.memory_limit for worker in workers]
-        return Load(
-            workers=len(self.roster.names),
-            threads=self.spec.threads_per_worker,
-            occupancy=self.server.occupancy,
-            running=tasks.processing,
-            # More workers of the same kind help tasks that none can run only if there is none at all.
-            waiting=tasks.queued if workers else tasks.queued + tasks.no_worker,
-            done=tasks.done,
-            kept=tasks.memory,
-            stored=sum(worker.stored for worker in workers) + self.shared_bytes,
-            memory=None if None in limits else sum(limit or 0 for limit in limits),
+        server = self.server
+        return Load.made_of(
+            len(self.roster.names),
+            self.spec.threads_per_worker,
+            server.occupancy,
+            server.task_counts,
+            server.worker_views,
+            self.shared_bytes,
         )
 
     def view(self) -> ClusterView:

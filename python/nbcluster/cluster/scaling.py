@@ -11,10 +11,11 @@ that asks for more is believed, and only several in a row that ask for less.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from nbcluster.commands import Adapt
-from nbcluster.snapshot import ClusterView
+from nbcluster.snapshot import ClusterView, TaskCounts, WorkerView
 
 MEMORY_SHARE = 0.6
 """When results fill more than this share of the workers' memory, more workers are wanted to hold them."""
@@ -45,17 +46,32 @@ class Load(NamedTuple):
     @classmethod
     def of(cls, view: ClusterView) -> Load:
         """What a view tells of it."""
-        tasks, workers = view.tasks, view.workers
+        return cls.made_of(
+            view.requested, view.threads_per_worker, view.occupancy, view.tasks, view.workers, view.shared
+        )
+
+    @classmethod
+    def made_of(
+        cls,
+        requested: int,
+        threads: int,
+        occupancy: float,
+        tasks: TaskCounts,
+        workers: Sequence[WorkerView],
+        shared: int,
+    ) -> Load:
+        """The same without the rest of a view, which takes longer to make."""
         limits = [worker.memory_limit for worker in workers]
         return cls(
-            workers=view.requested,
-            threads=view.threads_per_worker,
-            occupancy=view.occupancy,
+            workers=requested,
+            threads=threads,
+            occupancy=occupancy,
             running=tasks.processing,
+            # More workers of the same kind help tasks that none can run only if there is none at all.
             waiting=tasks.queued if workers else tasks.queued + tasks.no_worker,
             done=tasks.done,
             kept=tasks.memory,
-            stored=sum(worker.stored for worker in workers) + view.shared,
+            stored=sum(worker.stored for worker in workers) + shared,
             memory=None if None in limits else sum(limit or 0 for limit in limits),
         )
 

@@ -58,14 +58,6 @@ class GraphRequests(Requests):
         self._depend(task, item.dependencies)
         self._count_function(item.function, message.functions.get(item.function, _UNDEFINED), 1)
 
-    def _depend(self, task: SchedTask, keys: list[str]) -> None:
-        task.dependencies = tuple(self._dependency(key) for key in dict.fromkeys(keys))
-        for dependency in task.dependencies:
-            if dependency.dependents is None:
-                dependency.dependents = {task: None}
-            else:
-                dependency.dependents[task] = None
-
 
 _UNDEFINED = Payload(b"")
 """Cannot be unpickled: the task errs and says so."""

@@ -141,12 +141,15 @@ class Requests:
             task.frames = tuple(frames)
         names = message.dependencies.get(index)
         if names:
-            task.dependencies = tuple(self._dependency(name) for name in dict.fromkeys(names))
-            for dependency in task.dependencies:
-                if dependency.dependents is None:
-                    dependency.dependents = {task: None}
-                else:
-                    dependency.dependents[task] = None
+            self._depend(task, names)
+
+    def _depend(self, task: SchedTask, keys: list[Key]) -> None:
+        task.dependencies = tuple(self._dependency(key) for key in dict.fromkeys(keys))
+        for dependency in task.dependencies:
+            if dependency.dependents is None:
+                dependency.dependents = {task: None}
+            else:
+                dependency.dependents[task] = None
 
     def _dependency(self, key: Key) -> SchedTask:
         """The task behind a dependency; an unknown one is lost data: its dependents err by its name."""
