@@ -233,7 +233,8 @@ def test_what_a_task_prints_appears_where_it_was_submitted(monkeypatch: pytest.M
     @staged
     async def test(stage: Stage) -> None:
         token = _where.set("cell 1")
-        states = stage.wants.add(["a"], contextvars.copy_context(), None)
+        context = contextvars.copy_context()  # futures hold it, and there is none here
+        states = stage.wants.add(["a"], context, None)
         _where.reset(token)
         stage.link.hear(m.TaskOutput("a", "stdout", "hello"), m.TaskOutput("a", "stderr", "oh"))
         assert states[0].status == PENDING

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextvars
+import gc
 import threading
+import weakref
 
 import pytest
 
-from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, Countdown, FutureState
+from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, Countdown, FutureState, Origin
 from nbcluster.errors import FutureCancelledError, KilledWorker, WorkerLostData
 from nbcluster.protocol.exceptions import dump_exception
 from nbcluster.protocol.messages import Killed, Lost, Raised
@@ -227,7 +230,7 @@ def test_a_countdown_that_is_cancelled_fires_no_more_and_watches_no_more() -> No
     fired, countdown = counted(states)
     countdown.cancel()
     for state in states:
-        assert not state.waiters
+        assert not state.is_watched
         state.finish("int", 8, None)
     assert fired == []
 
@@ -243,7 +246,7 @@ def test_waiting_for_many_states_makes_nothing_for_each() -> None:
     states[99].finish("int", 28, None)
     assert fired
     countdown.cancel()
-    assert all(state.waiters == () for state in states)
+    assert not any(state.is_watched for state in states)
 
 
 def test_one_that_stops_waiting_leaves_the_others_waiting() -> None:
@@ -254,3 +257,29 @@ def test_one_that_stops_waiting_leaves_the_others_waiting() -> None:
     first.cancel()
     state.finish("int", 28, None)
     assert calls == ["second", "third"]
+
+
+# --- garbage ---
+
+
+def test_the_garbage_collector_looks_at_no_state_whatever_becomes_of_it() -> None:
+    context = contextvars.copy_context()
+    states = [FutureState(f"x-{number}", Origin(weakref.ref(context), "cell 1")) for number in range(6)]
+    countdown = Countdown(states, lambda: None)
+    states[0].finish("int", 28, Payload(b"1"))
+    states[1].fail(Raised(Payload(b"")), "x-1")
+    states[2].cancel("cancelled", "by somebody")
+    states[3].pend()
+    states[4].when_done(lambda state: None)
+    assert not any(map(gc.is_tracked, states))
+    countdown.cancel()
+
+
+def test_a_state_knows_the_context_as_long_as_somebody_holds_it() -> None:
+    context = contextvars.copy_context()
+    state = FutureState("x", Origin(weakref.ref(context), "cell 1"))
+    known = [state.context is context]
+    del context
+    known += [state.context is None, FutureState("y").context is None]
+    assert known == [True, True, True]
+    assert state.cell == "cell 1"

@@ -21,7 +21,7 @@ class Known:
 
 
 def make_future(client: Known) -> tuple[Any, FutureState]:
-    state = FutureState("x", None, None, 0)
+    state = FutureState("x")
     return Future._of(state, client), state  # type: ignore[arg-type]
 
 

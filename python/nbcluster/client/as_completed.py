@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
@@ -87,8 +88,9 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
             raise
 
     def _watch(self, added: dict[object, Future]) -> None:
+        this = weakref.ref(self)  # a state must not keep the futures that are watched
         for token, future in added.items():
-            future._state.when_done(partial(self._done, token))
+            future._state.when_done(partial(_done, this, token))
 
     def _done(self, token: object, state: FutureState) -> None:
         future = self._coming.get(token)
@@ -219,6 +221,12 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         if self.with_results and future._state.payload is None and future.status == "finished":
             return future, await future
         return self._shaped(future)
+
+
+def _done(this: weakref.ref[as_completed], token: object, state: FutureState) -> None:
+    watcher = this()
+    if watcher is not None:  # else nobody iterates any more
+        watcher._done(token, state)
 
 
 def futures_of(o: Any, client: Any = None) -> list[Future]:

@@ -254,7 +254,7 @@ class ComputingClient(DataClient):
         wants = self._session.wants
         wants.check_open()
         wants.release_dead()  # graphs bring names of their own: these may have meant something else
-        adopted: list[FutureState] = []
+        adopted: list[Future] = []
         foreign: list[FutureState] = []
         graph = GraphSubmission(
             dsk, keys, options, lambda key: self._is_known(key, adopted, foreign), self._session.share, line
@@ -268,7 +268,7 @@ class ComputingClient(DataClient):
             others.hold(self, foreign)
         return self._futures([held[name] for name in graph.outcomes])
 
-    def _is_known(self, key: Key, adopted: list[FutureState], foreign: list[FutureState]) -> bool:
+    def _is_known(self, key: Key, adopted: list[Future], foreign: list[FutureState]) -> bool:
         """Whether there is a future for a key. One of another client in this process will do: then we want it too.
 
         Dask hands out one expression to all that unpickle it in a process, and so with the futures of the first.
@@ -279,7 +279,7 @@ class ComputingClient(DataClient):
             state = other._session.wants.state(key)
             if state is not None and state.status != CANCELLED:
                 others.submit_after(self, other)
-                adopted.append(self._this._want(key))
+                adopted.append(Future(key, self._this))
                 foreign.append(state)
                 return True
         return False

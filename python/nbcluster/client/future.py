@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ class Future:
         6
     """
 
-    __slots__ = ("__weakref__", "_client", "_state")
+    __slots__ = ("__weakref__", "_client", "_context", "_state")
 
     __dask_future__ = True
     """Dask takes it for a task that is in the graph already."""
@@ -47,15 +48,19 @@ class Future:
             client, state = key._client, key._state
         else:
             client = default_client(None if client is None else check_client("client", client))
-            state = client._want(key)
+            context = copy_context()
+            state = client._want(key, context)
         self._client: Client = client
         self._state: FutureState = state
+        self._context: Context | None = state.context
+        """Held here for the state; see there."""
 
     @classmethod
     def _of(cls, state: FutureState, client: Client) -> Future:
         future = cls.__new__(cls)
         future._client = client
         future._state = state
+        future._context = state.context
         return future
 
     # --- what is known ---
@@ -158,13 +163,15 @@ class Future:
         from nbcluster.client.defaults import check_client
 
         check_client("client", client)
-        self._client, self._state = client, client._want(self.key)
+        self._context = copy_context()
+        self._client, self._state = client, client._want(self.key, self._context)
 
     def release(self) -> None:
         """Let go of the result before this object dies; the future is of no use afterwards."""
         key = self._state.key
         self._state = FutureState(key)
         self._state.cancel("released", "This future was released.")
+        self._context = None
 
     # --- the object ---
 

@@ -100,7 +100,7 @@ class OwnReading:
                         state.status = FINISHED
                     elif state.status != CANCELLED:
                         all_noted = False
-                    if state.waiters or state.latches is not None:
+                    if state.is_watched:
                         all_noted = False
         self._wants.quiet = 0
         return all_noted

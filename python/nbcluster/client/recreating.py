@@ -74,7 +74,8 @@ class RecreatingClient(DataClient):
             future = erred[0]
         described: TaskDescribed = await self._session.ask(lambda number: DescribeTask(number, future.key, blamed))
         keys = described.dependencies
-        states = self._session.wants.add(keys, contextvars.copy_context(), WantKeys(keys) if keys else None)
+        context = contextvars.copy_context()
+        states = self._session.wants.add(keys, context, WantKeys(keys) if keys else None)
         payloads = await self._collect(states, True)
         for state in states:
             error = state.exception()

@@ -411,8 +411,9 @@ class Session:
         state = self.wants.state(message.key)
         write = _write_out if message.stream == "stdout" else _write_err
         try:
-            if state is not None and state.context is not None:
-                state.context.run(write, message.text)
+            context = None if state is None else state.context
+            if context is not None:
+                context.run(write, message.text)
             else:
                 write(message.text)
         except Exception as error:  # e.g. nobody reads our stdout any more: no reason to lose the scheduler too

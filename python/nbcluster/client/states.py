@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import Final
+
+import msgspec
 
 from nbcluster.comm.loop import wait_for_latch
 from nbcluster.errors import ActorLostError, FutureCancelledError, KilledWorker, WorkerLostData
@@ -25,50 +28,66 @@ _hanging_up = threading.Lock()
 Waiter = Callable[["FutureState"], object]
 
 
-class FutureState:
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """Who submitted a key."""
+
+    context: weakref.ref[Context] | None
+    """The context variables there: in a notebook they say in which cell output appears. The futures hold them."""
+    cell: str | None
+    """Which run of which cell; see ``cells``."""
+
+
+class _Waiters(msgspec.Struct, frozen=True, gc=False):
+    """Whom to call when a state is done."""
+
+    all: tuple[Waiter, ...] = ()
+
+
+_NOBODY: Final = _Waiters()
+
+
+class FutureState(msgspec.Struct, eq=False, weakref=True):
     """One key's state. Written on the client's loop, or by the thread that reads in its place; read from any thread.
 
     It lives as long as a future for its key does: when the last one dies, so does the state, and the client
     tells the scheduler that the key is not wanted any more.
+
+    There may be a million, so Python's garbage collector is not to look at each: it does not look at a record of this
+    kind that holds nothing but what it need not look at, either. So no state may hold a future but by what waits until
+    it is done.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "blamed",
-        "cell",
-        "context",
-        "failure",
-        "key",
-        "latches",
-        "msg",
-        "nbytes",
-        "payload",
-        "reason",
-        "since",
-        "status",
-        "type_name",
-        "waiters",
-    )
+    key: Key
+    origin: Origin | None = None
+    since: int = 0
+    """How many keys the client had let go of before: what the scheduler said sooner is of a former meaning."""
+    status: str = PENDING
+    type_name: str = ""
+    nbytes: int = 0
+    payload: Payload | None = None
+    failure: Failure | None = None
+    blamed: Key = ""
+    reason: str = ""
+    msg: str = ""
+    waiters: _Waiters = _NOBODY
+    latches: list[threading.Lock] | None = None
+    """What threads wait at; see ``wait_in_thread``."""
 
-    def __init__(self, key: Key, context: Context | None = None, cell: str | None = None, since: int = 0) -> None:
-        self.key = key
-        self.since = since
-        """How many keys the client had let go of before: what the scheduler said sooner is of a former meaning."""
-        self.context = context
-        """The context variables of whoever submitted: in a notebook they say in which cell output appears."""
-        self.cell = cell
-        """Which run of which cell submitted it; see ``cells``."""
-        self.status = PENDING
-        self.type_name = ""
-        self.nbytes = 0
-        self.payload: Payload | None = None
-        self.failure: Failure | None = None
-        self.blamed: Key = ""
-        self.reason = ""
-        self.msg = ""
-        self.waiters: tuple[Waiter, ...] = ()
-        self.latches: list[threading.Lock] | None = None
-        """What threads wait at; see ``wait_in_thread``."""
+    @property
+    def context(self) -> Context | None:
+        """The context variables of whoever submitted it, if any of the futures that came of it is left."""
+        origin = self.origin
+        return None if origin is None or origin.context is None else origin.context()
+
+    @property
+    def cell(self) -> str | None:
+        """Which run of which cell submitted it."""
+        return None if self.origin is None else self.origin.cell
+
+    @property
+    def is_watched(self) -> bool:
+        """True if somebody waits until it is done."""
+        return self.waiters is not _NOBODY or self.latches is not None
 
     # --- on the loop ---
 
@@ -78,7 +97,7 @@ class FutureState:
         self.nbytes = nbytes
         self.payload = payload
         self.status = FINISHED
-        if self.waiters or self.latches is not None:
+        if self.is_watched:
             self._wake()
 
     def fail(self, failure: Failure, blamed: Key) -> None:
@@ -103,8 +122,8 @@ class FutureState:
         self.status = PENDING
 
     def _wake(self) -> None:
-        waiters, self.waiters = self.waiters, ()
-        for waiter in waiters:
+        waiters, self.waiters = self.waiters, _NOBODY
+        for waiter in waiters.all:
             waiter(self)
         # Last: the status is set before the latches are taken, and a thread looks at it after hanging up its own.
         latches, self.latches = self.latches, None
@@ -117,12 +136,13 @@ class FutureState:
         if self.status != PENDING:
             waiter(self)
         else:
-            self.waiters = (*self.waiters, waiter)
+            self.waiters = _Waiters((*self.waiters.all, waiter))
 
     def forget_waiter(self, waiter: Waiter) -> None:
         """Undo ``when_done``."""
-        if waiter in self.waiters:
-            self.waiters = tuple(other for other in self.waiters if other != waiter)
+        if waiter in self.waiters.all:
+            left = tuple(other for other in self.waiters.all if other != waiter)
+            self.waiters = _Waiters(left) if left else _NOBODY
 
     # --- anywhere ---
 
@@ -194,9 +214,12 @@ class Countdown:
         if not self._left:
             self._fire()
             return
-        alone = (self._done,)  # shared by all states that nobody else waits for: there may be a million
+        alone = _Waiters((self._done,))  # shared by all states that nobody else waits for: there may be a million
         for state in self._states:
-            state.waiters = (*state.waiters, *alone) if state.waiters else alone
+            if state.waiters is _NOBODY:
+                state.waiters = alone
+            else:
+                state.when_done(self._done)
 
     def _done(self, state: FutureState) -> None:
         self._open -= 1

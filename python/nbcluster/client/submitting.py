@@ -85,7 +85,8 @@ class SubmittingClient(ConnectedClient):
         if annotated is not None:
             batch.options = annotated.of(name)
         message = batch.message(self._line(interval))
-        [state] = self._session.wants.add([name], contextvars.copy_context(), message, self._cell())
+        context = contextvars.copy_context()
+        [state] = self._session.wants.add([name], context, message, self._cell())
         if foreign:
             others.hold(self, foreign)
         return Future._of(state, self._this)
@@ -199,9 +200,9 @@ class SubmittingClient(ConnectedClient):
         message = batch.message(line)
         return self._futures(self._session.wants.add(message.keys, context, message, self._cell()))
 
-    def _want(self, key: Key) -> FutureState:
+    def _want(self, key: Key, context: contextvars.Context) -> FutureState:
         check_key("key", key)
-        [state] = self._session.wants.add([key], contextvars.copy_context(), WantKeys([key]))
+        [state] = self._session.wants.add([key], context, WantKeys([key]))
         return state
 
     def cancel(

@@ -23,7 +23,7 @@ from contextvars import Context
 from itertools import groupby, islice
 from typing import Any
 
-from nbcluster.client.states import CANCELLED, ERROR, PENDING, FutureState
+from nbcluster.client.states import CANCELLED, ERROR, PENDING, FutureState, Origin
 from nbcluster.client.submission import joined
 from nbcluster.comm.base import Connection
 from nbcluster.errors import ClosedClientError
@@ -64,6 +64,8 @@ class Wants:
         self.quiet = 0
         """How many looks ago something was said or heard."""
         self._look_again: asyncio.TimerHandle | None = None
+        self._context = Context()
+        """For what the loop does for us: it is not to hold that of whoever happened to have it begin."""
         self._look_after = _LOOK_SOON
         self._outgoing: deque[Message | _Bar] = deque()
         self._let_go = 0
@@ -84,9 +86,17 @@ class Wants:
     def add(
         self, keys: Iterable[Key], context: Context | None, then: Message | None, cell: str | None = None
     ) -> list[FutureState]:
-        """Find or make the states of keys, and queue the message that goes with them."""
+        """Find or make the states of keys, and queue the message that goes with them.
+
+        Args:
+            keys: which.
+            context: of who wants them; to be held until their futures do.
+            then: the message.
+            cell: which run of which cell wants them.
+        """
         states = []
         known, note_death = self._states, self._dead.append
+        origin = Origin(None if context is None else weakref.ref(context), cell)
         with self._lock:
             self.check_open()
             before = len(known)
@@ -96,7 +106,7 @@ class Wants:
                 if state is None or state.status == CANCELLED:
                     if ref is not None and state is None:  # it has died, and the loop has not seen it yet
                         self._release(key)
-                    state = FutureState(key, context, cell, self._let_go)
+                    state = FutureState(key, origin, self._let_go)
                     ref = _Ref(state, note_death)
                     ref.key = key
                     known[key] = ref
@@ -206,7 +216,7 @@ class Wants:
             return
         self._wake_pending = True
         try:
-            self.loop.call_soon_threadsafe(self.flush)
+            self.loop.call_soon_threadsafe(self.flush, context=self._context)
         except RuntimeError:
             pass  # the loop is gone when the interpreter shuts down; then nobody waits for this either
         except BaseException:  # an interrupt: nobody knows whether the loop was woken
@@ -295,7 +305,7 @@ class Wants:
             self._let_go_of_dead(min(most, _RELEASES))
             self._look_after = _LOOK_SOON
         if (self._dead or self._states) and self._look_again is None and not self.closed_because:
-            self._look_again = self.loop.call_later(self._look_after, self._look)
+            self._look_again = self.loop.call_later(self._look_after, self._look, context=self._context)
 
     def _look(self) -> None:
         self._look_again = None
