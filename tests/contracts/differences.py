@@ -82,6 +82,7 @@ DIFFERENCES = {
     "pickled futures": "A future that is unpickled belongs to the current client, without bind_client().",
     "restart threads": "restart() and restart_workers() start workers afresh that are threads, too.",
     "retire threads": "retire_workers() of a cluster's own workers lowers the number that it keeps up.",
+    "retired, not closed": "A worker without a nanny stays, too, when it is retired with close_workers=False.",
     "retiring workers finish": "A worker that retires ends the tasks that it has begun before it goes.",
     "run during a death": "run() answers for a worker that dies of the function too, and says how it died.",
     "profile of the scheduler": "The scheduler is sampled only once somebody has asked for its profile.",

@@ -191,6 +191,114 @@ def test_workers_tell_what_came_from_others_and_went_to_them(api: Any) -> None:
     run(main)
 
 
+# --- what a client has done to it ---
+
+
+def test_a_nanny_ends_when_its_worker_is_retired(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1, name="going") as going,
+            api.Nanny(scheduler.address, nthreads=1, name="staying") as staying,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            address = going.worker_address
+            future = client.submit(inc, 1, workers=["going"], allow_other_workers=False)
+            await future
+            assert list(await client.retire_workers([address])) == [address]
+            await going.finished()
+            await soon(lambda: str(going.status).endswith("closed"))
+            assert not going.is_alive()
+            assert await future == 2
+            assert [worker.name for worker in scheduler.workers.values()] == ["staying"]
+            assert staying.is_alive()
+
+    run(main)
+
+
+def test_a_worker_that_a_nanny_keeps_is_restarted(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1, name="eve") as nanny,
+            api.Worker(scheduler.address, nthreads=1, name="ada") as worker,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            address, first = nanny.worker_address, nanny.pid
+            lost = client.submit(os.getpid, workers=["eve"], pure=False)
+            assert await lost == first
+            assert await client.restart_workers([address]) == {address: "OK"}
+            second = nanny.pid
+            assert second != first
+            assert {one.name for one in scheduler.workers.values()} == {"ada", "eve"}
+            assert await client.submit(os.getpid, workers=["eve"], pure=False) == second
+            assert await client.restart_workers(["eve"]) == {"eve": "OK"}
+            third = nanny.pid
+            assert third not in (first, second)
+            for raise_for_error in (True, False):
+                with pytest.raises(ValueError, match="nanny"):
+                    await client.restart_workers([worker.address], raise_for_error=raise_for_error)
+                with pytest.raises(ValueError, match="nanny"):
+                    await client.restart_workers(["eve", worker.address], raise_for_error=raise_for_error)
+            assert nanny.pid == third
+            assert str(worker.status).endswith("running")
+
+    run(main)
+
+
+@pytest.mark.parametrize("wait_for_workers", [True, False])
+def test_restarting_the_cluster_restarts_it(api: Any, wait_for_workers: bool) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Nanny(scheduler.address, nthreads=1, name="eve") as nanny,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            first = nanny.pid
+            future = client.submit(inc, 1)
+            await future
+            await client.restart(wait_for_workers=wait_for_workers)
+            assert future.cancelled()
+            assert await client.submit(os.getpid) not in (first, os.getpid())
+
+    run(main)
+
+
+@pytest.mark.differs("restart threads")
+def test_restarting_the_cluster_starts_workers_without_a_nanny_afresh(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler() as scheduler,
+            api.Worker(scheduler.address, nthreads=1, name="ada") as worker,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            before = worker.id
+            await client.restart()
+            assert worker.id != before
+            assert await client.submit(os.getpid, workers=["ada"]) == os.getpid()
+            await client.restart(wait_for_workers=False)
+            assert await client.submit(os.getpid, workers=["ada"], pure=False) == os.getpid()
+
+    run(main)
+
+
+@pytest.mark.differs("retired, not closed")
+@pytest.mark.parametrize("kind", ["Worker", "Nanny"])
+def test_it_stays_when_it_is_retired_without_being_closed(api: Any, kind: str) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            getattr(api, kind)(scheduler.address, nthreads=1, name="eve") as guest,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            [address] = scheduler.workers
+            await client.retire_workers([address], close_workers=False)
+            await client.run_on_scheduler(inc, 1)  # by then it would have been told
+            assert str(guest.status).endswith("running")
+
+    run(main)
+
+
 # --- starts that fail ---
 
 

@@ -69,7 +69,7 @@ class OperatingClient(ObservingClient, RunningClient):
             ``"OK"`` for each of them, as it was named.
 
         Raises:
-            ValueError: one of them is not known, or was not started by the cluster.
+            ValueError: one of them is not known, or has no nanny and was not started by the cluster.
             TimeoutError: one did not come back in time.
         """
         check_flag("raise_for_error", raise_for_error)

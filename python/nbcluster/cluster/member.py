@@ -42,6 +42,7 @@ from nbcluster.commands import MOST_WORKERS
 from nbcluster.dashboard.activation import DashboardActivator
 from nbcluster.errors import CommError, HandshakeError, TimeoutError
 from nbcluster.preloading import check_preload
+from nbcluster.protocol.joining import Dismissed, ToHost
 from nbcluster.types import Address, Status, WorkerName
 from nbcluster.worker.config import MEMORY_TARGET, WorkerConfig
 
@@ -169,7 +170,7 @@ class Member(Server):
         while True:
             entry = await self._find_entry()
             try:
-                self._lookout = await Lookout.open(entry, _ATTEMPT)
+                self._lookout = await Lookout.open(entry, _ATTEMPT, self._told)
                 break
             except HandshakeError:
                 if (await self._find_entry()).token == entry.token:
@@ -248,6 +249,18 @@ class Member(Server):
         )
         self._stack.push_async_callback(self._dashboard.close)
         await self._dashboard.start()
+
+    def _told(self, message: ToHost) -> None:
+        """The cluster decides over the worker."""
+        if isinstance(message, Dismissed):
+            logger.info("%s ends: %s", self, message.reason)
+            self._close_soon()
+        elif self.status == Status.RUNNING:
+            self._start_afresh()
+
+    @abstractmethod
+    def _start_afresh(self) -> None:
+        """Have another worker take the place of the one that runs."""
 
     def _time_is_over(self) -> None:
         assert self._lifetime is not None

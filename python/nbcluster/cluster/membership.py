@@ -17,7 +17,7 @@ from nbcluster.comm.security import Security
 from nbcluster.commands import GetView, View
 from nbcluster.engines.control import ControlLink
 from nbcluster.errors import ClusterClosedError, ClusterError, CommClosedError, CommError, TimeoutError
-from nbcluster.protocol.joining import GiveUpName, LetGo, TakeName, WorkerEnded
+from nbcluster.protocol.joining import GiveUpName, LetGo, TakeName, ToHost, WorkerEnded
 from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address, RunId, Status, WorkerName
 
@@ -109,15 +109,15 @@ class Lookout:
         """Where the peers of the worker reach it; the latest that is known."""
 
     @classmethod
-    async def open(cls, entry: Entry, timeout: float) -> Lookout:
-        """Connect.
+    async def open(cls, entry: Entry, timeout: float, on_told: Callable[[ToHost], None]) -> Lookout:
+        """Connect; ``on_told`` is called with what is to happen to the worker.
 
         Raises:
             CommError: nobody answers there.
         """
         ssl = tls_contexts.connecting(entry.tls) if entry.tls and entry.scheduler.startswith("tls://") else None
         link = await ControlLink.open(
-            entry.scheduler, entry.token, lambda view: None, lambda reason, lost: None, timeout, ssl=ssl
+            entry.scheduler, entry.token, lambda view: None, lambda reason, lost: None, timeout, ssl, on_told
         )
         return cls(link)
 

@@ -44,22 +44,28 @@ class Operations:
     async def _restart_all(self, operation: RestartCluster) -> dict[str, str]:
         runtime = self._runtime
         deadline = time.monotonic() + operation.timeout
-        former = set(self._workers.values())
+        guests = runtime.server.guests
+        joined = [name for name in guests.names if name in self._workers]
+        former = {worker for name, worker in self._workers.items() if name in runtime.crew.slots or name in guests}
         runtime.server.forget_all("cluster-restarted", "The cluster was restarted.")
+        guests.restart(joined)
         with contextlib.suppress(TimeoutError):  # then it is said below which of them are not back
             await self._in_time(runtime.crew.restart(), deadline)
         runtime.observers.poke()
-        names = list(runtime.roster.names)
+
+        def missing() -> list[WorkerName]:
+            names = [*runtime.roster.names, *(name for name in joined if name in guests)]
+            return self._missing(names, former)
 
         def is_done() -> bool:
             if operation.wait:
-                return not self._missing(names, former)
+                return not missing()
             return not former & set(self._workers.values())
 
         if not await self._wait_until(is_done, deadline):
-            missing = self._missing(names, former)
+            count = len(runtime.roster.names) + len(joined)
             raise TimeoutError(
-                f"{len(missing)} of {len(names)} workers did not come back within {operation.timeout:g} s; "
+                f"{len(missing())} of {count} workers did not come back within {operation.timeout:g} s; "
                 "cluster.get_logs() shows what they said"
             )
         return {}
@@ -68,13 +74,18 @@ class Operations:
         runtime = self._runtime
         deadline = time.monotonic() + operation.timeout
         chosen = {given: self._find(given) for given in operation.workers}
-        strangers = [given for given, worker in chosen.items() if worker.name not in runtime.crew.slots]
-        if strangers:
-            raise ValueError(f"workers={operation.workers!r}: {strangers[0]!r} was not started by this cluster")
+        guests = runtime.server.guests
+        for given, worker in chosen.items():
+            if worker.name not in runtime.crew.slots and not guests.supervised(worker.name):
+                raise ValueError(
+                    f"workers={operation.workers!r}: {given!r} has no nanny, and was not started by this cluster; "
+                    "whoever started it can close it, and start another"
+                )
         names = [worker.name for worker in chosen.values()]
         former = set(chosen.values())
+        guests.restart([name for name in names if name in guests])
         with contextlib.suppress(TimeoutError):
-            await self._in_time(runtime.crew.restart(names), deadline)
+            await self._in_time(runtime.crew.restart([name for name in names if name not in guests]), deadline)
         runtime.observers.poke()
         await self._wait_until(lambda: not self._missing(names, former), deadline)
         late = self._missing(names, former)
@@ -103,7 +114,7 @@ class Operations:
             if own:
                 await runtime.adaptive.stop()
                 runtime.roster.dismiss(own)
-            runtime.server.retire([name for name in names if name not in own])
+            runtime.server.guests.dismiss([name for name in names if name not in own])
         else:
             runtime.server.retire(names)
         gone = set(leaving)

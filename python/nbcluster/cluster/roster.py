@@ -122,5 +122,5 @@ class Roster:
             runtime.tasks.start(self._replace(name), f"replace worker {name}")
         elif name not in self.names and runtime.status in (Status.STARTING, Status.RUNNING):
             if name not in runtime.crew.slots:
-                runtime.server.stop_worker(name, "it was retired")
+                runtime.server.guests.retired(name)
             runtime.tasks.start(runtime.crew.dismiss(name), f"stop worker {name}")

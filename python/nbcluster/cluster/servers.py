@@ -86,6 +86,7 @@ class Worker(Member):
     address: Address = ""
     """Where its peers reach it."""
     _current: CurrentWorker | None = None
+    _server: WorkerServer
 
     def __getattr__(self, name: str) -> Any:
         """What its tasks see of it is to be seen here too: ``data``, ``state``, ``plugins`` and so on."""
@@ -93,11 +94,15 @@ class Worker(Member):
             raise AttributeError(f"{type(self).__name__!r} has no {name!r}, at least not before it has joined")
         return getattr(self._current, name)
 
+    def _start_afresh(self) -> None:
+        self._goes(renewing=True)
+        self._server.stop("it is started afresh")
+
     async def _join(self, entry: Entry) -> None:
         config, token = await self._enter(entry)
 
         async def begin() -> WorkerServer:
-            server = WorkerServer(config, token, clients=WorkerClients(), plugins=self._plugins)
+            server = self._server = WorkerServer(config, token, clients=WorkerClients(), plugins=self._plugins)
             self._stack.push_async_callback(server.close)
             await server.start()
             self.address, self._current = server.address, server.current
@@ -255,6 +260,10 @@ class Nanny(Member):
         super()._goes(renewing=renewing)
         if self._supervisor is not None:
             self._supervisor.expect_end(self.name, restart=renewing)
+
+    def _start_afresh(self) -> None:
+        assert self._supervisor is not None
+        self._tasks.start(self._supervisor.restart([self.name]), "start afresh")
 
     def _make_starter(self) -> Starter:
         interpreter = Interpreter.current(self._env)

@@ -14,7 +14,7 @@ from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
 from nbcluster.engines.base import OnView
 from nbcluster.errors import ClusterClosedError, CommClosedError
 from nbcluster.protocol.calls import Calls
-from nbcluster.protocol.joining import NameRequest, WorkerEnded
+from nbcluster.protocol.joining import NameRequest, ToHost, WorkerEnded
 from nbcluster.protocol.messages import Answered, Call, CallFailed, Pushed, Stopping, ToClient, Welcome
 from nbcluster.protocol.operating import OperationDone
 from nbcluster.types import Address, Role
@@ -25,11 +25,14 @@ OnEnd = Callable[[str, bool], None]
 class ControlLink:
     """One link with role ``control``. Made by :meth:`open`, on the loop that it then lives on."""
 
-    def __init__(self, connection: Connection, on_view: OnView, on_end: OnEnd) -> None:
+    def __init__(
+        self, connection: Connection, on_view: OnView, on_end: OnEnd, on_told: Callable[[ToHost], None] | None
+    ) -> None:
         self.closed_because = ""
         self._connection = connection
         self._on_view = on_view
         self._on_end = on_end
+        self._on_told = on_told
         self._calls = Calls()
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
@@ -43,6 +46,7 @@ class ControlLink:
         on_end: OnEnd,
         timeout: float,
         ssl: tls.SSLContext | None = None,
+        on_told: Callable[[ToHost], None] | None = None,
     ) -> ControlLink:
         """Connect, and wait for the scheduler's greeting.
 
@@ -53,9 +57,10 @@ class ControlLink:
             on_end: called once, with the reason, and whether the link was lost rather than closed.
             timeout: seconds.
             ssl: for a ``tls://`` address.
+            on_told: called with what is to happen to the worker whose name was taken over this link.
         """
         connection = await connect(address, role=Role.CONTROL, token=token, incoming=ToClient, timeout=timeout, ssl=ssl)
-        link = cls(connection, on_view, on_end)
+        link = cls(connection, on_view, on_end, on_told)
         connection.start(link)
         try:
             await asyncio.wait_for(asyncio.shield(link._welcome), timeout)
@@ -133,6 +138,9 @@ class ControlLink:
                 self._calls.failed(message)
             elif isinstance(message, Welcome):
                 self._welcome.set_result(message)
+            elif isinstance(message, ToHost):
+                if self._on_told is not None:
+                    self._on_told(message)
             elif isinstance(message, Stopping):
                 self._end(message.reason)
 

@@ -5,6 +5,8 @@ control ── TakeName ──▶ scheduler      before there is a worker
         ── LetGo ──▶                   it is to go, gently
         ── GiveUpName ──▶              nobody comes under this name any more
         ◀── OperationDone, CallFailed ──
+        ◀── Dismissed ──               nobody is to come under this name any more
+        ◀── StartAfresh ──             another is to take the worker's place
 
 A name is somebody's until it is given up, or the link over which it was taken ends.
 """
@@ -54,6 +56,21 @@ class WorkerEnded(Message, frozen=True):
     """Its last lines."""
 
 
+class Dismissed(Message, frozen=True):
+    """To whoever has this name: the worker goes for good, and may go now. No answer but ``GiveUpName``."""
+
+    name: WorkerName
+    reason: str
+
+
+class StartAfresh(Message, frozen=True):
+    """To whoever has this name: end the worker, and start another. No answer: another joins."""
+
+    name: WorkerName
+
+
+ToHost = Dismissed | StartAfresh
+"""What is said to whoever has a name."""
 NameRequest = TakeName | GiveUpName | LetGo
 Joining = NameRequest | WorkerEnded
 """What may be said of workers from outside."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nbcluster.errors import TimeoutError
-from nbcluster.protocol.joining import GiveUpName, NameRequest, TakeName, WorkerEnded
+from nbcluster.protocol.joining import Dismissed, GiveUpName, NameRequest, StartAfresh, TakeName, WorkerEnded
+from nbcluster.protocol.records import Message
 from nbcluster.types import WorkerName
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ class Host(Protocol):
 
     is_lost: bool
 
+    def send(self, messages: list[Message]) -> None:
+        """Send, unless the link has just ended."""
+
 
 class _Guest(NamedTuple):
     host: Host
@@ -37,9 +42,16 @@ class Guests:
     def __init__(self, server: SchedulerServer) -> None:
         self._server = server
         self._guests: dict[WorkerName, _Guest] = {}
+        self._leaving: dict[WorkerName, bool] = {}
+        """Those that end once they are retired, and whether for good: whoever asked for it himself knows."""
 
     def __contains__(self, name: WorkerName) -> bool:
         return name in self._guests
+
+    @property
+    def names(self) -> list[WorkerName]:
+        """Those that are taken, whether the worker is here or not."""
+        return list(self._guests)
 
     def supervised(self, name: WorkerName) -> bool:
         """True if somebody will say how this worker's process ended."""
@@ -59,7 +71,31 @@ class Guests:
         elif isinstance(request, GiveUpName):
             await self._give_up(request.name)
         else:
+            self._leaving.setdefault(request.name, False)
             self._server.retire([request.name])
+
+    def dismiss(self, names: list[WorkerName]) -> None:
+        """Let workers go gently, and for good."""
+        self._leaving.update(dict.fromkeys(names, True))
+        self._server.retire(names)
+
+    def retired(self, name: WorkerName) -> None:
+        """Nothing of this worker would be lost any more: if it is to end, it does so now."""
+        for_good = self._leaving.pop(name, None)
+        guest = self._guests.get(name)
+        if for_good and guest is not None:
+            guest.host.send([Dismissed(name, "it was retired")])
+        elif for_good is not None:
+            self._server.stop_worker(name, "it was retired")
+
+    def gone(self, name: WorkerName) -> None:
+        """A worker has left, perhaps before it was retired."""
+        self.retired(name)
+
+    def restart(self, names: Iterable[WorkerName]) -> None:
+        """Have other workers take the place of these."""
+        for name in names:
+            self._guests[name].host.send([StartAfresh(name)])
 
     def ended(self, host: Host, told: WorkerEnded) -> None:
         """A host's word on how its worker ended."""

@@ -340,6 +340,7 @@ class SchedulerServer:
             if not self.closing:
                 logger.info("Worker %s left: %s", event.name, event.cause or "its link ended")
             self.handle(event)
+            self.guests.gone(event.name)
             self.plugins.worker_left(session.address, event.cause)
             self._announce_change()
 

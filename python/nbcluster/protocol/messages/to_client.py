@@ -9,6 +9,7 @@ from nbcluster.commands import AnyAnswer
 from nbcluster.protocol.coordination import CoordinationAnswer
 from nbcluster.protocol.delivery import Receivers
 from nbcluster.protocol.inspection import Inspected, LogEntry
+from nbcluster.protocol.joining import ToHost
 from nbcluster.protocol.messages.data import Location
 from nbcluster.protocol.messages.from_worker import TaskOutput
 from nbcluster.protocol.operating import OperationDone
@@ -159,5 +160,6 @@ ToClient = (
     | Stopping
     | FunctionRan
     | OperationDone
+    | ToHost
 )
 """What the scheduler may send to a client."""
