@@ -53,6 +53,9 @@ def test_what_has_ended(api: Any, client: Any) -> None:
     cancelled.cancel(msg="nobody needs it")
     assert client.explain(cancelled).reason == "cancelled"
     assert "nobody needs it" in client.explain(cancelled).text
+    released = client.submit(inc, 2)
+    released.release()
+    assert client.explain(released).text.endswith("was cancelled: This future was released.")
     assert client.explain("no-such-key").reason == "unknown"
 
 
@@ -76,6 +79,8 @@ def test_a_timeout_says_why(api: Any, client: Any, gate: Gate) -> None:
         future.result(timeout=0.01)
     with pytest.raises(api.TimeoutError, match=r"1 of 1 futures .* has been running for"):
         api.wait(future, timeout=0.01)
+    with pytest.raises(api.TimeoutError, match=r"1 future was not done in time: .* has been running for"):
+        list(api.as_completed([future], timeout=0.01))
 
 
 def test_a_timeout_on_an_event_loop_says_why(api: Any, cluster: Any, gate: Gate) -> None:
@@ -87,6 +92,8 @@ def test_a_timeout_on_an_event_loop_says_why(api: Any, cluster: Any, gate: Gate)
                 await future.result(timeout=0.01)
             with pytest.raises(api.TimeoutError, match=r"1 of 1 futures .* has been running for"):
                 await api.wait(future, timeout=0.01)
+            with pytest.raises(api.TimeoutError, match=r"1 future was not done in time: .* has been running for"):
+                await anext(api.as_completed([future], timeout=0.01))
             assert (await client.explain(future)).reason == "waiting"
 
     asyncio.run(main())

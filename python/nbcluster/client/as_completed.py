@@ -34,7 +34,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
         timeout: seconds for the whole iteration.
 
     Raises:
-        TimeoutError: the time is over and some are not done.
+        TimeoutError: the time is over and some are not done; says which, and why.
 
     Example:
         >>> sorted(future.result() for future in as_completed(client.map(abs, [-1, 2])))
@@ -174,18 +174,21 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
                 client._interrupted()
                 raise
             if not arrived:
-                raise self._too_late()
+                raise self._too_late(client._why_late_in_thread(self._pending()))
 
     def _client_of_next(self) -> Client | None:
         for future in list(self._coming.values()):
             return future.client
         return None
 
-    def _too_late(self) -> TimeoutError:
-        keys = list(dict.fromkeys(future.key for future in list(self._coming.values())))
+    def _pending(self) -> list[FutureState]:
+        return list(dict.fromkeys(future._state for future in list(self._coming.values())))
+
+    def _too_late(self, why: str) -> TimeoutError:
+        keys = [state.key for state in self._pending()]
         shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
         count = self.count()
-        return TimeoutError(f"{count} future{' was' if count == 1 else 's were'} not done in time: {shown}")
+        return TimeoutError(f"{count} future{' was' if count == 1 else 's were'} not done in time: {shown}{why}")
 
     def _shaped(self, future: Future) -> Any:
         if not self.with_results:
@@ -216,7 +219,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
             try:
                 await asyncio.wait_for(client._await_here(wake.wait()), left)
             except asyncio.TimeoutError:
-                raise self._too_late() from None
+                raise self._too_late(await client._await_here(client._why_late(self._pending()))) from None
             wake.clear()
         if self.with_results and future._state.payload is None and future.status == "finished":
             return future, await future

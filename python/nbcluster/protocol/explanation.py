@@ -204,7 +204,7 @@ _SENTENCES: dict[str, Callable[[Situation], str]] = {
     RUNNING: lambda at: f"has been running{_for(at)} on {_on(at)}",
     FINISHED: lambda at: f"is done; its result is with {_listed(at.workers, len(at.workers)) or 'the scheduler'}",
     ERRED: _erred,
-    CANCELLED: lambda at: f"was cancelled{': ' + at.detail if at.detail else ''}",
+    CANCELLED: lambda at: f"was cancelled{': ' + at.detail.rstrip('.') if at.detail else ''}",
 }
 
 
