@@ -40,6 +40,9 @@ DIFFERENCES = {
     "first in, first out": (
         "Tasks that need no others run in the order in which they were submitted, whatever fifo_timeout says."
     ),
+    "functions are loaded once": (
+        "A worker unpickles a function once for all its tasks: what it keeps in its globals or its object stays there."
+    ),
     "functions of uploaded modules": "Once a module was uploaded again, tasks call its new functions.",
     "futures of others": "A future of another client may be dropped as soon as it was given as an argument.",
     "futures are keyed by text": "A key is a non-empty string, and nothing else.",
@@ -80,6 +83,10 @@ DIFFERENCES = {
         "The metadata of get_task_metadata() is what the stream of tasks says of each task's latest run."
     ),
     "pickled futures": "A future that is unpickled belongs to the current client, without bind_client().",
+    "random numbers": (
+        "Functions of random and numpy.random draw from the state of the worker that calls them: "
+        "tasks do not repeat each other's numbers."
+    ),
     "restart threads": "restart() and restart_workers() start workers afresh that are threads, too.",
     "retire threads": "retire_workers() of a cluster's own workers lowers the number that it keeps up.",
     "retired, not closed": "A worker without a nanny stays, too, when it is retired with close_workers=False.",

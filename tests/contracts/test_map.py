@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.contracts.gates import Tally, add, echo, inc, tallied
@@ -79,6 +82,33 @@ def test_futures_are_elements_too(client: Any) -> None:
 def test_what_can_be_read_only_once_is_refused(client: Any, source: Any) -> None:
     with pytest.raises(TypeError):
         client.map(inc, source)
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand])
+@pytest.mark.differs("random numbers")
+def test_no_task_repeats_the_random_numbers_of_another(client: Any, draw: Callable[[], float]) -> None:
+    workers = list(client.scheduler_info()["workers"])
+    drawn = [client.submit(draw, pure=False, workers=workers[number % 2]) for number in range(6)]
+    assert len(set(client.gather(drawn))) == 6
+
+
+class Counter:
+    """A function that keeps something."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, _: int) -> int:
+        self.calls += 1
+        return self.calls
+
+
+@pytest.mark.differs("functions are loaded once")
+def test_a_worker_has_one_copy_of_a_function_for_all_its_tasks(client: Any) -> None:
+    worker = next(iter(client.scheduler_info()["workers"]))
+    count = Counter()
+    assert client.gather(client.map(count, range(3), workers=worker)) == [1, 2, 3]
+    assert count.calls == 0
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])

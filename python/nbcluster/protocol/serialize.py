@@ -2,7 +2,8 @@
 
 Rules
 1. Plain pickle first, for it is the fastest. What it cannot do, and what lives in ``__main__`` (which no
-   worker imports), goes through cloudpickle, by value.
+   worker imports), goes through cloudpickle, by value; so do methods, in case one is a module's function
+   (:mod:`~nbcluster.protocol.by_name`).
 2. Large buffers leave the pickle as frames (protocol 5, out of band); small ones are not worth a frame.
 3. Nobody walks arguments in search of futures. A future notes itself while it is being pickled, through
    :func:`reduce_future`; only if one did are the containers rebuilt with a :class:`TaskRef` in its place, and
@@ -27,6 +28,7 @@ import msgspec
 
 from nbcluster.errors import SerializationError, SharedDataGoneError
 from nbcluster.protocol.buffers import copied
+from nbcluster.protocol.by_name import MARK, dumps_by_name
 from nbcluster.protocol.culprit import find_culprit
 from nbcluster.protocol.fingerprints import fingerprint
 from nbcluster.protocol.payload import Frame, Payload
@@ -123,7 +125,7 @@ def _dumps(value: Any, frames: list[Frame] | None) -> bytes:
     if not cloudpickle.list_registry_pickle_by_value():
         try:
             data = pickle.dumps(value, 5, buffer_callback=keep_in_band)
-            if b"__main__" not in data:
+            if b"__main__" not in data and MARK not in data:
                 return data
         except MemoryError:
             raise
@@ -131,7 +133,7 @@ def _dumps(value: Any, frames: list[Frame] | None) -> bytes:
             pass  # cloudpickle can do more; and if it cannot do this, its error is the one to tell
         if frames:
             frames.clear()
-    return bytes(cloudpickle.dumps(value, protocol=5, buffer_callback=keep_in_band))
+    return dumps_by_name(value, keep_in_band)
 
 
 def _unpicklable(roots: list[tuple[str, Any]], error: BaseException) -> BaseException:
