@@ -49,6 +49,7 @@ def test_what_a_dead_worker_left_is_removed_and_no_more(tmp_path: Path) -> None:
         path = spill_path(str(one.path), pid)
         path.mkdir()
         (path / "0.spill").touch()
+    (one.path / "worker-1-abc").mkdir()
     one.remove_worker(1)
     one.remove_worker(3)
     assert sorted(path.name for path in one.path.iterdir()) == ["lock", "spill-2"]

@@ -53,6 +53,18 @@ def test_modules_in_an_archive_can_be_imported(client: Any, tmp_path: Path, kind
     assert client.submit(call, f"nbc_package_{kind}.inner", "f", 21).result() == 42
 
 
+def read_beside_the_worker(api: Any, name: str) -> str:
+    return (Path(api.get_worker().local_directory) / name).read_text()
+
+
+def test_any_other_file_is_in_the_directory_of_each_worker(api: Any, client: Any, tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        client.upload_file(written(tmp_path / "table.csv", text))
+        for address in client.scheduler_info()["workers"]:
+            read = client.submit(read_beside_the_worker, api, "table.csv", workers=[address], pure=False)
+            assert read.result() == text
+
+
 def test_what_importing_it_raises_is_raised_here(client: Any, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         client.upload_file(written(tmp_path / "nbc_broken.py", "1 / 0\n"))

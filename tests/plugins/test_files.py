@@ -19,7 +19,10 @@ def worker(tmp_path: Path) -> Iterator[Any]:
     path, modules = list(sys.path), set(sys.modules)
     forgotten: list[bool] = []
     yield SimpleNamespace(
-        local_directory=str(tmp_path / "scratch"), forgotten=forgotten, forget_functions=lambda: forgotten.append(True)
+        local_directory=str(tmp_path / "own"),
+        shared_directory=str(tmp_path / "scratch"),
+        forgotten=forgotten,
+        forget_functions=lambda: forgotten.append(True),
     )
     sys.path[:] = path
     for name in set(sys.modules) - modules:
@@ -69,7 +72,7 @@ def test_where_the_scheduler_runs_an_uploaded_module_is_loaded_anew(worker: Any,
 def test_what_was_uploaded_to_another_cluster_gives_way(worker: Any, tmp_path: Path) -> None:
     source = tmp_path / "nbc_unit_again.py"
     for value in range(3):
-        worker.local_directory = str(tmp_path / f"scratch {value}")
+        worker.local_directory = str(tmp_path / f"scratch {value}")  # here it is the scheduler's
         source.write_text(f"x = {value}\n")
         UploadFile(source).start(worker)
         assert sys.modules["nbc_unit_again"].x == value
@@ -79,7 +82,7 @@ def test_a_file_that_is_not_to_be_loaded_is_only_there(worker: Any, tmp_path: Pa
     source = tmp_path / "nbc_unit_data.txt"
     source.write_text("text")
     UploadFile(source).setup(worker)
-    assert (Path(worker.local_directory) / "uploads" / "nbc_unit_data.txt").read_text() == "text"
+    assert (Path(worker.local_directory) / "nbc_unit_data.txt").read_text() == "text"
     assert import_file(source) == []
     module = tmp_path / "nbc_unit_unloaded.py"
     module.write_text("1 / 0\n")
@@ -94,7 +97,7 @@ def test_a_directory_can_be_put_on_the_path(worker: Any, tmp_path: Path) -> None
     (source / "skipped.pyc").write_text("")
     UploadDirectory(source, update_path=True).setup(worker)
     assert importlib.import_module("nbc_unit_inside").x == 5
-    assert not (Path(worker.local_directory) / "uploads" / "folder" / "skipped.pyc").exists()
+    assert not (Path(worker.shared_directory) / "uploads" / "folder" / "skipped.pyc").exists()
 
 
 def test_another_mode_is_refused(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_so_do_those_that_a_function_of_main_refers_to(monkeypatch: pytest.Monke
 def test_other_methods_take_their_object_along() -> None:
     own = random.Random(1)
     generator = np.random.default_rng(2)
-    for method in (own.random, own.uniform, generator.normal):
+    methods: list[Any] = [own.random, own.uniform, generator.normal]
+    for method in methods:
         args = (0, 1) if method == own.uniform else ()
         again = load(dump(method))
         assert again.__self__ is not method.__self__

@@ -132,8 +132,10 @@ class ClusterRuntime:
         self.token = self.directory.token
         self.tasks = TaskOwner(f"cluster {spec.name}")
         stack.push_async_callback(self.tasks.close)
-        if not spec.in_process:
+        shared = str(self.directory.path)
+        if not spec.in_process or spec.local_directory is not None:
             self.scratch = await asyncio.to_thread(Scratch, spec.local_directory)
+            shared = str(self.scratch.path)
             stack.callback(self.scratch.remove)  # in no thread: there may be none any more when the interpreter ends
         self.logs = ClusterLogs(self.directory.path, spec.log_level)
         stack.push_async_callback(self.logs.close)
@@ -144,7 +146,7 @@ class ClusterRuntime:
             Settings(allowed_failures=spec.scheduler.allowed_failures),
             spec.blocked_handlers,
         )
-        self.server.local_directory = str(self.directory.path if spec.in_process else self.scratch.path)
+        self.server.local_directory = shared
         self.shared_memory = "" if spec.in_process else self._share_memory()
         await self._listen()
         self.dashboard = DashboardActivator(

@@ -4,6 +4,8 @@
         nbcluster-scratch-<uid>-<random>/, 0700         one per cluster
             lock                                        held by the cluster's process as long as it lives
             spill-<pid>/                                a worker's
+            worker-<pid>-<random>/                      for its tasks' files, once one has asked for it
+            uploads/                                    modules that all workers import
 
 The directory for sockets and secrets will not do: it is often in memory. What a dead cluster left the next removes.
 """
@@ -20,6 +22,7 @@ from pathlib import Path
 
 from nbcluster.comm.credentials import try_lock
 from nbcluster.errors import ClusterError
+from nbcluster.worker.folders import own_folders
 from nbcluster.worker.spilling import spill_path
 
 IN_MEMORY = frozenset(["tmpfs", "ramfs", "devtmpfs"])
@@ -59,7 +62,8 @@ class Scratch:
 
     def remove_worker(self, pid: int) -> None:
         """Remove what a worker left that has died."""
-        shutil.rmtree(spill_path(str(self.path), pid), ignore_errors=True)
+        for path in (spill_path(str(self.path), pid), *own_folders(self.path, pid)):
+            shutil.rmtree(path, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove it, with all that is in it. Idempotent; a forked child's copy does nothing."""

@@ -64,7 +64,7 @@ class ThreadCrew(Crew):
             runtime.inproc_address if spec.protocol == "inproc" else runtime.listening,
             memory_limit=self._memory_limit,
             memory_target=None,  # it is that of the process, which has more in it than results
-            local_directory=spec.local_directory or str(runtime.directory.path),
+            local_directory=runtime.server.local_directory,
         )
 
     def joined(self, name: WorkerName) -> None:

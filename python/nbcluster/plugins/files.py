@@ -55,8 +55,10 @@ class UploadFile(ClusterPlugin):
     def setup(self, worker: Any) -> None:
         """Write the file, and import it."""
         with _importing:
-            path = _folder(worker) / self.filename
+            path = _folder(worker.shared_directory) / self.filename
             _write(path, self.data)
+            if worker.local_directory:
+                _write(Path(worker.local_directory) / self.filename, self.data)
             if self.load:
                 import_file(path)
         worker.forget_functions()
@@ -64,7 +66,7 @@ class UploadFile(ClusterPlugin):
     def start(self, scheduler: Any) -> None:
         """The same, where the scheduler runs."""
         with _importing:
-            path = _folder(scheduler, first=False) / self.filename
+            path = _folder(scheduler.local_directory, first=False) / self.filename
             _write(path, self.data)
             if self.load and not _is_of_another(path):
                 import_file(path)
@@ -119,15 +121,15 @@ class UploadDirectory(ClusterPlugin):
 
     def setup(self, worker: Any) -> None:
         """Write the files."""
-        self._unpack(worker, first=True)
+        self._unpack(worker.shared_directory, first=True)
 
     def start(self, scheduler: Any) -> None:
         """The same, where the scheduler runs."""
-        self._unpack(scheduler, first=False)
+        self._unpack(scheduler.local_directory, first=False)
 
-    def _unpack(self, service: Any, *, first: bool) -> None:
+    def _unpack(self, shared: str, *, first: bool) -> None:
         with _importing:
-            folder = _folder(service, first=first)
+            folder = _folder(shared, first=first)
             with zipfile.ZipFile(io.BytesIO(self.data)) as archive:
                 for member in archive.namelist():
                     _write(folder / member, archive.read(member))
@@ -141,14 +143,14 @@ def as_path(name: str, value: object) -> Path:
     return Path(check_path(name, value))
 
 
-def _folder(service: Any, *, first: bool = True) -> Path:
-    """Where the uploads of a worker or a scheduler are: its modules can be imported from there.
+def _folder(shared: str, *, first: bool = True) -> Path:
+    """Where uploads are that workers, or a scheduler, import modules from.
 
     Args:
-        service: either.
+        shared: the folder that they have in common; empty if there is none.
         first: modules there go before others of their names.
     """
-    base = Path(service.local_directory or tempfile.mkdtemp(prefix="nbcluster-"))
+    base = Path(shared or tempfile.mkdtemp(prefix="nbcluster-"))
     folder = base / "uploads"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _add_to_path(folder, first=first)

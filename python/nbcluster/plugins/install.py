@@ -45,7 +45,7 @@ class InstallPlugin(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         """Install it, unless another worker has."""
-        folder = Path(worker.local_directory or tempfile.gettempdir())
+        folder = Path(worker.shared_directory or tempfile.gettempdir())
         marker = folder / f"{self.name}.installed"
         with open(folder / f"{self.name}.lock", "w") as lock:
             if fcntl is not None:

@@ -49,7 +49,7 @@ class NannyFacade:
         self.scheduler_addr: str = worker.scheduler_address
         self.pid = os.getpid()
         self.worker_address: str = worker.address
-        self.local_directory: str = worker.local_directory
+        self.local_directory: str = worker.shared_directory
         self.env: MutableMapping[str, str] = os.environ
 
     def __repr__(self) -> str:

@@ -20,6 +20,7 @@ from nbcluster.protocol.serialize import dump, load
 from nbcluster.resident import Resident
 from nbcluster.types import Address, Key, Status
 from nbcluster.worker import context
+from nbcluster.worker.folders import OwnFolder
 from nbcluster.worker.views import MemoryManager, SchedulerAt, WorkerState
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class CurrentWorker(Resident):
         id: a text that no other worker has, nor its successor of the same name.
         nthreads: how many tasks it runs at a time.
         scheduler_address: where its scheduler is.
-        local_directory: a folder for files, inside the cluster's own; empty if it has none.
+        shared_directory: a folder for files of all workers on its machine; empty if there is none.
         memory_limit: bytes that it may use, or None.
         level: how deep its cluster is nested: 1, unless it was started in a task of another.
         resources: what it offers to tasks that ask for ``resources=``.
@@ -66,7 +67,8 @@ class CurrentWorker(Resident):
         self.id = f"Worker-{uuid4()}"
         self.nthreads = config.nthreads
         self.scheduler_address: Address = config.scheduler
-        self.local_directory = config.local_directory
+        self.shared_directory = config.local_directory
+        self._folder = OwnFolder(config.local_directory, self.id)
         self.memory_limit = config.memory_limit
         self.resources = dict(config.resources)
         self.level = config.level
@@ -96,6 +98,11 @@ class CurrentWorker(Resident):
 
     def __repr__(self) -> str:
         return f"<Worker {self.name!r} {self.address} threads={self.nthreads}>"
+
+    @property
+    def local_directory(self) -> str:
+        """A folder for files, of its own and removed with it; uploaded files are there. Empty if it has none."""
+        return self._folder.path
 
     @property
     def address(self) -> Address:
@@ -304,6 +311,7 @@ class CurrentWorker(Resident):
     async def leave(self) -> None:
         """The worker has ended, and with it the client of its tasks. Only for the worker itself."""
         self._closed = True
+        self._folder.remove()
         client, self._client = self._client, None
         if client is not None and self._server.clients is not None:
             await self._server.clients.close(client)
