@@ -73,6 +73,7 @@ SHELLS = {
         "current",
         "deliveries",
         "executor",
+        "folders",
         "functions",
         "idle_sharing",
         "inspecting",

@@ -157,3 +157,32 @@ def test_shutdown_can_cancel_what_has_not_run(client: Any, gate: Gate) -> None:
     assert all(future.cancelled() for future in running + waiting)
     gate.open()
     assert client.submit(inc, 1).result() == 2
+
+
+def test_an_asynchronous_client_has_one_for_what_takes_an_executor(api: Any, keywords: Any) -> None:
+    async def main() -> None:
+        async with api.Client(asynchronous=True, **keywords()) as client:
+            executor = client.get_executor()
+            assert await asyncio.get_running_loop().run_in_executor(executor, inc, 1) == 2
+            assert len(await asyncio.wrap_future(executor.submit(bytes, 3_000_000))) == 3_000_000
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wrap_future(executor.submit(divmod, 1, 0))
+
+    asyncio.run(main())
+
+
+@pytest.mark.differs("executor")
+def test_nobody_waits_for_it_on_the_event_loop_of_an_asynchronous_client(api: Any, keywords: Any, gate: Gate) -> None:
+    async def main() -> None:
+        async with api.Client(asynchronous=True, **keywords()) as client:
+            executor = client.get_executor()
+            with pytest.raises(RuntimeError, match=r"map\(\) would wait for tasks on the event loop"):
+                executor.map(inc, [1])
+            assert await asyncio.to_thread(lambda: list(executor.map(inc, [1, 2]))) == [2, 3]
+            late = executor.submit(at_gate, gate)
+            with pytest.raises(RuntimeError, match=r"shutdown\(\) would wait"):
+                executor.shutdown()
+            assert late.cancel()
+            executor.shutdown()
+
+    asyncio.run(main())

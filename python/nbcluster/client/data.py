@@ -134,6 +134,12 @@ class DataClient(ExplainingClient):
         except asyncio.TimeoutError:
             raise _late(state, seconds, await self._why_late((state,))) from None
 
+    def _result_in_thread(self, future: Future) -> Any:
+        """The result of a future that is done; in a thread, also of an asynchronous client's."""
+        if not self.asynchronous:
+            return future.result()
+        return asyncio.run_coroutine_threadsafe(self._await_result(future), self._session.wants.loop).result()
+
     async def _await_result(self, future: Future) -> Any:
         state = future._state
         payloads = await self._collect_here((state,))

@@ -33,12 +33,12 @@ class ClientExecutor(concurrent.futures.Executor):
     ``pure=True``: the same call twice runs twice.
 
     Args:
-        client: a synchronous client.
+        client: the client. If it is asynchronous, nobody may wait on its event loop for what runs on it:
+            ``await loop.run_in_executor(executor, …)`` or ``await asyncio.wrap_future(executor.submit(…))`` there.
         options: keywords of ``client.submit`` for all calls.
 
     Raises:
         TypeError: one of them is not known.
-        ValueError: the client is asynchronous.
     """
 
     def __init__(self, client: Client, **options: Any) -> None:
@@ -46,10 +46,6 @@ class ClientExecutor(concurrent.futures.Executor):
         if unknown:
             raise TypeError(
                 f"unsupported arguments to ClientExecutor: {unknown}; there are {', '.join(sorted(OPTIONS))}"
-            )
-        if client.asynchronous:
-            raise ValueError(
-                "an asynchronous client has no executor: who uses one waits in a thread; await client.submit(…) instead"
             )
         submission.options(**{name: value for name, value in options.items() if name != "pure"})
         check_flag("pure", options.get("pure", False))
@@ -88,7 +84,7 @@ class ClientExecutor(concurrent.futures.Executor):
             with self._lock:
                 future = self._open.pop(promised, None)
             if future is not None and not future.done():
-                future.cancel(reason="cancelled", msg="The executor's future was cancelled.")
+                self._client._cancel_soon([future], "cancelled", "The executor's future was cancelled.")
 
     def _done(self, promised: concurrent.futures.Future[Any], future: Future) -> None:
         """Hand the outcome over. In the thread of callbacks, which may fetch large results."""
@@ -99,7 +95,7 @@ class ClientExecutor(concurrent.futures.Executor):
             promised.set_running_or_notify_cancel()  # wakes who waits for it
             return
         try:
-            result = future.result()
+            result = self._client._result_in_thread(future)
         except concurrent.futures.CancelledError:
             promised.cancel()
             promised.set_running_or_notify_cancel()
@@ -130,8 +126,10 @@ class ClientExecutor(concurrent.futures.Executor):
 
         Raises:
             TimeoutError: a result was not there in time; what is left is cancelled.
+        RuntimeError: it was shut down, or this is the event loop of an asynchronous client.
         """
         self._check_open()
+        self._check_may_wait("map()")
         if not callable(fn):
             raise TypeError(f"fn={fn!r} cannot be called; give a function")
         chunksize = check_whole("chunksize", chunksize, least=1)
@@ -192,6 +190,9 @@ class ClientExecutor(concurrent.futures.Executor):
         Args:
             wait: until all that was submitted is done.
             cancel_futures: cancel what is not done.
+
+        Raises:
+            RuntimeError: something is not done, and this is the event loop of an asynchronous client.
         """
         check_flag("wait", wait)
         check_flag("cancel_futures", cancel_futures)
@@ -201,8 +202,17 @@ class ClientExecutor(concurrent.futures.Executor):
         if cancel_futures:
             for promised in left:
                 promised.cancel()
-        if wait:
+        if wait and any(not promised.done() for promised in left):
+            self._check_may_wait("shutdown()")
             concurrent.futures.wait(left)
+
+    def _check_may_wait(self, method: str) -> None:
+        """Refuse to wait on the loop by which results would come."""
+        if self._client._session.wants.runs_here:
+            raise RuntimeError(
+                f"{method} would wait for tasks on the event loop that is to hear of their results; "
+                "await them before, or give shutdown(wait=False)"
+            )
 
 
 def _run_chunk(fn: Callable[..., T], calls: list[tuple[Any, ...]]) -> list[T]:

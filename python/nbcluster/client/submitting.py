@@ -229,12 +229,15 @@ class SubmittingClient(ConnectedClient):
         found = futures_in("futures", futures)
         for future in found:
             self._check_cluster(future, "cancel it by that client, or by future.cancel()")
-        keys = [future.key for future in found]
         text = msg or f"Cancelled by {self.name or 'its client'} (client.cancel or future.cancel)."
-        self._session.wants.cancel(CancelKeys(keys, reason or "cancelled", text, force))
+        self._cancel_soon(found, reason or "cancelled", text, force)
         if not (self.asynchronous or asynchronous) and self._loop_thread.is_current:
             return None
         return self._sync(nothing, asynchronous=asynchronous)  # by then they say that they are cancelled
+
+    def _cancel_soon(self, futures: Iterable[Future], reason: str, msg: str, force: bool = False) -> None:
+        """Cancel futures, from any thread, and wait for nothing."""
+        self._session.wants.cancel(CancelKeys([future.key for future in futures], reason, msg, force))
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
         """Run erred futures again."""
