@@ -198,8 +198,6 @@ class Machine:
         state.inlined.append(task)
         state.inlined_count += 1
         state.inlined_bytes += payload.sent_nbytes
-        if len(state.inlined) > 2 * state.inlined_count + 1000:  # more than half of them are gone
-            state.inlined = deque(kept for kept in state.inlined if kept.payload is not None)
         while state.inlined_bytes > state.settings.inline_budget and state.inlined:
             oldest = state.inlined.popleft()
             # What is shared costs nothing, and workers that were told of it rely on us.
@@ -209,6 +207,20 @@ class Machine:
     def forget_payload(self, task: SchedTask) -> None:
         """Have the result no longer at hand: its holders have it."""
         self._drop_inline(task)
+
+    def _pass_over_dropped(self) -> None:
+        """Let go of those that are not at hand any more: now, not when the next one comes, which would wait for it.
+
+        Most are dropped in the order in which they came, or in the opposite one.
+        """
+        state = self._state
+        inlined = state.inlined
+        while inlined and inlined[0].payload is None:
+            inlined.popleft()
+        while inlined and inlined[-1].payload is None:
+            inlined.pop()
+        if len(inlined) > 2 * state.inlined_count + 1000:  # more than half of them are gone
+            state.inlined = deque(kept for kept in inlined if kept.payload is not None)
 
     def _drop_inline(self, task: SchedTask) -> None:
         if task.payload is not None:
@@ -313,6 +325,7 @@ class Machine:
                 self._forget(task)
         if plain:
             self._forget_plain(plain)
+        self._pass_over_dropped()
 
     def _forget_plain(self, tasks: list[SchedTask]) -> None:
         """Release and forget tasks in memory that have to do with no others, as nearly all have not."""
