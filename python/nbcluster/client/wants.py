@@ -34,15 +34,20 @@ from nbcluster.types import Key
 _LOOK_SOON, _LOOK_LATE = 0.01, 0.2
 """Seconds between two looks for dead states: after one that found some, and when none has died for long."""
 
-_RELEASES = 4000
+_RELEASES = 2000
 """Keys that are let go of at a time, at most: when nothing else goes on."""
 
 _QUIET = 2
-"""Looks without a word from here or there, after which nothing else seems to go on."""
+"""Looks without a word from here or there, after which nothing else seems to go on, if no result is awaited."""
+
+_LONG_QUIET = 30
+"""And if one is: its task takes long. The scheduler may be silent only because it is busy with what was released."""
 
 _RELEASES_BUSY = 200
-"""And between two looks while something else does; besides as many as are new, so that there are never more."""
+"""And at a look while something else does, if more have died since the last one than were let go of."""
 
+_RELEASES_FEW = 50
+"""And if not. Besides, as many are let go of as are new: so there are never more."""
 
 _SMALL = 4096
 """Bytes of arguments up to which a thread itself may submit a task."""
@@ -67,6 +72,8 @@ class Wants:
         self._context = Context()
         """For what the loop does for us: it is not to hold that of whoever happened to have it begin."""
         self._look_after = _LOOK_SOON
+        self._dead_before = 0
+        """How many states were dead, and their keys not let go of, after the last look."""
         self._outgoing: deque[Message | _Bar] = deque()
         self._let_go = 0
         """How many keys were released or cancelled so far; an interrupt may leave it too small, never too large."""
@@ -311,7 +318,21 @@ class Wants:
         self._look_again = None
         self._look_after = min(2 * self._look_after, _LOOK_LATE)
         self.quiet += 1
-        self._flush(_RELEASES if self.quiet > _QUIET else _RELEASES_BUSY)
+        if self.quiet > (_LONG_QUIET if self._awaits_result else _QUIET):
+            releases = _RELEASES
+        else:
+            more = len(self._dead) - self._dead_before
+            releases = min(max(more, _RELEASES_FEW), _RELEASES_BUSY)
+        self._flush(releases)
+        self._dead_before = len(self._dead)
+
+    @property
+    def _awaits_result(self) -> bool:
+        """Whether the latest result that somebody wants is still to come: most often the last one to come."""
+        with self._lock:
+            latest = next(reversed(self._states.values()), None)
+        state = None if latest is None else latest()
+        return state is not None and state.status == PENDING
 
     def _retry(self, states: list[FutureState]) -> None:
         for state in states:
