@@ -13,7 +13,7 @@ from nbcluster.client import submission
 from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.explaining import ExplainingClient
 from nbcluster.client.future import Future
-from nbcluster.client.gathering import find_futures, replace_futures
+from nbcluster.client.gathering import futures_within, replace_futures
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.short_tracebacks import shortened
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
@@ -65,15 +65,18 @@ class DataClient(ExplainingClient):
             raise shortened(error)  # noqa: B904 (it is the same)
 
     def _gather(self, futures: Any, errors: str, asynchronous: bool | None) -> Any:
-        found = find_futures(futures)
-        self._check_mine(found)
-        states = [future._state for future in found]
+        found = futures_within(futures)
+        by_key = self._states(found)
+        states = list(by_key.values())
+        is_plain = type(futures) is list and len(by_key) == len(found) and found == futures
 
         def finish(payloads: Mapping[Key, Payload]) -> Any:
-            if errors == "raise":
+            if errors == "raise" and len(payloads) < len(states):
                 for state in states:
                     if state.status in (ERROR, CANCELLED):
                         raise state.exception() or RuntimeError(state.key)
+            if is_plain:  # once over all: what there are so many of is in no cache
+                return [load(payloads[key]) for key in by_key if key in payloads]
             return replace_futures(futures, {key: load(payload) for key, payload in payloads.items()})
 
         if not (self.asynchronous or asynchronous):
@@ -85,6 +88,17 @@ class DataClient(ExplainingClient):
 
     async def _collect(self, states: Collection[FutureState], stop_early: bool) -> dict[Key, Payload]:
         return await self._session.collect(states, stop_early=stop_early)
+
+    def _states(self, futures: Iterable[Future]) -> dict[Key, FutureState]:
+        """The states of this client's futures, each key once."""
+        states: dict[Key, FutureState] = {}
+        this = self._this
+        for future in futures:
+            if future._client is not this:
+                self._check_mine((future,))
+            state = future._state
+            states.setdefault(state.key, state)
+        return states
 
     def _check_mine(self, futures: Iterable[Future]) -> None:
         for future in futures:

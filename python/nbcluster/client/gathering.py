@@ -9,21 +9,24 @@ from nbcluster.client.future import Future
 from nbcluster.types import Key
 
 
-def find_futures(value: Any) -> list[Future]:
-    """All futures in lists, tuples, sets and dicts, in order, each key once."""
+def futures_within(value: Any) -> list[Future]:
+    """All futures in lists, tuples, sets and dicts, in order, as often as they are there."""
     found: list[Future] = []
     _walk(value, found)
+    return found
+
+
+def find_futures(value: Any) -> list[Future]:
+    """The same, but each key once."""
     firsts: dict[Key, Future] = {}
-    for future in found:
+    for future in futures_within(value):
         firsts.setdefault(future._state.key, future)
     return list(firsts.values())
 
 
 def all_futures(value: Any) -> list[Future]:
     """The same, but each object once: several may have the same key."""
-    found: list[Future] = []
-    _walk(value, found)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(futures_within(value)))
 
 
 def futures_in(name: str, value: Any, *, each: bool = False) -> list[Future]:

@@ -209,7 +209,7 @@ class Countdown:
         self._open = len(self._states)
         """How many of them may still say that they are done."""
         self._left = self._open if enough is None else min(enough, self._open)
-        if stop_early and any(state.status not in (PENDING, FINISHED) for state in states):
+        if stop_early and self._open < len(states) and any(state.status not in (PENDING, FINISHED) for state in states):
             self._left = 0
         if not self._left:
             self._fire()
