@@ -84,3 +84,11 @@ class Stage:
         heard = list(self.clients[name].inbox)
         self.clients[name].inbox.clear()
         return heard
+
+
+def stage_with(*names: str) -> Stage:
+    """With clients of these names."""
+    stage = Stage()
+    for name in names:
+        stage.join(name)
+    return stage

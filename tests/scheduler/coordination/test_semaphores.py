@@ -5,14 +5,7 @@ from __future__ import annotations
 from nbcluster.protocol import coordination as c
 from nbcluster.scheduler.coordination import semaphores
 from nbcluster.scheduler.events import Tick
-from tests.support.coordination_model import Stage
-
-
-def stage_with(*names: str) -> Stage:
-    stage = Stage()
-    for name in names:
-        stage.join(name)
-    return stage
+from tests.support.coordination_model import stage_with
 
 
 def acquire(number: int, expires: bool = True, wait: bool = True) -> c.AcquireLease:

@@ -60,14 +60,10 @@ class Handouts:
             self._keys[ticket] = keys
             self._tickets.open(ticket, self)
 
-    def received(self, ticket: Ticket) -> None:
-        """The client has it, and wants the keys itself."""
-        self.withdraw(ticket)
-
     def waits(self, ticket: Ticket) -> bool:
         """It has been answered."""
         return False
 
     def withdraw(self, ticket: Ticket) -> None:
-        """The client will not take it. There is more where it came from."""
+        """The client has it, and wants the keys itself; or will not take it, and there is more where it came from."""
         self._kept.drop(self._keys.pop(ticket))
