@@ -111,6 +111,7 @@ async def test_it_shows_where_it_is_connected_and_how_large_that_is(stage: Clien
     assert repr(client) == "<Client: 'tcp://127.0.0.1:8786' processes=2 threads=2, memory=2.00 GiB>"
     assert client._repr_html_() == (
         "<b>Client</b> &#x27;tcp://127.0.0.1:8786&#x27; processes=2 threads=2, memory=2.00 GiB"
+        '<br><b>Dashboard</b> <a href="http://127.0.0.1:8787/status" target="_blank">http://127.0.0.1:8787/status</a>'
     )
     assert client.scheduler.address == "tcp://127.0.0.1:8786"
     assert client.dashboard_link == "http://127.0.0.1:8787/status"

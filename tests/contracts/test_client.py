@@ -123,6 +123,15 @@ def test_its_repr_tells_where_it_is_connected(client: Any, cluster: Any) -> None
     assert "Client" in client._repr_html_()
 
 
+def test_in_a_notebook_it_shows_where_the_dashboard_is_however_it_was_connected(api: Any, own: Any) -> None:
+    cluster = own(n_workers=0, dashboard_address="127.0.0.1:0", scheduler_kwargs={}, protocol="tcp")
+    assert cluster.dashboard_link
+    with api.Client(cluster) as first, api.Client(cluster.scheduler_address) as second:
+        for client in (first, second):
+            assert client.dashboard_link == cluster.dashboard_link
+            assert f'<a href="{client.dashboard_link}"' in client._repr_html_()
+
+
 def test_the_repr_of_a_closed_client_says_so(api: Any, cluster: Any) -> None:
     client = api.Client(cluster, set_as_default=False)
     client.close()

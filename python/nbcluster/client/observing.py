@@ -149,7 +149,11 @@ class ObservingClient(ConnectedClient):
         return text + ">"
 
     def _repr_html_(self) -> str:
-        return f"<b>Client</b> {escape(repr(self)[1:-1].removeprefix('Client: '))}"
+        html = f"<b>Client</b> {escape(repr(self)[1:-1].removeprefix('Client: '))}"
+        link = self.dashboard_link if self.status == "running" else ""
+        if link:
+            html += f'<br><b>Dashboard</b> <a href="{escape(link)}" target="_blank">{escape(link)}</a>'
+        return html
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         show = getattr(self.cluster, "_repr_mimebundle_", None)
