@@ -107,7 +107,8 @@ COMPOSITION_ROOTS = {
     "cluster.member": "what Worker and Nanny have in common",
     "cluster.process": "a cluster in a process of its own",
     "cluster.runtime": "scheduler, workers, logs and dashboard, put together",
-    "cluster.servers": "Worker, Nanny and Scheduler: parts of a cluster one by one",
+    "cluster.nanny": "Nanny: a worker of a running cluster, and what keeps it up",
+    "cluster.servers": "Worker and Scheduler: parts of a cluster one by one",
     "cluster.subprocess": "SubprocessCluster: an engine in a process of its own",
     "engines.attached": "the engine of a cluster that a Jupyter server keeps",
     "engines.in_process": "the engine of a cluster in this process",
@@ -120,6 +121,7 @@ COMPOSITION_ROOTS = {
 EXCEPTIONS = {
     ("client.profiling", "dashboard.report"): "figures of profiles and task streams, for those who ask for them",
     ("client.destination", "cluster.local"): "Client() without an address is short for Client(LocalCluster())",
+    ("cluster.making", "cluster.nanny"): "cluster.worker_spec names the classes of workers",
     ("cluster.making", "cluster.servers"): "cluster.worker_spec names the classes of workers",
     ("cluster.base", "client.client"): "cluster.get_client() gives a client",
     ("cluster.base", "client.observing"): "what a client says of its cluster, the cluster says of itself",

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from nbcluster.client.waiting import wait
     from nbcluster.cluster.adapting import Adaptive
     from nbcluster.cluster.local import LocalCluster
-    from nbcluster.cluster.servers import Nanny, Scheduler, Worker
+    from nbcluster.cluster.nanny import Nanny
+    from nbcluster.cluster.servers import Scheduler, Worker
     from nbcluster.cluster.subprocess import SubprocessCluster
     from nbcluster.comm.security import Security
     from nbcluster.diagnostics.report import performance_report
@@ -76,7 +77,7 @@ _HOMES = {
     "PipInstall": "nbcluster.plugins.install",
     "Queue": "nbcluster.client.coordination.queue",
     "Reschedule": "nbcluster.errors",
-    "Nanny": "nbcluster.cluster.servers",
+    "Nanny": "nbcluster.cluster.nanny",
     "Scheduler": "nbcluster.cluster.servers",
     "Status": "nbcluster.types",
     "Worker": "nbcluster.cluster.servers",

@@ -14,7 +14,8 @@ from typing import Any
 
 from nbcluster.capacity import cpu_count
 from nbcluster.cluster.member import Member
-from nbcluster.cluster.servers import Nanny, Worker
+from nbcluster.cluster.nanny import Nanny
+from nbcluster.cluster.servers import Worker
 from nbcluster.cluster.sizing import choose_size
 from nbcluster.comm.loop import new_event_loop
 from nbcluster.comm.security import Security

@@ -36,6 +36,7 @@ DIFFERENCES = {
     "failing preloads": (
         "Code of preload= that fails at the start keeps its worker or scheduler from starting, and the error says why."
     ),
+    "failing plugins of nannies": "What the setup of a plugin raises is raised by the nanny's plugin_add().",
     "failing plugins": "What a plugin of the scheduler raises over an event is logged, and nobody else hears of it.",
     "first in, first out": (
         "Tasks that need no others run in the order in which they were submitted, whatever fifo_timeout says."

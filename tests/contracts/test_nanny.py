@@ -191,6 +191,151 @@ def test_workers_tell_what_came_from_others_and_went_to_them(api: Any) -> None:
     run(main)
 
 
+# --- what it does to its worker ---
+
+
+def test_it_ends_its_worker_and_starts_another(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            nanny = await api.Nanny(scheduler.address, nthreads=1, name="eve")
+            pids = [nanny.pid]
+            assert str(await nanny.instantiate()).endswith("running")
+            assert nanny.pid == pids[0]  # there was one
+
+            assert await nanny.restart(timeout=50, reason="a test") == "OK"
+            pids.append(nanny.pid)
+            assert list(scheduler.workers) == [nanny.worker_address]
+            assert await client.submit(os.getpid, pure=False) == pids[-1]
+
+            await nanny.kill(timeout=10, reason="a test")
+            assert nanny.pid != pids[-1]
+            assert str(await nanny.instantiate()).endswith("running")
+            pids.append(nanny.pid)
+            assert nanny.is_alive()
+            assert list(scheduler.workers) == [nanny.worker_address]
+            await nanny.kill()
+            assert await client.submit(os.getpid, pure=False) not in pids  # it starts another by itself
+            assert len(set(pids)) == len(pids)
+
+            await nanny.close()
+            assert (nanny.is_alive(), nanny.pid, nanny.worker_address) == (False, None, None)
+            await nanny.kill()
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_what_needs_a_nanny_that_runs_says_so(api: Any) -> None:
+    async def main() -> None:
+        async with api.Scheduler() as scheduler:
+            nanny = api.Nanny(scheduler.address, nthreads=1)
+            assert (nanny.pid, nanny.worker_address) == (None, None)
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match=r"instantiate\(\) needs a nanny that runs"):
+                    await nanny.instantiate()
+                with pytest.raises(RuntimeError, match=r"restart\(\) needs a nanny that runs"):
+                    await nanny.restart()
+                await nanny.close()
+
+    run(main)
+
+
+@pytest.mark.differs("nannies")
+def test_a_restart_that_takes_too_long_goes_on(api: Any) -> None:
+    async def main() -> None:
+        async with api.Scheduler() as scheduler, api.Nanny(scheduler.address, nthreads=1) as nanny:
+            first = nanny.pid
+            assert await nanny.restart(timeout=0) == "timed out"
+            await soon(lambda: nanny.pid not in (None, first))
+            with pytest.raises(ValueError, match="timeout='soon'"):
+                await nanny.kill(timeout="soon")
+
+    run(main)
+
+
+def test_plugins_are_added_to_it(api: Any) -> None:
+    told: list[Any] = []
+
+    class Teller(api.NannyPlugin):  # type: ignore[misc]
+        name = "teller"
+
+        def setup(self, nanny: Any) -> None:
+            told.append(nanny)
+
+        def teardown(self, nanny: Any) -> None:
+            told.append(None)
+
+    class Restarting(api.NannyPlugin):  # type: ignore[misc]
+        restart = True
+
+        async def setup(self, nanny: Any) -> None:
+            told.append("restarting")
+
+    async def main() -> None:
+        async with api.Scheduler(port=0, **quiet(api)) as scheduler:
+            nanny = await api.Nanny(scheduler.address, nthreads=1)
+            first = nanny.pid
+            teller = Teller()
+            assert await nanny.plugin_add(teller) == {"status": "OK"}
+            assert told == [nanny]
+            assert nanny.plugins["teller"] is teller
+            assert await nanny.plugin_add(Restarting(), name="r") == {"status": "OK"}
+            assert told == [nanny, "restarting"]
+            assert nanny.pid not in (None, first)
+            assert await nanny.plugin_remove("r") == {"status": "OK"}
+            assert list(nanny.plugins) == ["teller"]
+            await nanny.close()
+            assert told[2:] == [None]
+
+    run(main)
+
+
+@pytest.mark.differs("failing plugins of nannies")
+def test_a_plugin_that_fails_says_so(api: Any) -> None:
+    class Failing(api.NannyPlugin):  # type: ignore[misc]
+        def setup(self, nanny: Any) -> None:
+            raise ValueError("not today")
+
+    async def main() -> None:
+        async with api.Scheduler() as scheduler, api.Nanny(scheduler.address, nthreads=1) as nanny:
+            with pytest.raises(ValueError, match="not today"):
+                await nanny.plugin_add(Failing())
+            with pytest.raises(TypeError, match="plugin=5"):
+                await nanny.plugin_add(5)
+            with pytest.raises(KeyError, match="'nobody' is no plugin of"):
+                await nanny.plugin_remove("nobody")
+            assert not nanny.plugins
+
+    run(main)
+
+
+def test_who_they_are_and_where_their_files_are_is_told(api: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        keywords = {"nthreads": 1, "local_directory": str(tmp_path)}
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Nanny(scheduler.address, name="eve", **keywords) as nanny,
+            api.Worker(scheduler.address, name="ada", **keywords) as worker,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            assert repr(nanny).startswith(f"<Nanny: {nanny.worker_address}, ")
+            assert repr(nanny).endswith("threads: 1>")
+            assert repr(worker).startswith(f"<Worker '{worker.address}', name: ada, status: running, stored: 0, runn")
+            assert repr(scheduler) == f"<Scheduler '{scheduler.address}', workers: 2, cores: 2, tasks: 0>"
+            future = client.submit(inc, 1, workers=["ada"])
+            await future
+            assert "stored: 1, running: 0/1, ready: 0, comm: 0, waiting: 0>" in repr(worker)
+            assert repr(scheduler).endswith("tasks: 1>")
+            for directory in (nanny.local_directory, nanny.worker_dir, worker.local_directory):
+                assert os.path.isdir(directory)  # noqa: ASYNC240 (it is of this machine)
+                assert directory.startswith(str(tmp_path))
+
+    run(main)
+
+
 # --- what a client has done to it ---
 
 

@@ -24,8 +24,9 @@ def next_of(view: ClusterView) -> dict[WorkerName, dict[str, Any]]:
 
 
 def _making(view: ClusterView, memory_limit: int | None) -> dict[str, Any]:
-    from nbcluster.cluster import servers
+    from nbcluster.cluster.nanny import Nanny
+    from nbcluster.cluster.servers import Worker
 
     in_process = any(worker.pid == os.getpid() for worker in view.workers)
     options = {"nthreads": view.threads_per_worker, "memory_limit": memory_limit}
-    return {"cls": servers.Worker if in_process else servers.Nanny, "options": options}
+    return {"cls": Worker if in_process else Nanny, "options": options}

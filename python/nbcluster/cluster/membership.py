@@ -17,9 +17,9 @@ from nbcluster.comm.security import Security
 from nbcluster.commands import GetView, View
 from nbcluster.engines.control import ControlLink
 from nbcluster.errors import ClusterClosedError, ClusterError, CommClosedError, CommError, TimeoutError
-from nbcluster.protocol.joining import GiveUpName, LetGo, TakeName, ToHost, WorkerEnded
+from nbcluster.protocol.joining import GiveUpName, Joined, LetGo, TakeName, ToHost, WorkerEnded
 from nbcluster.protocol.tls import TlsIdentity
-from nbcluster.types import Address, RunId, Status, WorkerName
+from nbcluster.types import Address, RunId, WorkerName
 
 _LOOK = 0.02
 _LAST = 5.0
@@ -102,11 +102,14 @@ class Lookout:
     Made by :meth:`open`.
     """
 
-    def __init__(self, link: ControlLink) -> None:
-        self._link = link
+    def __init__(self, on_told: Callable[[ToHost], None]) -> None:
+        self._on_told = on_told
+        self._link: ControlLink
         self._name: WorkerName | None = None
+        self._pid = 0
+        self._joined = asyncio.Event()
         self.address: Address = ""
-        """Where the peers of the worker reach it; the latest that is known."""
+        """Where the peers of the worker reach it; empty while it has not joined."""
 
     @classmethod
     async def open(cls, entry: Entry, timeout: float, on_told: Callable[[ToHost], None]) -> Lookout:
@@ -116,10 +119,22 @@ class Lookout:
             CommError: nobody answers there.
         """
         ssl = tls_contexts.connecting(entry.tls) if entry.tls and entry.scheduler.startswith("tls://") else None
-        link = await ControlLink.open(
-            entry.scheduler, entry.token, lambda view: None, lambda reason, lost: None, timeout, ssl, on_told
+        lookout = cls(on_told)
+        lookout._link = await ControlLink.open(
+            entry.scheduler, entry.token, lambda view: None, lambda reason, lost: None, timeout, ssl, lookout._told
         )
-        return cls(link)
+        return lookout
+
+    def _told(self, message: ToHost) -> None:
+        if isinstance(message, Joined):
+            self._pid, self.address = message.pid, message.address
+            self._joined.set()
+        else:
+            self._on_told(message)
+
+    def expect(self) -> None:
+        """Another worker is to come: what is known of a former one counts no more."""
+        self._pid, self.address = 0, ""
 
     async def take(self, name: WorkerName, *, supervised: bool, in_process: bool) -> None:
         """Take a name for a worker.
@@ -140,22 +155,28 @@ class Lookout:
         """Wait until the worker has joined, from this process.
 
         Raises:
-            ClusterError: it did not in time.
+            ClusterError: it did not in time, or the cluster has ended.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        while not await self._is_there(pid):
+        while not self._pid or self._pid != pid():
+            if self._link.closed_because:
+                raise ClusterClosedError(f"the cluster is closed: {self._link.closed_because}")
             if loop.time() > deadline:
                 raise ClusterError(f"worker {self._name!r} did not join within {timeout:g} s")
-            await asyncio.sleep(_LOOK)
+            self._joined.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._joined.wait(), _LOOK)
 
-    async def _is_there(self, pid: Callable[[], int]) -> bool:
-        answer = await self._link.call(GetView())
-        assert isinstance(answer, View)
-        mine = [worker for worker in answer.cluster.workers if worker.name == self._name]
-        there = [w for w in mine if w.address and w.status == Status.RUNNING and w.pid == pid()]
-        self.address = there[0].address if there else self.address
-        return bool(there)
+    async def wait_gone(self, pid: int) -> None:
+        """Wait until the scheduler knows that the worker of this process is gone."""
+        with contextlib.suppress(ClusterClosedError):
+            while True:
+                answer = await self._link.call(GetView())
+                assert isinstance(answer, View)
+                if (self._name, pid) not in [(worker.name, worker.pid) for worker in answer.cluster.workers]:
+                    return
+                await asyncio.sleep(_LOOK)
 
     async def let_go(self) -> None:
         """Have the worker end once what it holds is elsewhere."""

@@ -5,6 +5,7 @@ control ── TakeName ──▶ scheduler      before there is a worker
         ── LetGo ──▶                   it is to go, gently
         ── GiveUpName ──▶              nobody comes under this name any more
         ◀── OperationDone, CallFailed ──
+        ◀── Joined ──                  the worker is there
         ◀── Dismissed ──               nobody is to come under this name any more
         ◀── StartAfresh ──             another is to take the worker's place
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 from msgspec import field
 
 from nbcluster.protocol.records import Message
-from nbcluster.types import RunId, WorkerName
+from nbcluster.types import Address, RunId, WorkerName
 
 
 class TakeName(Message, frozen=True):
@@ -56,6 +57,14 @@ class WorkerEnded(Message, frozen=True):
     """Its last lines."""
 
 
+class Joined(Message, frozen=True):
+    """To whoever has this name: the worker has registered. No answer."""
+
+    name: WorkerName
+    pid: int
+    address: Address
+
+
 class Dismissed(Message, frozen=True):
     """To whoever has this name: the worker goes for good, and may go now. No answer but ``GiveUpName``."""
 
@@ -69,7 +78,7 @@ class StartAfresh(Message, frozen=True):
     name: WorkerName
 
 
-ToHost = Dismissed | StartAfresh
+ToHost = Joined | Dismissed | StartAfresh
 """What is said to whoever has a name."""
 NameRequest = TakeName | GiveUpName | LetGo
 Joining = NameRequest | WorkerEnded

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nbcluster.errors import TimeoutError
-from nbcluster.protocol.joining import Dismissed, GiveUpName, NameRequest, StartAfresh, TakeName, WorkerEnded
+from nbcluster.protocol.joining import Dismissed, GiveUpName, Joined, NameRequest, StartAfresh, TakeName, WorkerEnded
 from nbcluster.protocol.records import Message
-from nbcluster.types import WorkerName
+from nbcluster.types import Address, WorkerName
 
 if TYPE_CHECKING:
     from nbcluster.scheduler.server import SchedulerServer
@@ -87,6 +87,12 @@ class Guests:
             guest.host.send([Dismissed(name, "it was retired")])
         elif for_good is not None:
             self._server.stop_worker(name, "it was retired")
+
+    def joined(self, name: WorkerName, pid: int, address: Address) -> None:
+        """A worker has registered."""
+        guest = self._guests.get(name)
+        if guest is not None:
+            guest.host.send([Joined(name, pid, address)])
 
     def gone(self, name: WorkerName) -> None:
         """A worker has left, perhaps before it was retired."""

@@ -330,6 +330,7 @@ class SchedulerServer:
         logger.info("Worker %s joined from %s", registration.name, registration.address)
         self.handle(WorkerJoined(registration))
         self._ports.joined(registration.name)
+        self.guests.joined(registration.name, registration.pid, registration.address)
         self.plugins.worker_joined(registration.address)
         self._announce_change()
 

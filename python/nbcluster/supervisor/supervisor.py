@@ -182,20 +182,29 @@ class Supervisor:
         if self._slots.get(name) is slot:
             del self._slots[name]
 
-    async def restart(self, names: Iterable[WorkerName] | None = None) -> None:
-        """Kill workers, all or these, and start them afresh; waits until the old ones are gone."""
-        lives = []
+    async def restart(self, names: Iterable[WorkerName] | None = None, grace: float = 0.0) -> None:
+        """End workers, all or these, and start them afresh; waits until the old ones are gone.
+
+        Args:
+            names: of those; None means all.
+            grace: seconds that they have for ending when they are asked to.
+        """
+        lives, ends = [], []
         chosen = None if names is None else set(names)
         for slot in self._slots.values():
             if chosen is not None and slot.name not in chosen:
                 continue
             if slot.process is not None and slot.life is not None:
                 slot.crashed = False
-                slot.process.kill()
                 lives.append(slot.life)
+                if grace:
+                    ends.append(_end(slot.process, grace))
+                else:
+                    slot.process.kill()
             elif self._view(slot).status == Status.BROKEN:
                 self._decide(SlotRemoved(slot.name))
                 self._decide(SlotAdded(slot.name))
+        await asyncio.gather(*ends)
         if lives:
             await asyncio.wait(lives)
 
