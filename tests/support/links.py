@@ -320,3 +320,7 @@ def on_each_wire(test: Callable[[Wire], Awaitable[None]]) -> Callable[[str, str]
     wrapper.__name__ = test.__name__
     wrapper.__doc__ = test.__doc__
     return wrapper
+
+
+def keys_of(messages: list[Any]) -> list[str]:
+    return [message.keys[0] for message in messages]
