@@ -182,6 +182,27 @@ async def test_a_scheduler_that_is_silent_while_a_result_is_awaited_may_be_busy_
 
 
 @staged
+async def test_what_is_submitted_leaves_before_a_great_many_are_let_go_of_and_with_a_few(stage: Stage) -> None:
+    sent: list[list[type]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage.link, "send_now", lambda *messages: sent.append([type(message) for message in messages]))
+        for count in (100, 1000):
+            old = stage.want(*(f"old-{number}" for number in range(count)))
+            stage.wants.flush()
+            sent.clear()
+            del old
+            new = stage.want(*(f"new-{number}" for number in range(count)))
+            stage.wants.flush()
+            if count == 100:
+                assert sent == [[m.WantKeys, m.ReleaseKeys]]
+            else:
+                assert sent == [[m.WantKeys], [m.ReleaseKeys]]
+            del new
+            stage.wants.release_dead()
+            stage.wants.flush()
+
+
+@staged
 async def test_as_many_are_let_go_of_as_die_while_something_else_goes_on(stage: Stage) -> None:
     states = stage.want(*(f"old-{number}" for number in range(2000)))
     awaited = stage.want("new")

@@ -265,7 +265,12 @@ class Wants:
 
     def _flush(self, releases: int) -> None:
         self._made = 0
+        if min(releases, len(self._dead)) > _RELEASES_BUSY:
+            self._say_all()  # first: it may be urgent, and to let go of many takes time here and there
         self._bury(releases)
+        self._say_all()
+
+    def _say_all(self) -> None:
         self._flushing = True  # first: what is taken out of the queue must not be overtaken
         try:
             self._say()

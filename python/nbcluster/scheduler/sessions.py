@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
 from nbcluster.comm.base import Connection
 from nbcluster.errors import CommClosedError
-from nbcluster.protocol.messages import KeysDone, Located, Pushed, RegisterClient, RegisterWorker, Welcome
+from nbcluster.protocol.messages import (
+    KeysDone,
+    Located,
+    Pushed,
+    RegisterClient,
+    RegisterWorker,
+    ReleaseKeys,
+    SubmitTasks,
+    Welcome,
+)
 from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.records import Message
 from nbcluster.scheduler.errands import FOR_SHELL, Errand, Ports
@@ -33,6 +43,9 @@ PATIENCE = 0.02
 
 MOST_WAITING = 100
 """Messages for one worker of which the last is not kept waiting."""
+
+MANY_KEYS = 250
+"""Whoever says something of so many keys has it handled by itself."""
 
 
 class Host(Protocol):
@@ -87,6 +100,28 @@ def _hidden(payload: Payload | None, live: bool, shared: bool) -> bool:
     return payload is not None and ((payload.is_live and not live) or (payload.is_shared and not shared))
 
 
+def portions(messages: list[Any]) -> Iterator[list[Any]]:
+    """The same messages, in order; those of a great many keys alone.
+
+    So what the first tasks of a large map lead to is on its way, and others are heard, before the next are looked at;
+    and so it is before those are looked at that are let go of, which is not urgent.
+    """
+    if len(messages) == 1:
+        yield messages
+        return
+    portion: list[Any] = []
+    for message in messages:
+        if type(message) in (SubmitTasks, ReleaseKeys) and len(message.keys) >= MANY_KEYS:
+            if portion:
+                yield portion
+            yield [message]
+            portion = []
+        else:
+            portion.append(message)
+    if portion:
+        yield portion
+
+
 class Session:
     """One accepted link."""
 
@@ -116,14 +151,48 @@ class ClientSession(Session):
         """A client has said who it is, and the core knows it; managers never do."""
         self._unsubscribe: Callable[[], None] | None = None
         self.is_lost = False
+        self._due: deque[list[Any]] = deque()
+        """What was received and is to be handled in the next turns of the loop."""
 
     def received(self, messages: list[Any]) -> None:
+        """Handle what a client says: of what takes long, one message in each turn of the loop."""
+        waits = bool(self._due)
+        self._due.extend(portions(messages))
+        if not waits:
+            try:
+                self._take(self._due.popleft())
+            except Exception:  # which ends the link
+                self._due.clear()
+                raise
+            self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._due:  # else the link has ended since
+            self._take_next()
+            self._go_on_soon()
+
+    def _take_next(self) -> None:
+        """What fails here ends the link, as it would if it failed when it came."""
+        try:
+            self._take(self._due.popleft())
+        except Exception as error:
+            why = {"message": f"{self.connection!r} is dropped", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(why)
+            self._due.clear()
+            self.connection.abort()
+
+    def _take(self, messages: list[Any]) -> None:
         """Split calls from what the core handles, in order. The first message of a client is its registration."""
         if self.connection.role == Role.CLIENT and not self.joined:
             first, *messages = messages
             if not isinstance(first, RegisterClient) or not self._host.join(self, first):
                 peer = self.connection.peer_address
                 logger.error("%s did not say who it is, or said it was another client; its link is closed", peer)
+                self._due.clear()
                 self.connection.abort()
                 return
         if self._host.blocked and self.connection.role == Role.CLIENT:
@@ -145,7 +214,9 @@ class ClientSession(Session):
                 self._host.handle(event)
 
     def lost(self, error: Exception | None) -> None:
-        """The link has ended."""
+        """The link has ended, and all that came is handled."""
+        while self._due:
+            self._take_next()
         self.is_lost = True
         if self._unsubscribe is not None:
             self._unsubscribe()
