@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +16,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
+from dask.utils import SerializableLock
 
 from tests.contracts.gates import Gate, Mishap, at_gate, fail_with, inc
 
@@ -497,3 +500,42 @@ class Mapped:
 
     def __setitem__(self, where: Any, block: Any) -> None:
         np.load(self.path, mmap_mode="r+")[where] = block
+
+
+class Exclusive:
+    """What only one may write to at a time."""
+
+    def __init__(self, path: Any) -> None:
+        self.path = path
+
+    def __setitem__(self, where: Any, block: Any) -> None:
+        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
+        os.unlink(self.path)
+
+
+def test_what_is_stored_is_written_under_a_lock_that_holds_on_all_workers(api: Any, client: Any, tmp_path: Any) -> None:
+    assert isinstance(dask.utils.get_scheduler_lock(), api.Lock)
+    assert isinstance(dask.utils.get_scheduler_lock(scheduler="threads"), SerializableLock)
+    da.ones(20, chunks=1).store(Exclusive(tmp_path / "busy"))
+    da.ones(20, chunks=1).store(Exclusive(tmp_path / "busy"), lock=api.Lock("of the user's"))
+
+
+def test_dask_waits_for_what_was_persisted(api: Any, client: Any, gate: Gate) -> None:
+    value = client.persist(dask.delayed(at_gate)(gate, 1))
+    with pytest.raises(api.TimeoutError):
+        dask.base.wait(value, timeout=0.01)
+    gate.open()
+    done, not_done = dask.base.wait(value)
+    assert [future.status for future in done] == ["finished"]
+    assert not not_done
+
+
+def test_what_was_persisted_can_be_awaited(api: Any, keywords: Any, gate: Gate) -> None:
+    async def main() -> None:
+        async with api.Client(asynchronous=True, **keywords()) as client:
+            values = client.persist(dask.delayed(at_gate)(gate, 1))
+            asyncio.get_running_loop().call_soon(gate.open)
+            assert await values is values
+            assert [future.status for future in api.futures_of(values, client)] == ["finished"]
+
+    asyncio.run(main())

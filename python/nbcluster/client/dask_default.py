@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.client import defaults
+from nbcluster.client.dask_functions import DaskFunctions
 from nbcluster.client.import_hooks import WhenImported
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class _Hook:
         self._waiting: list[WhenImported] = []
         self._named: dict[str, Callable[..., Any]] = {}
         """Dask's schedulers by name."""
+        self._functions = DaskFunctions(_current)
 
     @property
     def may_leave(self) -> bool:
@@ -128,12 +130,14 @@ class _Hook:
             if not self._entered:
                 self._entered = True
                 self._waiting = [WhenImported(_CONFIG, self._found), WhenImported(_BASE, self._found_names)]
+                self._functions.enter()
 
     def leave(self) -> None:
         with self._lock:
             if self.stays:
                 return
             self._entered = False
+            self._functions.leave()
             for waiting in self._waiting:
                 waiting.cancel()
             for name in _NAMES:
