@@ -145,6 +145,12 @@ class KilledWorker(NbclusterError):
         last_worker: the address of the last one.
         cause: how that one ended: exit code or signal, memory at the end.
         log: its last lines.
+
+    Example:
+        >>> import os
+        >>> client.submit(os._exit, 1).result()  # doctest: +SKIP
+        Traceback (most recent call last):
+        nbcluster.errors.KilledWorker: ...
     """
 
     task: str
@@ -183,6 +189,15 @@ class FutureCancelledError(CancelledError):
         key: the future's key.
         reason: one word, e.g. ``"cancelled"``, ``"client-closed"``, ``"worker-lost-data"``.
         msg: who did it, and why.
+
+    Example:
+        >>> future = client.submit(pow, 2, 11)
+        >>> client.cancel(future, reason="bored")
+        >>> try:
+        ...     future.result()
+        ... except FutureCancelledError as error:
+        ...     error.reason
+        'bored'
     """
 
     key: str
@@ -208,4 +223,16 @@ class FuturesCancelledError(CancelledError):
 
 
 class Reschedule(Exception):
-    """Raise it in a task to have it run again later, perhaps on another worker."""
+    """Raise it in a task to have it run again later, perhaps on another worker.
+
+    Example:
+        >>> from pathlib import Path
+        >>> def once_it_is_there(path):
+        ...     if not path.exists():
+        ...         raise Reschedule
+        ...     return path.name
+        >>> future = client.submit(once_it_is_there, Path("results").absolute())
+        >>> Path("results").mkdir()
+        >>> future.result()
+        'results'
+    """

@@ -173,6 +173,15 @@ def rejoin() -> None:
 
     Raises:
         ValueError: this is not a task.
+
+    Example:
+        >>> def listen_and_compute():
+        ...     secede()
+        ...     heard = "what came meanwhile"
+        ...     rejoin()          # it counts as one of the worker's tasks again
+        ...     return len(heard)
+        >>> client.submit(listen_and_compute).result()
+        19
     """
     _seat("rejoin").rejoin()
 
@@ -217,7 +226,15 @@ def worker_client(timeout: float | str | None = None, separate_thread: bool = Tr
 
 
 def local_client(timeout: float | str | None = None, separate_thread: bool = True) -> AbstractContextManager[Client]:
-    """The former name of ``worker_client``, which takes the same."""
+    """The former name of ``worker_client``, which takes and does the same. It warns of that.
+
+    Example:
+        >>> def total():
+        ...     with local_client() as client:  # better: worker_client()
+        ...         return client.submit(sum, [1, 2]).result()
+        >>> client.submit(total).result()  # doctest: +SKIP
+        3
+    """
     warnings.warn("local_client is now called worker_client", stacklevel=2)
     return worker_client(timeout, separate_thread)
 

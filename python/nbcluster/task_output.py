@@ -24,6 +24,7 @@ def print(
 
     Example:
         >>> client.submit(print, "from a task").result()
+        from a task
     """
     if file is not None and file is not sys.stdout and file is not sys.stderr:
         raise TypeError(f"file={file!r} is not allowed; give sys.stdout, sys.stderr or None")

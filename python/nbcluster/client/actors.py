@@ -86,7 +86,15 @@ class EagerActorFuture(BaseActorFuture[Any]):
 
 
 class ActorFuture(BaseActorFuture[Any]):
-    """A call under way."""
+    """A call of an actor's method that is under way.
+
+    Example:
+        >>> from collections import deque
+        >>> actor = client.submit(deque, [1, 2, 3], actor=True).result()
+        >>> call = actor.popleft()
+        >>> call.result(timeout=10)
+        1
+    """
 
     __slots__ = ("_actor", "_answer", "_client")
 

@@ -233,6 +233,19 @@ def _done(this: weakref.ref[as_completed], token: object, state: FutureState) ->
 
 
 def futures_of(o: Any, client: Any = None) -> list[Future]:
-    """All futures in nested containers, and behind persisted collections of dask's, each once."""
+    """All futures in nested containers, and behind persisted collections of dask's, each once.
+
+    Args:
+        o: lists, tuples, sets and dicts, nested at will; collections; futures.
+        client: a client, for compatibility: whose they are, futures know themselves.
+
+    Raises:
+        ValueError: no client is given, and none is the current one.
+
+    Example:
+        >>> x, y = client.map(abs, [-1, -2])
+        >>> futures_of({"first": x, "both": [x, y]}) == [x, y]
+        True
+    """
     default_client(None if client is None else check_client("client", client))
     return all_futures(with_parts(o))

@@ -221,7 +221,7 @@ class ComputingClient(DataClient):
             >>> import dask
             >>> total = dask.delayed(sum)([1, 2])
             >>> kept = client.persist(total)
-            >>> client.futures_of(client.normalize_collection(total)) == client.futures_of(kept)
+            >>> [future.key for future in client.futures_of(client.normalize_collection(total))] == [kept.key]
             True
         """
         if not hasattr(type(collection), "__dask_graph__"):

@@ -89,7 +89,12 @@ def default_client(c: Client | None = None) -> Client:
     """The client to use: the one given, else the current one.
 
     Raises:
+        TypeError: ``c`` is no client.
         ValueError: there is none.
+
+    Example:
+        >>> default_client(client) is client
+        True
     """
     client = current() if c is None else check_client("c", c)
     if client is None:

@@ -54,6 +54,8 @@ class InspectingClient(ConnectedClient):
 
         Example:
             >>> x = client.submit(abs, -1)
+            >>> x.result()
+            1
             >>> len(client.who_has([x])[x.key])
             1
         """
@@ -95,8 +97,11 @@ class InspectingClient(ConnectedClient):
             summary: added up by the names of their functions, not key by key.
 
         Example:
-            >>> client.nbytes(summary=True)
-            {'abs': 28}
+            >>> x = client.submit(abs, -1)
+            >>> x.result()
+            1
+            >>> client.nbytes([x.key])
+            {'abs': 32}
         """
         chosen = None if keys is None else check_keys("keys", keys)
         question = i.AskSizes(chosen, check_flag("summary", summary))

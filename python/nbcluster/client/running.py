@@ -109,6 +109,7 @@ class RunningClient(ConnectedClient):
             ValueError: a worker is not known, or an argument is out of range.
 
         Example:
+            >>> import os
             >>> pids = client.run(os.getpid)
             >>> client.run(lambda dask_worker: dask_worker.nthreads)  # doctest: +SKIP
             {'unix:///tmp/…/w0.sock': 1, 'unix:///tmp/…/w1.sock': 1}

@@ -61,10 +61,11 @@ class Adaptive:
         TypeError, ValueError: names the argument, its value and what is allowed.
 
     Example:
+        >>> import datetime
         >>> class AtNight(Adaptive):
         ...     async def target(self):
-        ...         return 4 if is_night() else 1
-        >>> cluster.adapt(Adaptive=AtNight, maximum=4)
+        ...         return 4 if datetime.datetime.now().hour < 6 else 1
+        >>> adaptive = cluster.adapt(Adaptive=AtNight, maximum=4)
     """
 
     def __init__(

@@ -198,7 +198,8 @@ class Cluster(Lifecycle):
             awaiting it waits until it has begun.
 
         Example:
-            >>> cluster.adapt(minimum=1, maximum=4)
+            >>> adaptive = cluster.adapt(minimum=1, maximum=4)
+            >>> adaptive.stop()
         """
         if not (isinstance(Adaptive, type) and issubclass(Adaptive, AdaptiveClass)):
             raise TypeError(f"Adaptive={Adaptive!r} is not a subclass of nbcluster.Adaptive")

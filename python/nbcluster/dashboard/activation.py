@@ -60,11 +60,10 @@ class DashboardActivator:
         command: what to run instead of ``python -m nbcluster.dashboard``.
 
     Example:
-        >>> activator = DashboardActivator(":8787", directory, cluster_address=address, token=token)
-        >>> await activator.start()
-        >>> activator.link
-        'http://127.0.0.1:8787/status'
-        >>> await activator.close()
+        activator = DashboardActivator(":8787", directory, cluster_address=address, token=token)
+        await activator.start()
+        print(activator.link)  # http://127.0.0.1:8787/status
+        await activator.close()
     """
 
     def __init__(

@@ -62,10 +62,16 @@ class ClusterPlugin(WorkerPlugin):
 
 
 class NannyPlugin:
-    """The same, set up before those of workers. What supervises workers runs no user code: it runs in the worker.
+    """Runs in each worker's process, set up before the plugins of workers: what supervises workers runs no user code.
 
     ``nanny`` has ``env``, the environment of the worker's process, and says whose it is: ``name``, ``worker_address``,
     ``scheduler_addr``, ``nthreads``, ``memory_limit``, ``local_directory``, ``pid``.
+
+    Example:
+        >>> class Level(NannyPlugin):
+        ...     def setup(self, nanny):
+        ...         nanny.env["LEVEL"] = "debug"
+        >>> results = client.register_plugin(Level(), name="level")
     """
 
     idempotent: bool = False

@@ -82,6 +82,12 @@ class UploadDirectory(ClusterPlugin):
         skip_words: names of files and directories to leave out.
         skip: functions that are given a path and say whether to leave it out.
         mode: where to: ``"workers"``, ``"scheduler"`` or ``"all"``.
+
+    Raises:
+        TypeError, ValueError: names the argument, its value and what is allowed.
+
+    Example:
+        >>> client.register_plugin(UploadDirectory("mypackage"))  # doctest: +SKIP
     """
 
     def __init__(

@@ -29,6 +29,11 @@ class InstallPlugin(WorkerPlugin):
     Args:
         install_fn: installs it; raises if it cannot.
         restart_workers: start all workers afresh afterwards.
+
+    Example:
+        >>> def fetch_model():
+        ...     pathlib.Path("model.bin").touch()
+        >>> client.register_plugin(InstallPlugin(fetch_model))  # doctest: +SKIP
     """
 
     idempotent = True
@@ -74,7 +79,16 @@ class PipInstall(InstallPlugin):
 
 
 class CondaInstall(InstallPlugin):
-    """Installs packages with conda, in the workers' environment. The arguments are those of ``PipInstall``."""
+    """Installs packages with conda, in the workers' environment.
+
+    Args:
+        packages: as ``conda install`` takes them.
+        conda_options: more arguments for ``conda install``.
+        restart_workers: start all workers afresh afterwards.
+
+    Example:
+        >>> client.register_plugin(CondaInstall(["graphviz"], ["-c", "conda-forge"]))  # doctest: +SKIP
+    """
 
     def __init__(
         self, packages: Sequence[str], conda_options: Sequence[str] | None = None, restart_workers: bool = False

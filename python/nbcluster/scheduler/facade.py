@@ -79,7 +79,7 @@ class SchedulerFacade(Resident):
 
     Example:
         >>> client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.workers))
-        1
+        2
     """
 
     _called = "the scheduler"

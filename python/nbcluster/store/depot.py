@@ -90,6 +90,7 @@ class Depot:
         is_short: tells whether the machine has little memory left; asked often, so it had better not take long.
 
     Example:
+        >>> from nbcluster.store.segments import sealed
         >>> depot = Depot()
         >>> me = depot.join()
         >>> published, _ = depot.answer(me, Publish(5), sealed(memoryview(b"bytes")))

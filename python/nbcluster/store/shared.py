@@ -66,6 +66,8 @@ class SharedStore:
         clock: seconds, from anywhere.
 
     Example:
+        >>> from nbcluster.store.depot import Depot
+        >>> from nbcluster.store.depot_links import LocalDepotLink
         >>> store = SharedStore(LocalDepotLink(Depot()))
         >>> frame = store.share(memoryview(bytes(4_000_000)))
         >>> view = frame.open()

@@ -55,8 +55,8 @@ class CurrentWorker(Resident):
         ...     if not hasattr(worker, "model"):
         ...         worker.model = "loaded once for each worker"
         ...     return worker.name
-        >>> client.submit(on_which_worker).result()
-        '0'
+        >>> client.submit(on_which_worker, workers="0").result()
+        0
     """
 
     _called = "this worker"
@@ -189,7 +189,7 @@ class CurrentWorker(Resident):
         Example:
             >>> async def add_gpus(dask_worker):
             ...     await dask_worker.set_resources(GPU=2)
-            >>> client.run(add_gpus)
+            >>> done = client.run(add_gpus)
         """
         changed = check_resources(resources)
         self.resources.update(changed)
