@@ -92,7 +92,7 @@ def _call(setup: Any, service: Any, argv: list[str]) -> Any:
 
 def load(name: str) -> types.ModuleType:
     """A module by its name, its file, or its source."""
-    if "\n" in name:
+    if "\n" in name or (" " in name and not name.endswith(".py")):
         return _module_of(name, "<preload>")
     if not name.endswith(".py"):
         return importlib.import_module(name)

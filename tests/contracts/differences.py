@@ -78,6 +78,7 @@ DIFFERENCES = {
     ),
     "other exceptions": "What a task raises that is no Exception makes its future err, as a RemoteError.",
     "own arrays": "Tasks get copies of arrays in a graph, also in threads: what they write there stays theirs.",
+    "other machines": "A cluster that other machines can reach has to be encrypted: without security= it is refused.",
     "output of tasks": "What a task prints reaches the terminal or cell that submitted it, and the logs.",
     "progress": "The bars of progress() are plain HTML or, in a terminal, a line on stderr that counts tasks.",
     "metadata of tasks": (

@@ -101,6 +101,12 @@ def test_a_preload_may_be_the_address_of_a_file(own: Any, tmp_path: Path) -> Non
     assert mark.read_text() == "0"
 
 
+def test_a_preload_may_be_source_on_one_line(own: Any, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    own(preload=f"def dask_setup(service): open({str(mark)!r}, 'w').close()")
+    assert mark.exists()
+
+
 @pytest.mark.differs("bad input")
 def test_a_preload_that_fails_says_so_at_once(own: Any) -> None:
     with pytest.raises(RuntimeError, match=r"no_such_module_at_all"):
