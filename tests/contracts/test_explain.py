@@ -99,6 +99,20 @@ def test_a_timeout_on_an_event_loop_says_why(api: Any, cluster: Any, gate: Gate)
     asyncio.run(main())
 
 
+def test_what_was_cancelled_and_still_runs_is_named(api: Any, own: Any, gate: Gate) -> None:
+    with api.Client(own()) as client:
+        cancelled = client.submit(at_gate, gate)
+        gate.wait_for_visitors()
+        cancelled.cancel()
+        future = client.submit(inc, 1)
+        text = f"; {cancelled.key!r} still runs there, though nobody wants it any more."
+        eventually(lambda: client.explain(future).text.endswith(text), "what keeps it from running")
+        with pytest.raises(api.TimeoutError, match="still runs there"):
+            future.result(timeout=0.01)
+        gate.open()
+        assert future.result() == 2
+
+
 def test_a_scheduler_that_does_not_answer_keeps_nobody_waiting(api: Any) -> None:
     with (
         api.SubprocessCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as cluster,

@@ -122,4 +122,6 @@ def _seen(situation: Situation, sights: dict[tuple[Address, Key], RunSight]) -> 
         return replace(situation, reason=why.RUNNING, seconds=run.seconds)
     if run.state == "fetching":
         return replace(situation, reason=why.FETCHING, workers=run.holders)
+    if run.abandoned:
+        return replace(situation, abandoned=run.abandoned)
     return situation

@@ -90,6 +90,8 @@ class Situation(Record, frozen=True):
     blamed: Key = ""
     """Of a failure: the task that failed first."""
     past: Past = Past()
+    abandoned: list[Key] = field(default_factory=list)
+    """Of what was sent to a worker: which tasks that still runs, though nobody wants them any more."""
 
 
 class Explanation(Record, frozen=True, tag=True):
@@ -167,7 +169,15 @@ def _erred(at: Situation) -> str:
 
 def _assigned(at: Situation) -> str:
     text = f"was sent to {_on(at)}{_ago(at)}"
-    return text + (f", where {_behind(at.ahead)} came before it" if at.ahead else "")
+    if at.ahead:
+        text += f", where {_behind(at.ahead)} came before it"
+    if at.abandoned:
+        many = len(at.abandoned) > 1
+        listed = _listed(at.abandoned, len(at.abandoned))
+        text += (
+            f"; {listed} still run{'' if many else 's'} there, though nobody wants {'them' if many else 'it'} any more"
+        )
+    return text
 
 
 _SENTENCES: dict[str, Callable[[Situation], str]] = {

@@ -75,6 +75,8 @@ class RunSight(Record, frozen=True):
     """What it fetches."""
     holders: list[Address] = field(default_factory=list)
     """And from whom."""
+    abandoned: list[Key] = field(default_factory=list)
+    """Of what is queued: which tasks the threads still run that nobody wants any more."""
 
 
 class Runs(Record, frozen=True, tag=True):

@@ -13,7 +13,7 @@ from nbcluster import versions
 from nbcluster.comm.sampling import AtWork, History, Sampler, frames_of_others, stack_of
 from nbcluster.protocol import inspection as i
 from nbcluster.protocol.profiles import Profile
-from nbcluster.types import Key, key_prefix
+from nbcluster.types import Key, RunId, key_prefix
 from nbcluster.worker.core import WorkerCore
 from nbcluster.worker.executor import Executor
 from nbcluster.worker.runner import Runner
@@ -68,11 +68,16 @@ class Inspector:
         frames, now = frames_of_others(), time.monotonic()
         runs, running = self._core.state.runs, set()
         seen: list[i.RunSight] = []
+        unwanted: set[RunId] = set()
         for at in self._executor.at_work():
             run = runs.get(at.run_id)
-            if run is None or (wanted is not None and run.task.key not in wanted):
+            if run is not None and wanted is not None and run.task.key not in wanted:
                 continue
             stack = stack_of(frames.get(at.ident), Runner.run.__code__)
+            if run is None:
+                if stack and not at.waits:
+                    unwanted.add(at.run_id)
+                continue
             if not stack and at.waits:
                 continue
             running.add(at.run_id)
@@ -83,10 +88,18 @@ class Inspector:
             if run is None or run.task.run_id in running:
                 continue
             fetches = list(run.waiting_on or ())
-            state = "fetching" if fetches else "queued"
-            missing = [fetch.key for fetch in fetches]
-            seen.append(i.RunSight(key, state, missing=missing, holders=sorted({fetch.holder for fetch in fetches})))
+            if fetches:
+                holders = sorted({fetch.holder for fetch in fetches})
+                seen.append(i.RunSight(key, "fetching", missing=[fetch.key for fetch in fetches], holders=holders))
+            else:
+                seen.append(i.RunSight(key, "queued", abandoned=self._keys_of(unwanted)))
         return i.Runs(seen)
+
+    def _keys_of(self, run_ids: set[RunId]) -> list[Key]:
+        """The tasks of runs that are only in the story any more."""
+        if not run_ids:
+            return []
+        return list(dict.fromkeys(line[1] for line in self._core.state.story if line[2] in run_ids))
 
     # --- the rest ---
 
