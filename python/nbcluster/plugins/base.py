@@ -52,7 +52,7 @@ class WorkerPlugin:
 
 
 class ClusterPlugin(WorkerPlugin):
-    """The same, and something to be done where the scheduler runs: once, when it is registered, before the workers."""
+    """A plugin of workers with something to be done where the scheduler runs: once, before it comes to the workers."""
 
     on_workers = True
     on_scheduler = True

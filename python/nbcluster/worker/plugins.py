@@ -48,7 +48,7 @@ class _TellingStory(deque[Any]):
 
 
 class WorkerPlugins:
-    """Those of one worker. ``add`` and ``remove`` are called in threads, the rest on the loop."""
+    """Those of one worker, on its loop; hooks that are no coroutines run in threads."""
 
     def __init__(self, worker: Any) -> None:
         self._worker = worker
