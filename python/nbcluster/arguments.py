@@ -10,9 +10,18 @@ import numbers
 import operator
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+
+class _NoDefault:
+    def __repr__(self) -> str:
+        return "no default"
+
+
+NO_DEFAULT: Final = _NoDefault()
+"""What an argument is that nobody gave, where None may be meant."""
 
 MOST = 2**63 - 1
 """No number that a message can carry is larger."""

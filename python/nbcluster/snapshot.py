@@ -44,6 +44,8 @@ class WorkerView(View, frozen=True):
     resources: dict[str, float] = {}
     last_exit: str = ""
     """How its process ended the last time, e.g. ``"killed by SIGKILL"``."""
+    local_directory: str = ""
+    """Where a folder of its own is, once a task has asked for it."""
 
     def __getattr__(self, name: str) -> NoReturn:
         there = ", ".join(self.__struct_fields__)

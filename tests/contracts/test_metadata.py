@@ -51,3 +51,21 @@ def test_bad_arguments_are_named(client: Any, name: str) -> None:
         client.get_metadata([{}])
     with pytest.raises(TypeError, match="holds a future"):
         client.set_metadata(name, {"x": client.submit(int)})
+
+
+def test_the_scheduler_tells_it_and_keeps_it(client: Any, name: str) -> None:
+    def look(dask_scheduler: Any) -> Any:
+        dask_scheduler.set_metadata([name, "there"], {"a": 2})
+        with pytest.raises(KeyError):
+            dask_scheduler.get_metadata([name, "missing"])
+        return (
+            dask_scheduler.get_metadata([name, "here"]),
+            dask_scheduler.get_metadata(keys=[name, "missing"], default=5),
+            dask_scheduler.task_metadata[name],
+        )
+
+    client.set_metadata([name, "here"], [1])
+    here, default, everything = client.run_on_scheduler(look)
+    assert (list(here), default) == ([1], 5)
+    assert everything.keys() == {"here", "there"}
+    assert client.get_metadata([name, "there", "a"]) == 2

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.by_hand import free_port, loopback_interface, quiet, run
+from tests.contracts.by_hand import free_port, loopback_interface, quiet, quiet_cluster, run
 from tests.contracts.gates import inc
 from tests.contracts.test_worker_keywords import ELSEWHERE, PRELOAD
 from tests.support.eventually import soon
@@ -329,11 +329,28 @@ def test_who_they_are_and_where_their_files_are_is_told(api: Any, tmp_path: Path
             await future
             assert "stored: 1, running: 0/1, ready: 0, comm: 0, waiting: 0>" in repr(worker)
             assert repr(scheduler).endswith("tasks: 1>")
+            told = await client.run(lambda dask_worker: dask_worker.local_directory)
+            assert told == {nanny.worker_address: nanny.worker_dir, worker.address: worker.local_directory}
             for directory in (nanny.local_directory, nanny.worker_dir, worker.local_directory):
                 assert os.path.isdir(directory)  # noqa: ASYNC240 (it is of this machine)
                 assert directory.startswith(str(tmp_path))
+            seen = await client.run_on_scheduler(
+                lambda dask_scheduler: {one.address: one.local_directory for one in dask_scheduler.workers.values()}
+            )
+            assert seen == told
+            identity = scheduler.identity()["workers"]
+            assert {address: one["local_directory"] for address, one in identity.items()} == told
 
     run(main)
+
+
+def test_a_client_is_told_where_the_files_of_workers_are(api: Any, tmp_path: Path) -> None:
+    keywords: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "local_directory": str(tmp_path)}
+    with api.LocalCluster(processes=False, **keywords, **quiet_cluster(api)) as cluster, api.Client(cluster) as client:
+        [worker] = client.scheduler_info()["workers"].values()
+        [directory] = client.run(lambda dask_worker: dask_worker.local_directory).values()
+        assert worker["local_directory"] == directory
+        assert directory.startswith(str(tmp_path))
 
 
 # --- what a client has done to it ---

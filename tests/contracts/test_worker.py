@@ -97,6 +97,32 @@ def test_what_a_worker_holds_stays_when_it_closes_gracefully(api: Any) -> None:
     run(main)
 
 
+def test_a_worker_has_a_client(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler(port=0, **quiet(api)) as scheduler,
+            api.Worker(scheduler.address, nthreads=1) as worker,
+            api.Client(scheduler.address, asynchronous=True),
+        ):
+            ready = await asyncio.to_thread(lambda: worker.client) if api.__name__ == "nbcluster" else worker.client
+            assert worker.client is ready
+            assert await ready.submit(inc, 1) == 2
+
+    run(main)
+
+
+@pytest.mark.differs("the worker's client")
+def test_a_client_for_which_an_event_loop_would_wait_for_itself_is_refused_at_once(api: Any) -> None:
+    async def main() -> None:
+        async with api.Scheduler() as scheduler, api.Worker(scheduler.address, nthreads=1) as worker:
+            with pytest.raises(RuntimeError, match=r"to_thread\(worker.get_client\)"):
+                _ = worker.client
+            client = await asyncio.to_thread(worker.get_client)
+            assert worker.client is client
+
+    run(main)
+
+
 def test_a_cluster_is_put_together_by_hand(api: Any) -> None:
     async def main() -> None:
         async with api.Scheduler(port=0, **quiet(api)) as scheduler:

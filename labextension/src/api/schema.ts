@@ -103,6 +103,8 @@ export interface IWorkerView {
   readonly resources: Readonly<Record<string, number>>;
   /** How its process ended the last time, e.g. `"killed by SIGKILL"`. */
   readonly last_exit: string;
+  /** Where a folder of its own is, once a task has asked for it. */
+  readonly local_directory: string;
 }
 
 /**

@@ -87,7 +87,8 @@ function readWorker(worker: unknown): IWorkerView {
     done: number(data.done),
     restarts: number(data.restarts),
     resources: {},
-    last_exit: text(data.last_exit)
+    last_exit: text(data.last_exit),
+    local_directory: text(data.local_directory)
   };
 }
 

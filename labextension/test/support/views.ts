@@ -39,6 +39,7 @@ export function worker(changes: Partial<IWorkerView> = {}): IWorkerView {
     restarts: 0,
     resources: {},
     last_exit: '',
+    local_directory: '',
     ...changes
   };
 }

@@ -185,6 +185,7 @@ def info_of_view(view: ClusterView, n_workers: int = -1) -> SchedulerInfo:
                 "nthreads": worker.nthreads,
                 "memory_limit": worker.memory_limit,
                 "resources": worker.resources,
+                "local_directory": worker.local_directory,
                 "status": str(worker.status),
                 "pid": worker.pid,
                 "last_seen": view.time,

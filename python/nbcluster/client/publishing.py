@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any
 
-from nbcluster.arguments import check_flag
+from nbcluster.arguments import NO_DEFAULT, check_flag
 from nbcluster.client.coordinating import CoordinatingClient, nothing_of
 from nbcluster.client.coordination.link import Request
-from nbcluster.client.coordination.names import Name, is_name
 from nbcluster.protocol.coordination import (
     GetDatasets,
     GetMetadata,
     HandedOver,
-    Leaf,
     ListDatasets,
     MetadataFound,
     Publish,
@@ -23,14 +20,8 @@ from nbcluster.protocol.coordination import (
     Shared,
     Unpublish,
 )
-
-
-class _NoDefault:
-    def __repr__(self) -> str:
-        return "no default"
-
-
-NO_DEFAULT: Final = _NoDefault()
+from nbcluster.protocol.metadata import Name, decode, encode, leaves_of, path_of, tree_of
+from nbcluster.protocol.payload import Payload
 
 
 class PublishingClient(CoordinatingClient):
@@ -65,7 +56,7 @@ class PublishingClient(CoordinatingClient):
         check_flag("override", override)
         named: dict[Name, Any] = dict(kwargs)
         if name is not None:
-            _encode(name)
+            encode(name)
             if not args:
                 raise ValueError(f"name={name!r} without a dataset; call it like publish_dataset(df, name='ds')")
             named[name] = args[0] if len(args) == 1 else args
@@ -77,13 +68,13 @@ class PublishingClient(CoordinatingClient):
         datasets: dict[str, Shared] = {}
         for one, value in named.items():
             shared, futures = self._share(value, f"dataset {one!r}")
-            datasets[_encode(one)] = shared
+            datasets[encode(one)] = shared
             held.append(futures)
 
         def then(answer: Replied, request: Request) -> None:
             held.clear()  # until now the futures were held: from now on the scheduler does
             if isinstance(answer.value, list) and answer.value:
-                taken = ", ".join(map(repr, map(_decode, answer.value)))
+                taken = ", ".join(map(repr, map(decode, answer.value)))
                 raise KeyError(f"Dataset {taken} already exists; override=True replaces it")
 
         return self._request(lambda number: Publish(number, datasets, override), then)
@@ -94,7 +85,7 @@ class PublishingClient(CoordinatingClient):
         Args:
             name: its name, or a list of names.
         """
-        names = [_encode(one) for one in (name if isinstance(name, list) else [name])]
+        names = [encode(one) for one in (name if isinstance(name, list) else [name])]
         return self._request(lambda number: Unpublish(number, names), nothing_of)
 
     def list_datasets(self) -> Any:
@@ -102,7 +93,7 @@ class PublishingClient(CoordinatingClient):
 
         def then(answer: Replied, request: Request) -> tuple[Name, ...]:
             names = answer.value if isinstance(answer.value, list) else []
-            return tuple(sorted(map(_decode, names), key=str))
+            return tuple(sorted(map(decode, names), key=str))
 
         return self._request(ListDatasets, then)
 
@@ -120,7 +111,7 @@ class PublishingClient(CoordinatingClient):
             KeyError: there is none of that name, and no default.
         """
         names = list(name) if isinstance(name, list) else [name]
-        encoded = [_encode(one) for one in names]
+        encoded = [encode(one) for one in names]
 
         def then(answer: HandedOver, request: Request) -> Any:
             missing = [one for one, payload in zip(names, answer.items, strict=True) if payload is None]
@@ -158,23 +149,18 @@ class PublishingClient(CoordinatingClient):
             >>> client.get_metadata("run")
             {'seed': 7}
         """
-        path = _path(key, "key")
+        path = path_of(key, "key")
         held: list[Any] = []
-        leaves = list(self._leaves(value, [], held))
+
+        def pickled(item: Any) -> Payload:
+            shared, futures = self._share(item, "value")
+            held.extend(futures)
+            return shared.payload
+
+        leaves = list(leaves_of(value, pickled))
         if held:
             raise TypeError(f"value={value!r} holds a future, which metadata does not keep; publish_dataset() does")
         return self._request(lambda number: SetMetadata(number, path, leaves), nothing_of)
-
-    def _leaves(self, value: Any, path: list[str], held: list[Any]) -> Iterator[Leaf]:
-        if type(value) is dict and all(is_name(name) for name in value):
-            if not value:
-                yield Leaf(path, None)
-            for name, item in value.items():
-                yield from self._leaves(item, [*path, _encode(name)], held)
-        else:
-            shared, futures = self._share(value, "value")
-            held += futures
-            yield Leaf(path, shared.payload)
 
     def get_metadata(self, keys: Name | list[Name] | tuple[Name, ...], default: Any = NO_DEFAULT) -> Any:
         """A value that was kept with ``set_metadata``.
@@ -186,28 +172,16 @@ class PublishingClient(CoordinatingClient):
         Raises:
             KeyError: it is not there, and there is no default.
         """
-        path = _path(keys, "keys")
+        path = path_of(keys, "keys")
 
         def then(answer: MetadataFound, request: Request) -> Any:
             if answer.leaves is None:
                 if default is NO_DEFAULT:
                     raise KeyError(keys)
                 return default
-            return self._tree(answer.leaves)
+            return tree_of(answer.leaves, self._open)
 
         return self._request(lambda number: GetMetadata(number, path), then)
-
-    def _tree(self, leaves: list[Leaf]) -> Any:
-        tree: dict[Name, Any] = {}
-        for leaf in leaves:
-            value = {} if leaf.value is None else self._open(leaf.value)
-            if not leaf.path:
-                return value
-            branch = tree
-            for name in leaf.path[:-1]:
-                branch = branch.setdefault(_decode(name), {})
-            branch[_decode(leaf.path[-1])] = value
-        return tree
 
 
 class Datasets(MutableMapping[Name, Any]):
@@ -261,23 +235,3 @@ class Datasets(MutableMapping[Name, Any]):
         if self._client.asynchronous:
             return "<Datasets of an asynchronous client>"
         return f"<Datasets: {', '.join(map(repr, self._client.list_datasets()))}>"
-
-
-# --- names: on the wire they are text ---------------------------------------------------------------------------------
-
-
-def _encode(name: Name, what: str = "name") -> str:
-    if name is None or not is_name(name):
-        raise TypeError(f"{what}={name!r} is not a string, a number, or a tuple of such")
-    return repr(name)
-
-
-def _decode(name: str) -> Name:
-    return ast.literal_eval(name)
-
-
-def _path(keys: Any, what: str) -> list[str]:
-    path = [_encode(one, what) for one in (keys if isinstance(keys, (list, tuple)) else [keys])]
-    if not path:
-        raise ValueError(f"{what}={keys!r} is empty; give a name, or names that lead through nested dicts")
-    return path

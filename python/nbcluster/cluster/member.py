@@ -130,8 +130,7 @@ class Member(Server):
         self._lifetime = check_lifetime(lifetime, lifetime_stagger, lifetime_restart)
         self._is_over = self._renewing = False
         """Whether its worker goes because its time is over, and whether another is to follow."""
-        self.local_directory = "" if self._local_directory is None else str(self._local_directory)
-        """Where its worker puts files: once it has joined, a folder of its own in the one that it was given."""
+        self._shared_directory = "" if self._local_directory is None else str(self._local_directory)
         self._obstacle = ""
         """Why it has not joined yet, as the end of a sentence."""
         self._lookout: Lookout
@@ -205,7 +204,7 @@ class Member(Server):
         await self._lookout.take(self.name, supervised=self.supervised, in_process=in_process)
         scratch = await asyncio.to_thread(Scratch, self._local_directory)
         self._stack.callback(scratch.remove)
-        self.local_directory = str(scratch.path)
+        self._shared_directory = str(scratch.path)
         self._lifetimes = Lifetimes(self._lifetime, lambda name: self._time_is_over())
         self._stack.callback(self._lifetimes.close)
         await self._open_dashboard(entry)
@@ -222,7 +221,7 @@ class Member(Server):
             tls=entry.tls,
             preload=self._preload,
             preload_argv=self._preload_argv,
-            local_directory=self.local_directory,
+            local_directory=self._shared_directory,
             connect_timeout=timeout,
             start_timeout=self._timeout,
             log_level=self._log_level,

@@ -110,6 +110,8 @@ class Lookout:
         self._joined = asyncio.Event()
         self.address: Address = ""
         """Where the peers of the worker reach it; empty while it has not joined."""
+        self.local_directory = ""
+        """Where the worker puts files of its own."""
 
     @classmethod
     async def open(cls, entry: Entry, timeout: float, on_told: Callable[[ToHost], None]) -> Lookout:
@@ -127,7 +129,7 @@ class Lookout:
 
     def _told(self, message: ToHost) -> None:
         if isinstance(message, Joined):
-            self._pid, self.address = message.pid, message.address
+            self._pid, self.address, self.local_directory = message.pid, message.address, message.local_directory
             self._joined.set()
         else:
             self._on_told(message)

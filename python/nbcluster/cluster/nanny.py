@@ -115,8 +115,13 @@ class Nanny(Member):
 
     @property
     def worker_dir(self) -> str | None:
-        """Where its worker puts files; None while there is none."""
-        return self.local_directory if self._pid else None
+        """The folder of its worker; None while there is none."""
+        return None if self.worker_address is None else self._lookout.local_directory
+
+    @property
+    def local_directory(self) -> str:
+        """The folder in which its workers have theirs: in the one that it was given, once it has started."""
+        return self._shared_directory
 
     @property
     def plugins(self) -> dict[str, NannyPlugin]:

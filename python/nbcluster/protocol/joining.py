@@ -63,6 +63,7 @@ class Joined(Message, frozen=True):
     name: WorkerName
     pid: int
     address: Address
+    local_directory: str = ""
 
 
 class Dismissed(Message, frozen=True):

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from nbcluster.arguments import NO_DEFAULT
 from nbcluster.plugins.base import SchedulerPlugin, check_name, plugin_name
+from nbcluster.protocol.metadata import leaves_of, path_of, tree_of
+from nbcluster.protocol.payload import Payload
 from nbcluster.protocol.serialize import dump
 from nbcluster.resident import Resident
 from nbcluster.scheduler.groups import TaskGroup, TaskPrefix, group_name
@@ -296,6 +300,42 @@ class SchedulerFacade(Resident):
             ValueError: there is none of this name.
         """
         self._server.plugins.remove(check_name(name))
+
+    @property
+    def task_metadata(self) -> dict[Any, Any]:
+        """All that ``client.set_metadata`` and ``set_metadata`` have kept: a copy."""
+        found: dict[Any, Any] = tree_of(self._core.coordination.metadata.at([]) or [], self._opened)
+        return found
+
+    def get_metadata(self, keys: Collection[Any], default: Any = NO_DEFAULT) -> Any:
+        """What was kept with ``set_metadata``, of clients too.
+
+        Args:
+            keys: the names that lead there, through nested dicts.
+            default: what to return if it is not there.
+
+        Raises:
+            KeyError: it is not there, and there is no default.
+        """
+        leaves = self._core.coordination.metadata.at(path_of(keys, "keys"))
+        if leaves is None:
+            if default is NO_DEFAULT:
+                raise KeyError(keys)
+            return default
+        return tree_of(leaves, self._opened)
+
+    def _opened(self, value: Payload) -> Any:
+        return self._server.unpickle(value, "metadata")
+
+    def set_metadata(self, keys: Collection[Any], value: Any) -> None:
+        """Keep a small value, as ``client.set_metadata`` does.
+
+        Args:
+            keys: the names that lead to it, through nested dicts.
+            value: anything that can be pickled.
+        """
+        path = path_of(keys, "keys")
+        self._core.coordination.metadata.put(path, list(leaves_of(value, partial(dump, what="value", in_band=True))))
 
     def log_event(self, topic: str | Collection[str], msg: Any) -> None:
         """Log something under a topic, or under several: see ``client.log_event``."""

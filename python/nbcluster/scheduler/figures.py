@@ -35,6 +35,7 @@ def worker_view(worker: SchedWorker) -> WorkerView:
         executing=min(len(worker.processing), worker.nthreads),
         done=worker.done,
         resources=worker.resources,
+        local_directory=worker.local_directory,
     )
 
 

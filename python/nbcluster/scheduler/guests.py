@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.joining import Dismissed, GiveUpName, Joined, NameRequest, StartAfresh, TakeName, WorkerEnded
+from nbcluster.protocol.messages import RegisterWorker
 from nbcluster.protocol.records import Message
-from nbcluster.types import Address, WorkerName
+from nbcluster.types import WorkerName
 
 if TYPE_CHECKING:
     from nbcluster.scheduler.server import SchedulerServer
@@ -88,11 +89,11 @@ class Guests:
         elif for_good is not None:
             self._server.stop_worker(name, "it was retired")
 
-    def joined(self, name: WorkerName, pid: int, address: Address) -> None:
+    def joined(self, worker: RegisterWorker) -> None:
         """A worker has registered."""
-        guest = self._guests.get(name)
+        guest = self._guests.get(worker.name)
         if guest is not None:
-            guest.host.send([Joined(name, pid, address)])
+            guest.host.send([Joined(worker.name, worker.pid, worker.address, worker.local_directory)])
 
     def gone(self, name: WorkerName) -> None:
         """A worker has left, perhaps before it was retired."""

@@ -276,6 +276,7 @@ class Reports:
             memory_limit=message.memory_limit,
             resources=message.resources,
             shares=message.shares,
+            local_directory=message.local_directory,
             joined=now,
         )
         state = self._state

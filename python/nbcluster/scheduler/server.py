@@ -18,6 +18,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from nbcluster.comm import serving
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
 from nbcluster.protocol.coordination import LogEvent
@@ -125,6 +126,7 @@ class SchedulerServer:
         """Accept links at one more address; returns it with the port filled in."""
         listener = await listen(address, token=self._token, incoming=INCOMING, on_connection=self._connected, **options)
         self._listeners.append(listener)
+        serving.serve(listener.address)
         self.loop = asyncio.get_running_loop()
         if self._spares is None:
             self._look_after_memory()
@@ -152,6 +154,7 @@ class SchedulerServer:
         if self._ticker is not None:
             self._ticker.cancel()
         for listener in self._listeners:
+            serving.serve_no_more(listener.address)
             await listener.close()
         self._listeners.clear()
         sessions: list[Session] = [*self._clients.values(), *self._workers.values()]
@@ -330,7 +333,7 @@ class SchedulerServer:
         logger.info("Worker %s joined from %s", registration.name, registration.address)
         self.handle(WorkerJoined(registration))
         self._ports.joined(registration.name)
-        self.guests.joined(registration.name, registration.pid, registration.address)
+        self.guests.joined(registration)
         self.plugins.worker_joined(registration.address)
         self._announce_change()
 

@@ -179,6 +179,7 @@ class SchedWorker:
         "given_up",
         "holds",
         "joined",
+        "local_directory",
         "long_running",
         "memory",
         "memory_limit",
@@ -209,6 +210,7 @@ class SchedWorker:
         memory_limit: int | None = None,
         resources: dict[str, float] | None = None,
         shares: bool = False,
+        local_directory: str = "",
         joined: float = 0.0,
     ) -> None:
         self.name = name
@@ -223,6 +225,7 @@ class SchedWorker:
         self.joined = joined
         self.shares = shares
         """What is delivered to it all workers of this host see."""
+        self.local_directory = local_directory
         self.status = Status.RUNNING
         self.processing: dict[RunId, SchedTask] = {}
         """In the order in which they were assigned."""

@@ -96,6 +96,7 @@ class WorkerState(_View[SchedWorker]):
         self.nthreads = worker.nthreads
         self.memory_limit = worker.memory_limit
         self.pid = worker.pid
+        self.local_directory = worker.local_directory
 
     def __repr__(self) -> str:
         return (
@@ -202,6 +203,7 @@ class WorkerState(_View[SchedWorker]):
             "nthreads": self.nthreads,
             "memory_limit": self.memory_limit,
             "resources": self.resources,
+            "local_directory": self.local_directory,
             "status": str(self.status),
             "pid": self.pid,
             "last_seen": self.last_seen,

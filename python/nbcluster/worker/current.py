@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from nbcluster.arguments import check_resources
+from nbcluster.comm.serving import is_served_here
 from nbcluster.errors import ClosedClientError, NbclusterError, TimeoutError
 from nbcluster.plugins.base import WorkerPlugin, check_name, plugin_name
 from nbcluster.protocol.coordination import LogEvent
@@ -103,6 +104,11 @@ class CurrentWorker(Resident):
     def local_directory(self) -> str:
         """A folder for files, of its own and removed with it; uploaded files are there. Empty if it has none."""
         return self._folder.path
+
+    @property
+    def place(self) -> str:
+        """Where that folder is, or would be: it is made when somebody asks for it."""
+        return self._folder.place
 
     @property
     def address(self) -> Address:
@@ -283,10 +289,18 @@ class CurrentWorker(Resident):
 
         Args:
             timeout: seconds to wait for the connection.
+
+        Raises:
+            RuntimeError: the event loop of the scheduler asks, which would wait for itself.
         """
         client = self._client
         if client is not None:
             return client
+        if is_served_here(self.scheduler_address):
+            raise RuntimeError(
+                f"the client of the worker {self.name} is not there yet, and to connect it would block the event loop "
+                "that its scheduler runs on; ask for it in a thread first: await asyncio.to_thread(worker.get_client)"
+            )
         with self._lock:
             if self._closed:
                 raise ClosedClientError(f"The worker {self.name} is closed, and with it the client of its tasks.")

@@ -32,6 +32,11 @@ class OwnFolder:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return str(self._path)
 
+    @property
+    def place(self) -> str:
+        """The same, but it is not made for that."""
+        return "" if self._path is None else str(self._path)
+
     def remove(self) -> None:
         """Remove it, with all that is in it."""
         self._removed = True

@@ -299,7 +299,14 @@ class WorkerServer:
         config, shares = self.config, self._shared is not None
         self._connection.send(
             RegisterWorker(
-                config.name, self.address, config.nthreads, os.getpid(), config.memory_limit, config.resources, shares
+                config.name,
+                self.address,
+                config.nthreads,
+                os.getpid(),
+                config.memory_limit,
+                config.resources,
+                shares,
+                self.current.place,
             )
         )
 

@@ -5,19 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from nbcluster.arguments import check_text
+from nbcluster.protocol.metadata import is_name
 
 Name = Any
 """A string, a number, bytes, or a tuple or list of such: a list is the same name as the tuple."""
 
 _NO_STRING = "\0"
 """What begins the text of a name that is no string: strings are taken as they are."""
-
-
-def is_name(name: object) -> bool:
-    """Whether it is made of strings, numbers, bytes, None, and tuples of such."""
-    if isinstance(name, tuple):
-        return type(name) is tuple and all(map(is_name, name))
-    return name is None or type(name) in (str, int, float, bool, bytes)
 
 
 def check_name(what: str, name: Name) -> None:

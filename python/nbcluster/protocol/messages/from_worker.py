@@ -51,6 +51,8 @@ class RegisterWorker(Message, frozen=True):
     resources: dict[str, float] = field(default_factory=dict)
     shares: bool = False
     """It shares memory with the scheduler's process: what is delivered to it all workers of that host see."""
+    local_directory: str = ""
+    """Where a folder of its own is, once somebody has asked for it."""
 
 
 class TasksDone(Message, frozen=True):

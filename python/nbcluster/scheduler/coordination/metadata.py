@@ -36,11 +36,14 @@ class Metadata:
 
     def get(self, ticket: Ticket, message: GetMetadata) -> None:
         """Say what is at a place."""
+        self._tickets.say(ticket.client, MetadataFound(ticket.number, self.at(message.path)))
+
+    def at(self, path: list[str]) -> list[Leaf] | None:
+        """What is at a place; None if there is nothing."""
         node: Any = self._tree
-        for name in message.path:
+        for name in path:
             node = node.get(name) if isinstance(node, dict) else None
-        leaves = None if node is None else list(_leaves(node))
-        self._tickets.say(ticket.client, MetadataFound(ticket.number, leaves))
+        return None if node is None else list(_leaves(node))
 
 
 def _at(tree: dict[str, Any], path: list[str]) -> dict[str, Any]:

@@ -6,29 +6,29 @@ from typing import Any
 
 import pytest
 
-from nbcluster.client.publishing import _decode, _encode, _path
+from nbcluster.protocol.metadata import decode, encode, path_of
 
 NAMES: list[Any] = ["ada", "", "it's", 5, 1.5, True, b"bytes", ("ada", 5), ("a", ("b", None)), ()]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_a_name_comes_back_as_it_was(name: Any) -> None:
-    assert _decode(_encode(name)) == name
-    assert type(_decode(_encode(name))) is type(name)
+    assert decode(encode(name)) == name
+    assert type(decode(encode(name))) is type(name)
 
 
 def test_names_that_look_alike_are_told_apart() -> None:
-    assert len({_encode(name) for name in ("5", 5, 5.0, ("5",), b"5")}) == 5
+    assert len({encode(name) for name in ("5", 5, 5.0, ("5",), b"5")}) == 5
 
 
 @pytest.mark.parametrize("name", [None, ["ada"], {"ada"}, object, ("ada", ["bob"])], ids=repr)
 def test_what_is_no_name_is_refused(name: Any) -> None:
     with pytest.raises(TypeError, match=r"name=.* is not a string, a number, or a tuple of such"):
-        _encode(name)
+        encode(name)
 
 
 def test_metadata_is_found_by_one_name_or_by_a_path_of_them() -> None:
-    assert _path("a", "keys") == ["'a'"]
-    assert _path(["a", 1], "keys") == ["'a'", "1"]
+    assert path_of("a", "keys") == ["'a'"]
+    assert path_of(["a", 1], "keys") == ["'a'", "1"]
     with pytest.raises(ValueError, match=r"keys=\[\] is empty"):
-        _path([], "keys")
+        path_of([], "keys")
