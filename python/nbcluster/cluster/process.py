@@ -42,6 +42,7 @@ _IN_COMMON = (
     "nbcluster.comm.loan",
     "nbcluster.comm.peers",
     "nbcluster.comm.sampling",
+    "nbcluster.comm.serving",
     "nbcluster.protocol.exceptions",
     "nbcluster.protocol.serialize",
     "nbcluster.store.shared",
