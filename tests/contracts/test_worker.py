@@ -36,6 +36,9 @@ def test_scheduler_and_worker_tell_what_their_tasks_and_plugins_see(api: Any) ->
             assert scheduler.workers[worker.address].nthreads == 2
             assert client.id in scheduler.clients or len(scheduler.clients) == 1
             assert scheduler.total_nthreads == 2
+            identity = scheduler.identity()
+            assert (identity["n_workers"], identity["total_threads"]) == (1, 2)
+            assert identity["total_memory"] == identity["workers"][worker.address]["memory_limit"]
             assert worker.data["held-2"] == 3
             assert worker.state.nthreads == 2
             assert worker.state.tasks["held-2"].state == "memory"
@@ -93,6 +96,52 @@ def test_what_a_worker_holds_stays_when_it_closes_gracefully(api: Any) -> None:
             assert str(going.status).endswith("closed")
             assert {one.address for one in scheduler.tasks[future.key].who_has} == {staying.address}
             assert await future == 2
+
+    run(main)
+
+
+def test_a_scheduler_has_ended_when_a_client_has_shut_it_down(api: Any) -> None:
+    async def main() -> None:
+        scheduler = await api.Scheduler(port=0, **quiet(api))
+        worker = await api.Worker(scheduler.address, nthreads=1)
+        client = await api.Client(scheduler.address, asynchronous=True)
+        await client.shutdown()
+        await scheduler.finished()
+        await worker.finished()
+        await soon(lambda: all(str(one.status).endswith("closed") for one in (scheduler, worker)))
+
+    run(main)
+
+
+def test_who_is_closed_may_be_told_why(api: Any) -> None:
+    async def main() -> None:
+        scheduler = await api.Scheduler(port=0, **quiet(api))
+        worker = await api.Worker(scheduler.address, nthreads=1)
+        other = await api.Worker(scheduler.address, nthreads=1)
+        nanny = await api.Nanny(scheduler.address, nthreads=1)
+        await worker.close(reason="a test")
+        await other.close_gracefully(restart=False, reason="a test")
+        await nanny.close(timeout=20, reason="a test")
+        await scheduler.close(reason="a test")
+        for one in (worker, other, nanny, scheduler):
+            assert str(one.status).endswith("closed")
+            await one.close()
+
+    run(main)
+
+
+@pytest.mark.differs("lifetimes")
+def test_another_takes_the_place_of_a_worker_that_closes_gracefully_to_be_restarted(api: Any) -> None:
+    async def main() -> None:
+        async with (
+            api.Scheduler() as scheduler,
+            api.Worker(scheduler.address, nthreads=1, name="ada") as worker,
+            api.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            before = worker.id
+            await worker.close_gracefully(restart=True)
+            await soon(lambda: worker.id != before)
+            assert await client.submit(inc, 1, workers=["ada"]) == 2
 
     run(main)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nbcluster import capacity
-from nbcluster.arguments import check_path, check_resources, check_text, check_whole
+from nbcluster.arguments import check_optional_flag, check_path, check_resources, check_text, check_whole
 from nbcluster.cluster.keywords import (
     check_contact,
     check_file,
@@ -273,14 +273,23 @@ class Member(Server):
         """The worker is about to be let go, and perhaps another is to follow."""
         self._is_over, self._renewing = True, renewing
 
-    async def close_gracefully(self) -> None:
-        """End it gently: what its worker holds moves to others first, and what it runs comes to its end."""
-        if self.status == Status.RUNNING:
-            self._goes(renewing=False)
-            await self._lookout.let_go()
+    async def close_gracefully(self, *, restart: bool | None = None, reason: str = "") -> None:
+        """End it gently: what its worker holds moves to others first, and what it runs comes to its end.
+
+        Args:
+            restart: have another worker of its name take its place; this does not wait for that.
+            reason: for the log.
+        """
+        renewing = bool(check_optional_flag("restart", restart))
+        if self.status != Status.RUNNING:
+            await self.close(reason=reason)
+            return
+        if check_text("reason", reason):
+            logger.info("%s goes: %s", self, reason)
+        self._goes(renewing=renewing)
+        await self._lookout.let_go()
+        if not renewing:
             await self.finished()
-        else:
-            await self.close()
 
     def _close_soon(self) -> None:
         """Close, in no task of its own: that would end with it."""

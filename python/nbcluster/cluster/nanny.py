@@ -27,7 +27,7 @@ from nbcluster.supervisor.interpreter import Interpreter
 from nbcluster.supervisor.logs import LogBook
 from nbcluster.supervisor.plain import PlainStarter
 from nbcluster.supervisor.process import Starter
-from nbcluster.supervisor.supervisor import Supervisor, WorkerSpec
+from nbcluster.supervisor.supervisor import GRACE, Supervisor, WorkerSpec
 from nbcluster.types import Address, RunId, Status, WorkerName
 from nbcluster.units import parse_seconds
 
@@ -100,6 +100,7 @@ class Nanny(Member):
         self._exited = asyncio.Event()
         self._up = asyncio.Event()
         """Set while its worker is part of the cluster."""
+        self._grace = GRACE
         self._last_exit = ""
         """How its worker has ended, and what it said last."""
 
@@ -237,6 +238,19 @@ class Nanny(Member):
 
     # --- its life ---
 
+    async def close(self, timeout: float | str = GRACE, *, reason: str = "") -> None:
+        """End it, and its worker. Idempotent.
+
+        Args:
+            timeout: seconds that the worker has for ending by itself.
+            reason: for the log.
+        """
+        self._grace = parse_seconds(timeout, "timeout")
+        await super().close(reason=reason)
+
+    async def _end_worker(self, supervisor: Supervisor) -> None:
+        await supervisor.close(self._grace)
+
     async def _join(self, entry: Entry) -> None:
         config, token = await self._enter(entry)
         if self._plugins:
@@ -246,7 +260,7 @@ class Nanny(Member):
         await self._preloads.start(self)
         self.log = LogBook()
         self._supervisor = supervisor = Supervisor(self._make_starter, self, self.log)
-        self._stack.push_async_callback(supervisor.close)
+        self._stack.push_async_callback(self._end_worker, supervisor)
         self._stack.push_async_callback(self._tasks.close)
         self._stack.push_async_callback(self._nanny_plugins.close)
         await supervisor.open()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
+from nbcluster.arguments import check_text
 from nbcluster.errors import ClusterError
 from nbcluster.types import Status
+
+logger = logging.getLogger("nbcluster.cluster")
 
 S = TypeVar("S", bound="Server")
 
@@ -66,8 +70,14 @@ class Server(ABC):
     async def _start(self) -> None:
         """Do what there is to do; what is pushed on ``_stack`` is undone by ``close``."""
 
-    async def close(self) -> None:
-        """End it. Idempotent."""
+    async def close(self, *, reason: str = "") -> None:
+        """End it. Idempotent.
+
+        Args:
+            reason: for the log.
+        """
+        if check_text("reason", reason) and self.status not in (Status.CLOSING, Status.CLOSED):
+            logger.info("%s is closed: %s", self, reason)
         if self.status in (Status.CLOSING, Status.CLOSED):
             await self._ended.wait()
             return

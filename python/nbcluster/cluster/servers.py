@@ -21,6 +21,7 @@ from nbcluster.cluster.runtime import ClusterRuntime
 from nbcluster.cluster.server import Server
 from nbcluster.cluster.spec import make_spec
 from nbcluster.comm.security import Security, security_of_client
+from nbcluster.comm.tasks import TaskOwner
 from nbcluster.in_task import WorkerClients
 from nbcluster.scheduler.views import WorkerState
 from nbcluster.types import Address, Status
@@ -174,6 +175,7 @@ class Scheduler(Server):
             blocked_handlers=blocked_handlers,
             scheduler_kwargs=options,
         )
+        self._tasks = TaskOwner("Scheduler")
         self._runtime = ClusterRuntime(msgspec.structs.replace(spec, guests=True))
 
     @property
@@ -201,7 +203,9 @@ class Scheduler(Server):
     async def _start(self) -> None:
         await self._runtime.start()
         self._stack.push_async_callback(self._runtime.close)
+        self._tasks.start(self._end_with_runtime(), "wait for the end")
 
-    async def finished(self) -> None:
-        """Wait until it has ended, whoever ended it."""
+    async def _end_with_runtime(self) -> None:
+        """Others may end it too: a client's ``shutdown()``, an ``idle_timeout``."""
         await self._runtime.closed.wait()
+        await self.close()

@@ -153,6 +153,9 @@ class SchedulerFacade(Resident):
             "id": self.id,
             "address": self.address,
             "services": self.services,
+            "n_workers": len(self.workers),
+            "total_threads": self.total_nthreads,
+            "total_memory": self.total_memory,
             "workers": {address: worker.identity() for address, worker in self.workers.items()},
         }
 
