@@ -1,16 +1,14 @@
-from __future__ import annotations
+"""Who gets which task, and how far ahead."""
 
-from typing import Any
+from __future__ import annotations
 
 import pytest
 
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Frame, Payload
-from nbcluster.scheduler.events import ClientJoined, ClientLeft, RetireWorkers, WorkerLeft
+from nbcluster.scheduler.events import RetireWorkers
 from nbcluster.scheduler.figures import task_counts
-from tests.support.scheduler_bench import Bench
-
-LARGE = 10**6
+from tests.support.scheduler_bench import LARGE, Bench, keys, with_known_duration
 
 
 class FakeShared:
@@ -32,20 +30,6 @@ class FakeShared:
 
     def open(self) -> memoryview:
         raise AssertionError("the scheduler does not look into data")
-
-
-def keys(count: int, prefix: str = "f") -> list[str]:
-    return [f"{prefix}-{number}" for number in range(count)]
-
-
-def with_known_duration(seconds: float, **settings: float) -> Bench:
-    """A bench that has learned how long tasks of ``f`` take; worker 0 is gone again."""
-    bench = Bench(**settings)
-    bench.join("teacher")
-    bench.submit("f-1st")
-    bench.finish("teacher", "f-1st", seconds=seconds)
-    bench.leave("teacher")
-    return bench
 
 
 # --- how far ahead ---
@@ -360,157 +344,6 @@ def test_a_restriction_outweighs_the_data() -> None:
     assert bench.state("f-1") == "queued"
 
 
-# --- stealing ---
-
-
-def busy_and_idle(tasks: int, **options: Any) -> Bench:
-    """Worker 0 has all tasks, and worker 1 has just joined."""
-    bench = with_known_duration(0.001, prefetch=1.0)
-    bench.join(0)
-    bench.submit(*keys(tasks), **options)
-    assert len(bench.assigned(0)) == tasks
-    bench.join(1)
-    return bench
-
-
-def test_an_idle_worker_takes_half_of_what_another_has_not_started() -> None:
-    bench = busy_and_idle(9)
-    [recall] = bench.heard(0, m.RecallTasks)
-    assert sorted(recall.run_ids) == sorted(bench.run_id(0, key) for key in keys(9)[5:])
-    bench.give_back(0, *keys(9)[5:])
-    assert bench.assigned(1)[0] == "f-5"
-    assert sorted(bench.assigned(0) + bench.assigned(1)) == keys(9)
-
-
-def test_what_had_started_stays() -> None:
-    bench = busy_and_idle(9)
-    bench.give_back(0, "f-8")
-    assert bench.assigned(1) == ["f-8"]
-    assert bench.assigned(0) == keys(8)
-
-
-def test_there_is_one_recall_at_a_time() -> None:
-    bench = busy_and_idle(9)
-    bench.join(2)
-    bench.submit("g-0", workers=["9"])
-    assert len(bench.heard(0, m.RecallTasks)) == 1
-    bench.give_back(0)
-    assert len(bench.heard(0, m.RecallTasks)) == 2
-
-
-def test_restricted_tasks_are_not_taken_by_others() -> None:
-    bench = busy_and_idle(9, workers=["0"])
-    assert bench.heard(0, m.RecallTasks) == []
-
-
-def test_a_task_stays_with_its_large_data_unless_it_would_start_sooner_elsewhere() -> None:
-    bench = with_known_duration(0.001, prefetch=1.0, bandwidth=1e6)
-    bench.join(0)
-    bench.submit("data-1")
-    bench.finish(0, "data-1", nbytes=LARGE, inline=False)
-    bench.submit(*keys(9), needs={key: ["data-1"] for key in keys(9)})
-    bench.join(1)
-    assert bench.heard(0, m.RecallTasks) == []
-
-
-def test_with_nothing_spare_nothing_is_taken() -> None:
-    bench = busy_and_idle(1)
-    assert bench.heard(0, m.RecallTasks) == []
-
-
-def test_what_a_worker_has_no_resources_for_now_is_not_taken() -> None:
-    bench = with_known_duration(0.001, prefetch=1.0)
-    bench.join(0, nthreads=2, resources={"GPU": 5})
-    bench.submit(*keys(5), resources={"GPU": 1})
-    assert len(bench.assigned(0)) == 5
-    bench.join(1, nthreads=2, resources={"GPU": 1})
-    bench.submit("f-9", resources={"GPU": 1}, workers=["1"])
-    for recall in bench.heard(0, m.RecallTasks):
-        bench.report(0, m.TasksRecalled([], recall.request))
-    assert len(bench.heard(0, m.RecallTasks)) <= 1
-
-
-# --- runs that were given up ---
-
-
-def doubtful_and_idle() -> Bench:
-    """Worker 0's only thread may be busy with a run that was cancelled; worker 1 is idle."""
-    bench = Bench()
-    bench.join(0)
-    bench.submit("slow-0")
-    bench.ask(m.CancelKeys(["slow-0"], "cancelled", ""))
-    bench.join(1)
-    return bench
-
-
-def test_others_get_tasks_before_one_whose_thread_may_be_busy() -> None:
-    bench = doubtful_and_idle()
-    bench.submit("f-0")
-    assert bench.assigned(1) == ["f-0"]
-
-
-def test_what_waits_behind_a_run_that_was_given_up_goes_to_who_is_idle() -> None:
-    bench = doubtful_and_idle()
-    bench.submit("f-0", workers=["0"], allow_other_workers=True)
-    assert bench.assigned(0) == ["f-0"]
-    bench.submit("g-0", workers=["0"])
-    bench.submit("h-0", "h-1", "h-2")
-    assert bench.assigned(0) == ["f-0", "g-0"]
-    assert bench.heard(0, m.RecallTasks) == []
-
-
-def test_an_idle_worker_takes_all_that_such_a_one_has_not_started() -> None:
-    bench = doubtful_and_idle()
-    bench.submit("g-0", "g-1")
-    bench.submit("f-0")
-    assert (bench.assigned(1), bench.assigned(0)) == (["g-0", "f-0"], ["g-1"])
-    bench.finish(1, "g-0", "f-0")
-    [recall] = bench.heard(0, m.RecallTasks)
-    bench.give_back(0, "g-1")
-    assert bench.assigned(1) == ["g-1"]
-    assert len(recall.run_ids) == 1
-
-
-def test_one_that_has_started_all_it_has_is_beyond_doubt() -> None:
-    bench = doubtful_and_idle()
-    bench.submit("g-0", "g-1")
-    bench.finish(1, "g-0")
-    bench.give_back(0)
-    assert not bench.worker(0).doubtful
-    assert bench.assigned(0) == ["g-1"]
-    assert len(bench.heard(0, m.RecallTasks)) == 1
-
-
-def test_so_is_one_that_finishes_something() -> None:
-    bench = doubtful_and_idle()
-    bench.submit("g-0", "g-1")
-    bench.finish(0, "g-1")
-    assert not bench.worker(0).doubtful
-    bench.submit("f-0")
-    assert bench.assigned(0) == ["f-0"]
-
-
-def test_its_data_does_not_bring_tasks_back_to_it() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.submit("data-0")
-    bench.finish(0, "data-0", nbytes=LARGE, inline=False)
-    bench.submit("slow-0")
-    bench.ask(m.CancelKeys(["slow-0"], "cancelled", ""))
-    bench.join(1)
-    bench.submit("f-0", needs={"f-0": ["data-0"]})
-    assert bench.assigned(1) == ["f-0"]
-
-
-def test_alone_it_gets_the_tasks_all_the_same() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.submit("slow-0")
-    bench.ask(m.CancelKeys(["slow-0"], "cancelled", ""))
-    bench.submit("f-0")
-    assert bench.assigned(0) == ["f-0"]
-
-
 # --- leaving ---
 
 
@@ -536,99 +369,3 @@ def test_what_a_lost_worker_had_goes_to_others_in_its_old_order() -> None:
     bench.leave(0)
     bench.join(1, nthreads=4)
     assert bench.assigned(1) == keys(5)
-
-
-# --- tasks that secede
-
-
-def secede(bench: Bench, key: str) -> None:
-    bench.report(0, m.TaskSeceded(key, bench.run_id(0, key)))
-
-
-def test_a_task_that_secedes_makes_room_and_is_no_work_ahead() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.submit("f-0", "f-1", "f-2")
-    assert bench.assigned(0) == ["f-0", "f-1"]
-    secede(bench, "f-0")
-    assert bench.assigned(0) == ["f-0", "f-1", "f-2"]
-    assert bench.task("f-0").estimate == 0.0
-
-
-def test_and_takes_it_back_when_it_rejoins() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.submit("f-0", "f-1")
-    secede(bench, "f-0")
-    bench.report(0, m.TaskRejoined("f-0", bench.run_id(0, "f-0")))
-    bench.submit("f-2")
-    assert bench.assigned(0) == ["f-0", "f-1"]
-    assert not bench.worker(0).long_running
-
-
-def test_it_is_not_stolen() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.submit("f-0", "f-1", "f-2")
-    secede(bench, "f-0")
-    seceded = bench.run_id(0, "f-0")
-    bench.join(1)
-    recalled = [run_id for recall in bench.heard(0, m.RecallTasks) for run_id in recall.run_ids]
-    assert recalled
-    assert seceded not in recalled
-
-
-def test_how_long_it_took_says_nothing_of_its_like() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.submit("f-0")
-    secede(bench, "f-0")
-    bench.finish(0, "f-0", seconds=100.0)
-    assert bench.core.state.prefixes["f"].mean is None
-
-
-def test_a_worker_whose_task_waits_is_not_in_doubt_when_that_is_released() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.submit("f-0")
-    secede(bench, "f-0")
-    run_id = bench.run_id(0, "f-0")
-    bench.release("f-0")
-    assert not bench.worker(0).doubtful
-    bench.report(0, m.TaskRejoined("f-0", run_id))  # its thread is busy with it after all
-    assert bench.worker(0).doubtful
-
-
-def test_a_task_that_waits_is_requeued_without_blame_when_its_worker_dies() -> None:
-    bench = Bench(allowed_failures=0)
-    bench.join(0)
-    bench.submit("f-0")
-    secede(bench, "f-0")
-    bench.leave(0)
-    assert (bench.state("f-0"), bench.task("f-0").suspicious) == ("queued", 0)
-
-
-def test_unless_the_worker_died_of_what_the_task_itself_had_submitted() -> None:
-    bench = Bench(allowed_failures=0)
-    bench.join(0)
-    bench.submit("f-0")
-    secede(bench, "f-0")
-    bench.handle(ClientJoined("the worker's"))
-    bench.submit("deadly-0", client="the worker's")
-    deadly = bench.run_id(0, "deadly-0")
-    bench.handle(ClientLeft("the worker's"))
-    bench.handle(WorkerLeft(0, frozenset([deadly]), "was killed by SIGKILL"))
-    assert (bench.state("f-0"), bench.task("f-0").blamed) == ("erred", "f-0")
-
-
-def test_a_retiring_worker_waits_for_it_as_long_as_others_can_run_what_it_waits_for() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.submit("f-0")
-    secede(bench, "f-0")
-    bench.join(1)
-    bench.handle(RetireWorkers([0]))
-    assert bench.said[None] == []
-    bench.handle(RetireWorkers([1]))
-    assert {retired.name for retired in bench.said[None]} == {0, 1}
-    assert bench.state("f-0") == "queued"

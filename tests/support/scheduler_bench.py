@@ -20,6 +20,10 @@ M = TypeVar("M")
 ALLOWED = {(STATE_NAMES[start], STATE_NAMES[finish]) for start, finish in TRANSITIONS}
 
 
+LARGE = 10**6
+"""Bytes of data that is not sent to another worker without need."""
+
+
 class Bench:
     """Has one client, ``"ada"``; workers join when they are told to."""
 
@@ -141,3 +145,18 @@ class Bench:
     def done(self, client: str = "ada") -> list[Key]:
         """The results that a client was told of."""
         return [item.key for message in self.heard(client, m.KeysDone) for item in message.items]
+
+
+def keys(count: int, prefix: str = "f") -> list[str]:
+    """So many keys of one function."""
+    return [f"{prefix}-{number}" for number in range(count)]
+
+
+def with_known_duration(seconds: float, **settings: float) -> Bench:
+    """A bench that has learned how long tasks of ``f`` take; worker 0 is gone again."""
+    bench = Bench(**settings)
+    bench.join("teacher")
+    bench.submit("f-1st")
+    bench.finish("teacher", "f-1st", seconds=seconds)
+    bench.leave("teacher")
+    return bench
