@@ -101,7 +101,10 @@ def test_a_killed_worker_says_what_how_often_where_and_why() -> None:
 
 def test_cancellations_are_told_by_reason() -> None:
     error = FuturesCancelledError([CANCELLED, FutureCancelledError("a", "lost"), FutureCancelledError("b", "lost")])
-    assert str(error) == "1 future(s) cancelled for reason: cancelled.\n2 future(s) cancelled for reason: lost."
+    assert str(error) == (
+        "1 future (inc-1) cancelled for reason: cancelled. Cancelled by ada.\n"
+        "2 futures (a, b) cancelled for reason: lost."
+    )
     assert {reason: [one.key for one in group] for reason, group in error.error_groups.items()} == {
         "cancelled": ["inc-1"],
         "lost": ["a", "b"],

@@ -210,15 +210,21 @@ class FutureCancelledError(CancelledError):
 
 
 class FuturesCancelledError(CancelledError):
-    """Several futures were cancelled; ``error_groups`` has them by reason."""
+    """Several futures were cancelled: which, by whom and why. ``error_groups`` has them by reason."""
 
     error_groups: dict[str, list[FutureCancelledError]]
 
     def __init__(self, errors: Iterable[FutureCancelledError]) -> None:
         groups: dict[str, list[FutureCancelledError]] = {}
+        alike: dict[tuple[str, str], list[str]] = {}
         for error in errors:
             groups.setdefault(error.reason, []).append(error)
-        lines = [f"{len(group)} future(s) cancelled for reason: {reason}." for reason, group in groups.items()]
+            alike.setdefault((error.reason, error.msg), []).append(error.key)
+        lines = []
+        for (reason, msg), keys in alike.items():
+            shown = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
+            number = f"{len(keys)} future{'s' if len(keys) > 1 else ''} ({shown})"
+            lines.append(f"{number} cancelled for reason: {reason}. {msg}".rstrip())
         super().__init__("\n".join(lines), error_groups=groups)
 
 

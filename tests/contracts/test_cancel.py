@@ -99,10 +99,14 @@ def test_the_exception_of_a_cancelled_future_is_its_cancellation(api: Any, clien
 def test_wait_groups_cancelled_futures_by_reason(api: Any, client: Any, gate: Gate) -> None:
     futures = client.map(at_gate, [gate] * 3, range(3))
     client.cancel(futures[:2], reason="enough")
-    client.cancel(futures[2:], reason="too late")
+    client.cancel(futures[2:], reason="too late", msg="Ada has gone home.")
     with pytest.raises(api.FuturesCancelledError) as caught:
         api.wait(futures)
     assert {reason: len(group) for reason, group in caught.value.error_groups.items()} == {"enough": 2, "too late": 1}
+    first, second = str(caught.value).splitlines()
+    keys = f"{futures[0].key}, {futures[1].key}"
+    assert first.startswith(f"2 futures ({keys}) cancelled for reason: enough. Cancelled by ")
+    assert second == f"1 future ({futures[2].key}) cancelled for reason: too late. Ada has gone home."
 
 
 @pytest.mark.differs("cancelled again")
