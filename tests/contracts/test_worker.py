@@ -113,6 +113,40 @@ def test_a_scheduler_has_ended_when_a_client_has_shut_it_down(api: Any) -> None:
     run(main)
 
 
+def test_a_scheduler_tells_the_very_plugins_that_it_is_given(api: Any) -> None:
+    class Teller(api.SchedulerPlugin):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.told: list[Any] = []
+
+        async def start(self, scheduler: Any) -> None:
+            self.told.append("start")
+
+        def add_worker(self, scheduler: Any, worker: str, **keywords: Any) -> None:
+            self.told.append(("add_worker", worker, worker in scheduler.workers))
+
+        def remove_worker(self, scheduler: Any, worker: str, **keywords: Any) -> None:
+            self.told.append(("remove_worker", worker, worker in scheduler.workers))
+
+        async def before_close(self) -> None:
+            self.told.append("before_close")
+
+        async def close(self) -> None:
+            self.told.append("close")
+
+    teller = Teller()
+
+    async def main() -> None:
+        async with api.Scheduler(port=0, plugins=[teller], **quiet(api)) as scheduler:
+            assert teller in scheduler.plugins.values()
+            async with api.Worker(scheduler.address, nthreads=1) as worker:
+                address = worker.address
+            await soon(lambda: not scheduler.workers)
+        moves = [("add_worker", address, True), ("remove_worker", address, False)]
+        assert teller.told == ["start", *moves, "before_close", "close"]
+
+    run(main)
+
+
 def test_who_is_closed_may_be_told_why(api: Any) -> None:
     async def main() -> None:
         scheduler = await api.Scheduler(port=0, **quiet(api))

@@ -19,7 +19,7 @@ import logging
 import pickle
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from nbcluster import capacity as machine
@@ -66,6 +66,7 @@ from nbcluster.commands import (
 )
 from nbcluster.dashboard.activation import DashboardActivator
 from nbcluster.errors import ClusterClosedError, ClusterError, WorkerStartTimeoutError
+from nbcluster.plugins.base import SchedulerPlugin
 from nbcluster.preloading import Preloads
 from nbcluster.protocol.messages import Welcome
 from nbcluster.protocol.operating import ClusterOperation
@@ -90,8 +91,11 @@ class ClusterRuntime:
         zygote: for its workers, if one was launched already; the cluster's from now on.
     """
 
-    def __init__(self, spec: ClusterSpec, zygote: Launched | None = None) -> None:
+    def __init__(
+        self, spec: ClusterSpec, zygote: Launched | None = None, plugins: Sequence[tuple[str, SchedulerPlugin]] = ()
+    ) -> None:
         self.spec = spec
+        self._plugins = plugins
         self.status = Status.CREATED
         self.address: Address = ""
         """What clients and workers are told."""
@@ -189,13 +193,8 @@ class ClusterRuntime:
             self.tasks.start(self._close_when_idle(spec.scheduler.idle_timeout), "idle timeout")
 
     async def _add_plugins(self, pickled: bytes) -> None:
-        if not pickled:
-            return
-        from nbcluster.protocol.running import RegisterSchedulerPlugin
-        from nbcluster.protocol.serialize import dump
-
-        for name, plugin in pickle.loads(pickled):
-            await self.server.plugins.register(RegisterSchedulerPlugin(0, name, dump(plugin)))
+        for name, plugin in [*self._plugins, *(pickle.loads(pickled) if pickled else ())]:
+            await self.server.plugins.start(plugin, name)
 
     def _write_scheduler_file(self, path: Path) -> None:
         from nbcluster.client.observing import info_of_view  # a whole client, of which few clusters need anything

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from nbcluster.arguments import check_text
+from nbcluster.cluster.keywords import check_plugins
 from nbcluster.cluster.member import Member
 from nbcluster.cluster.membership import Entry
 from nbcluster.cluster.runtime import ClusterRuntime
@@ -135,7 +136,7 @@ class Scheduler(Server):
         dashboard_address: by default it has no dashboard.
         blocked_handlers: what clients may not ask.
         options: those of ``scheduler_kwargs``: ``allowed_failures``, ``contact_address``, ``http_prefix``,
-            ``idle_timeout``, ``plugins``, ``preload``, ``preload_argv``, ``scheduler_file``.
+            ``idle_timeout``, ``plugins`` (these very objects), ``preload``, ``preload_argv``, ``scheduler_file``.
 
     Raises:
         TypeError, ValueError: names the argument, its value and what is allowed.
@@ -162,6 +163,7 @@ class Scheduler(Server):
         if protocol is not None and check_text("protocol", protocol).removesuffix("://") == "inproc":
             raise ValueError("protocol='inproc' is for LocalCluster(processes=False); give 'tcp' or 'tls'")
         self.security = security_of_client(security)
+        plugins = check_plugins(options.pop("plugins", None), "scheduler")
         spec = make_spec(
             n_workers=0,
             threads_per_worker=1,
@@ -176,7 +178,7 @@ class Scheduler(Server):
             scheduler_kwargs=options,
         )
         self._tasks = TaskOwner("Scheduler")
-        self._runtime = ClusterRuntime(msgspec.structs.replace(spec, guests=True))
+        self._runtime = ClusterRuntime(msgspec.structs.replace(spec, guests=True), plugins=plugins)
 
     @property
     def address(self) -> Address:

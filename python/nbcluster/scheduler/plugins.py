@@ -87,11 +87,18 @@ class SchedulerPlugins:
         if message.plugin is None:
             self.remove(name)
         elif not (message.once and name in self._plugins):
-            plugin = load(message.plugin, "plugin")
-            waits = plugin.start(self._facade)
-            if inspect.isawaitable(waits):
-                await waits
-            self.add(plugin, name)
+            await self.start(load(message.plugin, "plugin"), name)
+
+    async def start(self, plugin: SchedulerPlugin, name: str) -> None:
+        """Start one, and have it told of what happens from then on.
+
+        Raises:
+            Exception: what its ``start`` raises.
+        """
+        waits = plugin.start(self._facade)
+        if inspect.isawaitable(waits):
+            await waits
+        self.add(plugin, name)
 
     def add(self, plugin: SchedulerPlugin, name: str, *, once: bool = False) -> None:
         """Have one told of what happens from now on.
