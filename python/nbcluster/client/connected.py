@@ -30,6 +30,7 @@ from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
 from nbcluster.client.target import ClusterLike, Target
 from nbcluster.comm import scheduler_file, tls_contexts
+from nbcluster.comm.knocking import Knocked, knock
 from nbcluster.comm.loop import LoopThread, background, before_exit, wait_for_latch
 from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.security import Security, security_of_client
@@ -105,7 +106,9 @@ class ConnectedClient:
         if name is not None:
             check_text("name", name)
         check_peer_keywords(heartbeat_interval, serializers, deserializers, direct_to_workers, connection_limit)
-        if isinstance(address, type) or not isinstance(address, (str, ClusterLike, Target, type(None))):
+        if isinstance(address, type) or not (
+            address is None or isinstance(address, (str, Target)) or hasattr(address, "scheduler_address")
+        ):
             raise TypeError(
                 f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object"
             )
@@ -138,7 +141,7 @@ class ConnectedClient:
             self._loop_thread.start()
             try:
                 target = self._destination.find(self._loop_thread)
-                self._loop_thread.sync(self._start, target)
+                self._connect(target)
             except BaseException:
                 self._status = "closed"
                 self._leave_loop_thread()
@@ -149,7 +152,16 @@ class ConnectedClient:
     async def _look(self) -> None:
         """Before an asynchronous client is there: have it know its cluster."""
 
-    async def _start(self, target: Target) -> None:
+    def _connect(self, target: Target) -> None:
+        greeting = Greeting(self.id, VIEWS, self._loop_thread.loop)
+        knocked = knock(target.address, role=Role.CLIENT, token=target.token, opening=greeting.messages)
+        try:
+            self._loop_thread.sync(self._start, target, greeting, knocked)
+        finally:
+            if knocked is not None:
+                knocked.close()
+
+    async def _start(self, target: Target, greeting: Greeting | None = None, knocked: Knocked | None = None) -> None:
         self.cluster = target.cluster
         self._owns_cluster = target.owned
         try:
@@ -158,7 +170,7 @@ class ConnectedClient:
             identity = target.tls or (None if self.security is None else self.security.identity("client"))
             ssl = None if identity is None else tls_contexts.connecting(identity)
             must = ssl is not None and self.security is not None and self.security.require_encryption
-            greeting = Greeting(self.id, VIEWS)
+            greeting = greeting or Greeting(self.id, VIEWS)
             connection = await connect(
                 target.address,
                 role=Role.CLIENT,
@@ -167,6 +179,7 @@ class ConnectedClient:
                 timeout=self._timeout,
                 ssl=ssl if must or target.address.startswith("tls://") else None,
                 opening=greeting.messages,
+                knocked=knocked,
             )
             self._session = Session(connection, PeerPool(target.token, ssl=ssl), greeting, target.token)
             self._session.of_tasks = self._of_tasks

@@ -7,15 +7,13 @@ ends the link: the other side drops what it has of that frame.
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
-import sys
 from collections.abc import Callable
 from typing import Any, cast
 
+from nbcluster.comm import unix
 from nbcluster.comm.addresses import InprocAddress, TcpAddress, UnixAddress, parse
-from nbcluster.comm.unix import owner_of
 from nbcluster.errors import CommClosedError, CommError, HandshakeError
 from nbcluster.protocol.framing import GOODBYE, Decoder, Encoder
 from nbcluster.protocol.handshake import ConnectorHandshake
@@ -168,7 +166,7 @@ def _dial(address: Address, context: ssl.SSLContext | None, timeout: float) -> s
     if isinstance(where, InprocAddress):
         raise ValueError(f"{address} is a place within one process, which no socket reaches")
     if isinstance(where, UnixAddress):
-        return _dial_unix(where, timeout)
+        return unix.dial_here(where, timeout)
     sock = socket.create_connection((where.host, where.port), timeout)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -184,16 +182,3 @@ def _encrypted(sock: socket.socket, where: TcpAddress, context: ssl.SSLContext |
     if context is None:
         raise ValueError(f"{where} needs TLS credentials")
     return cast(socket.socket, context.wrap_socket(sock, server_hostname=where.host))
-
-
-def _dial_unix(where: UnixAddress, timeout: float) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.settimeout(timeout)
-        sock.connect(str(where.path))
-        if sys.platform == "linux" and owner_of(sock) != os.geteuid():
-            raise HandshakeError("the process at the other end belongs to another user")
-    except BaseException:
-        sock.close()
-        raise
-    return sock

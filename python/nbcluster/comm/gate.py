@@ -82,7 +82,10 @@ class Gate(asyncio.BufferedProtocol):
             self._fail(error)
             return
         if isinstance(self._handshake, ConnectorHandshake):
-            stream.write(self._handshake.begin())
+            if self._handshake.has_proved:
+                self._prepare(stream)
+            else:
+                stream.write(self._handshake.begin())
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Called by the transport: no more room than for the next record of the handshake."""

@@ -13,11 +13,12 @@ from nbcluster.comm.addresses import AnyAddress, InprocAddress, TcpAddress, Unix
 from nbcluster.comm.admission import DEFAULT_POLICY, Admission, HandshakePolicy
 from nbcluster.comm.base import Connection, Listener, OnConnection
 from nbcluster.comm.gate import Gate
+from nbcluster.comm.knocking import Knocked
 from nbcluster.comm.setups import SetUps
 from nbcluster.comm.stream import StreamConnection
 from nbcluster.comm.tls import TlsServer
 from nbcluster.errors import CommError, HandshakeError
-from nbcluster.protocol.framing import DEFAULT_LIMITS, Encoder, Limits
+from nbcluster.protocol.framing import DEFAULT_LIMITS, Limits, encoded
 from nbcluster.protocol.handshake import ConnectorHandshake, ListenerHandshake
 from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role
@@ -39,6 +40,7 @@ async def connect(
     ssl: tls.SSLContext | None = None,
     limits: Limits = DEFAULT_LIMITS,
     opening: Sequence[Message] = (),
+    knocked: Knocked | None = None,
 ) -> Connection:
     """Make a link to what listens at an address; while nobody does, try again.
 
@@ -52,6 +54,7 @@ async def connect(
         ssl: needed for ``tls://``, refused for ``tcp://``, of no effect elsewhere.
         limits: what a frame may be.
         opening: what to say first. It travels with the proof of this side, which spares a way there and back.
+        knocked: the first half of the handshake at that address, and the opening with it, if it is done already.
 
     Returns:
         The link; call ``start`` on it.
@@ -66,7 +69,7 @@ async def connect(
     loop = asyncio.get_running_loop()
     give_up = loop.time() + timeout
     pause = _FIRST_PAUSE
-    said = _encoded(opening, limits)
+    said = encoded(opening, limits) if knocked is None else b""
     while True:
         remaining = max(give_up - loop.time(), 0.001)
         try:
@@ -75,7 +78,7 @@ async def connect(
                 if opening:
                     link.send(*opening)
                 return link
-            return await _within(remaining, _dial(parsed, role, token, incoming, ssl, limits, said))
+            return await _within(remaining, _dial(parsed, role, token, incoming, ssl, limits, said, knocked))
         except HandshakeError as error:
             raise HandshakeError(f"cannot connect to {parsed}: {error}") from error
         except tls.SSLError as error:
@@ -83,16 +86,10 @@ async def connect(
         except (OSError, asyncio.TimeoutError) as error:
             if isinstance(error, PermissionError) or not retry or loop.time() + pause >= give_up:
                 raise CommError(_nobody(parsed, timeout, error), address=address) from error
+        if knocked is not None:
+            knocked, said = None, encoded(opening, limits)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def _encoded(messages: Sequence[Message], limits: Limits) -> bytes:
-    if not messages:
-        return b""
-    encoder = Encoder(limits)
-    encoder.add(tuple(messages))
-    return b"".join(encoder.take())
 
 
 def _nobody(address: AnyAddress, timeout: float, error: Exception) -> str:
@@ -142,6 +139,7 @@ async def _dial(
     context: tls.SSLContext | None,
     limits: Limits,
     opening: bytes,
+    knocked: Knocked | None,
 ) -> Connection:
     opened: asyncio.Future[StreamConnection] = asyncio.get_running_loop().create_future()
 
@@ -156,7 +154,7 @@ async def _dial(
             opened.set_result(link)
 
     gate = Gate(
-        ConnectorHandshake(role, token),
+        ConnectorHandshake(role, token) if knocked is None else knocked.handshake,
         _LinkMaker(address, incoming, limits, dialled=True),
         on_open=succeed,
         on_failure=fail,
@@ -165,7 +163,9 @@ async def _dial(
     )
     transport: asyncio.Transport | None = None
     try:
-        if isinstance(address, UnixAddress):
+        if knocked is not None:
+            transport = await unix.adopt(knocked.take(), lambda: gate)
+        elif isinstance(address, UnixAddress):
             transport = await unix.dial(address, lambda: gate)
         else:
             transport = await tcp.dial(address, lambda: gate, context)

@@ -27,6 +27,34 @@ async def dial(address: UnixAddress, factory: Callable[[], asyncio.BaseProtocol]
     return transport
 
 
+async def adopt(sock: socket.socket, factory: Callable[[], asyncio.BaseProtocol]) -> asyncio.Transport:
+    """The same with a socket that is connected already, and does not block; from now on it is the transport's."""
+    try:
+        transport, _ = await asyncio.get_running_loop().create_unix_connection(factory, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    return transport
+
+
+def dial_here(address: UnixAddress, timeout: float) -> socket.socket:
+    """Connect in this thread. ``timeout`` is in seconds, and that of the socket.
+
+    Raises:
+        HandshakeError: the process at the other end is of another user.
+        OSError: nobody listens there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(_checked(address.path))
+        _check_owner(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 async def serve(address: UnixAddress, factory: Callable[[], asyncio.BaseProtocol]) -> Callable[[], Awaitable[None]]:
     """Listen; the socket file is for this user only. Returns what ends it, and removes the file."""
     path = _checked(address.path)
@@ -54,7 +82,12 @@ def check_peer(transport: asyncio.BaseTransport) -> None:
         HandshakeError: it is not.
     """
     if sys.platform == "linux":
-        uid = owner_of(transport.get_extra_info("socket"))
+        _check_owner(transport.get_extra_info("socket"))
+
+
+def _check_owner(sock: socket.socket) -> None:
+    if sys.platform == "linux":
+        uid = owner_of(sock)
         if uid != os.geteuid():
             raise HandshakeError(f"the process at the other end belongs to another user (uid {uid})", uid=uid)
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pickle import PickleBuffer
 from typing import Any
@@ -166,6 +167,15 @@ def _body(incoming: Any) -> Any:
     return msgspec.defstruct(
         "Body", [("messages", list[incoming])], array_like=True, gc=False, forbid_unknown_fields=True
     )
+
+
+def encoded(messages: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """A frame with these messages, of which none has large buffers; nothing if there are none."""
+    if not messages:
+        return b""
+    encoder = Encoder(limits)
+    encoder.add(tuple(messages))
+    return b"".join(encoder.take())
 
 
 class Decoder:

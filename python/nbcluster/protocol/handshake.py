@@ -89,6 +89,11 @@ class ConnectorHandshake:
         self.wanted = _CHALLENGE.size
         """Bytes that :meth:`feed` expects next; 0 when the handshake has succeeded."""
 
+    @property
+    def has_proved(self) -> bool:
+        """True if this side has said all that it has to say."""
+        return self.wanted != _CHALLENGE.size
+
     def begin(self) -> bytes:
         """The first bytes on the link."""
         return _HELLO.pack(MAGIC, PROTOCOL_VERSION, _ROLES.index(self.role), self._nonce)
