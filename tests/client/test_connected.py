@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -180,14 +181,11 @@ async def test_shutdown_without_a_cluster_object_asks_the_cluster(stage: ClientS
     assert client.status == "closed"
 
 
-def test_those_at_the_same_cluster_know_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    @with_client
-    async def test(stage: ClientStage, client: Client) -> None:
-        other = ClientStage()
-        other.show()
-        monkeypatch.setattr(connected, "connect", other.connect)
+@with_client
+async def test_those_at_the_same_cluster_know_of_each_other(stage: ClientStage, client: Client) -> None:
+    other = ClientStage()
+    other.show()
+    with mock.patch.object(connected, "connect", other.connect):
         async with Client(SOMEWHERE, asynchronous=True) as second:
             assert client._others_here() == [second]
-        assert client._others_here() == []
-
-    test()
+    assert client._others_here() == []
