@@ -40,6 +40,7 @@ VOCABULARY = {
     "commands",
     "config",
     "dask_settings",
+    "emptied",
     "errors",
     "lean",
     "page_policy",

@@ -26,6 +26,7 @@ from typing import Any
 from nbcluster.client.states import CANCELLED, ERROR, PENDING, FutureState, Origin
 from nbcluster.client.submission import joined
 from nbcluster.comm.base import Connection
+from nbcluster.emptied import give_back
 from nbcluster.errors import ClosedClientError
 from nbcluster.protocol.messages import CancelKeys, ReleaseKeys, RetryKeys, SubmitTasks
 from nbcluster.protocol.records import Message
@@ -305,6 +306,7 @@ class Wants:
                 self._let_go += len(keys)
             for key in keys:
                 del known[key]
+            give_back(known)
             for _ in refs:
                 dead.popleft()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from nbcluster.emptied import give_back
 from nbcluster.protocol.messages import Failure, KeyDone, KeyErred, KeysCancelled, Lost, TaskDone
 from nbcluster.protocol.payload import Payload
 from nbcluster.scheduler.outbox import Outbox
@@ -356,7 +357,9 @@ class Machine:
             if function is not None:
                 functions[function] = functions.get(function, 0) + 1
         self._forget_copies(tasks)
+        give_back(known)
         for worker, keys in freed.items():
+            give_back(worker.holds)
             self._outbox.free_all(worker, keys)
         for function, count in functions.items():
             self._discount(function, count)
@@ -473,6 +476,7 @@ class Machine:
                     continue
             task.who_wants = NOBODY
             loosen(task)
+        give_back(client.wants)
         client.pushed -= pushed
 
 

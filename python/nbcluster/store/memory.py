@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from nbcluster.emptied import give_back
 from nbcluster.protocol import serialize
 from nbcluster.protocol.payload import Payload
 from nbcluster.store.spill import SpillFile
@@ -248,6 +249,7 @@ class MemoryStore:
                 small += nbytes
             else:
                 self._forget(key, datum)
+        give_back(self._data)
         self.nbytes -= small
 
     def clear(self) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nbcluster.emptied import give_back
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.messages import ComputeTask, DataItem, MissingData, StoredData
 from nbcluster.types import Address, Key, RunId
@@ -191,6 +192,7 @@ class WorkerCore:
         held, by_key = state.held, state.by_key
         there = [key for key in keys if held.pop(key, None) is not None]
         if there:
+            give_back(held)
             self._batches.drop(there)
         if by_key:
             for key in keys:
