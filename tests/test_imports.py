@@ -54,7 +54,7 @@ def test_clients_clusters_and_workers_need_nothing_heavy(statement: str) -> None
 
 
 def test_processes_of_a_cluster_have_imported_nothing_that_only_people_or_addresses_on_the_web_need() -> None:
-    there = imported_by("import nbcluster.cluster.process, nbcluster.worker.main")
+    there = imported_by("import nbcluster.cluster.process, nbcluster.worker.main, nbcluster.client.dask_default")
     assert not there & {"difflib", "email", "html", "http"}
 
 

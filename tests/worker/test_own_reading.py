@@ -114,7 +114,7 @@ def test_tasks_one_after_the_other_do_not_wake_the_loop(
     async def test(scheduler: FakeScheduler, worker: WorkerServer) -> None:
         monkeypatch.setattr(own_reading, "PATIENCE", 1.0)
         read_by_loop = counted(worker, monkeypatch)
-        by_loop = []  # though the thread read when the task was sent
+        by_loop: list[bool] = []  # though the thread read when the task was sent
         while len(by_loop) < 2 * MOST_UNHEARD:
             before, was_lent = len(read_by_loop), lent(worker)
             await trip(scheduler, len(by_loop))

@@ -12,11 +12,11 @@ import functools
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from nbcluster.client.gathering import all_futures, with_parts
 from nbcluster.client.import_hooks import WhenImported
 
 if TYPE_CHECKING:
     from nbcluster.client.client import Client
+    from nbcluster.client.future import Future
 
 Function = Callable[..., Any]
 
@@ -85,7 +85,7 @@ class DaskFunctions:
 def _wait_or(theirs: Function) -> Function:
     @functools.wraps(theirs)
     def wait(x: Any, timeout: Any = None, return_when: str = "ALL_COMPLETED") -> Any:
-        futures = all_futures(with_parts(x))
+        futures = _futures_in(x)
         return _wait(futures, timeout, return_when) if futures else theirs(x, timeout, return_when)
 
     return wait
@@ -94,7 +94,7 @@ def _wait_or(theirs: Function) -> Function:
 def _await_or(theirs: Function) -> Function:
     @functools.wraps(theirs)
     def __await__(self: Any) -> Generator[Any, None, Any]:  # noqa: N807 (it takes that one's place)
-        futures = all_futures(with_parts(self))
+        futures = _futures_in(self)
 
         async def settled() -> Any:
             if futures[0].client.asynchronous:
@@ -106,6 +106,12 @@ def _await_or(theirs: Function) -> Function:
         return settled().__await__() if futures else theirs(self)
 
     return __await__
+
+
+def _futures_in(value: Any) -> list[Future]:
+    from nbcluster.client.gathering import all_futures, with_parts  # a worker that does not use dask needs no futures
+
+    return all_futures(with_parts(value))
 
 
 def _wait(futures: list[Any], timeout: Any = None, return_when: str = "ALL_COMPLETED") -> Any:

@@ -6,14 +6,13 @@ import asyncio
 import logging
 import ssl as tls
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbcluster.comm import inproc, tcp, unix
 from nbcluster.comm.addresses import AnyAddress, InprocAddress, TcpAddress, UnixAddress, parse
 from nbcluster.comm.admission import DEFAULT_POLICY, Admission, HandshakePolicy
 from nbcluster.comm.base import Connection, Listener, OnConnection
 from nbcluster.comm.gate import Gate
-from nbcluster.comm.knocking import Knocked
 from nbcluster.comm.setups import SetUps
 from nbcluster.comm.stream import StreamConnection
 from nbcluster.comm.tls import TlsServer
@@ -22,6 +21,9 @@ from nbcluster.protocol.framing import DEFAULT_LIMITS, Limits, encoded
 from nbcluster.protocol.handshake import ConnectorHandshake, ListenerHandshake
 from nbcluster.protocol.records import Message
 from nbcluster.types import Address, Role
+
+if TYPE_CHECKING:
+    from nbcluster.comm.knocking import Knocked
 
 _log = logging.getLogger(__name__)
 
