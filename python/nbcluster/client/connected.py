@@ -106,9 +106,7 @@ class ConnectedClient:
         if name is not None:
             check_text("name", name)
         check_peer_keywords(heartbeat_interval, serializers, deserializers, direct_to_workers, connection_limit)
-        if isinstance(address, type) or not (
-            address is None or isinstance(address, (str, Target)) or hasattr(address, "scheduler_address")
-        ):
+        if isinstance(address, type) or not (address is None or isinstance(address, (str, Target, ClusterLike))):
             raise TypeError(
                 f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object"
             )

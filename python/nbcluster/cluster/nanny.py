@@ -87,8 +87,8 @@ class Nanny(Member):
                 if ports if rival == "worker_port" else worker_kwargs.get(rival) is not None:
                     raise ValueError(f"listen_address={listen_address!r} and {rival}= are both given; leave one out")
             ports = [listening.port] if listening.port else []
-            worker_kwargs["host"], _, scheme = listening.host, "", "tls" if listening.encrypted else "tcp"
-            worker_kwargs["protocol"] = scheme
+            worker_kwargs["host"] = listening.host
+            worker_kwargs["protocol"] = "tls" if listening.encrypted else "tcp"
         super().__init__(address, **{**worker_kwargs, "port": ports or None})
         self._env = check_environment(env)
         self._preloads = Preloads(
