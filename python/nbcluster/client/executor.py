@@ -126,7 +126,7 @@ class ClientExecutor(concurrent.futures.Executor):
 
         Raises:
             TimeoutError: a result was not there in time; what is left is cancelled.
-        RuntimeError: it was shut down, or this is the event loop of an asynchronous client.
+            RuntimeError: it was shut down, or this is the event loop of an asynchronous client.
         """
         self._check_open()
         self._check_may_wait("map()")
