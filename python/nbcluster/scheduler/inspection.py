@@ -9,7 +9,8 @@ from nbcluster.protocol import inspection as i
 from nbcluster.scheduler.explaining import explain
 from nbcluster.scheduler.lanes import is_named
 from nbcluster.scheduler.placement import Placement
-from nbcluster.scheduler.state import MEMORY, STATE_NAMES, SchedTask, SchedulerState, SchedWorker, Transition
+from nbcluster.scheduler.state import MEMORY, STATE_NAMES, SchedTask, SchedulerState, SchedWorker
+from nbcluster.scheduler.story import Transition
 
 
 def answer(state: SchedulerState, placement: Placement, question: Any) -> i.AnyInspection:

@@ -10,13 +10,14 @@ Rules
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter
 from collections.abc import Iterable
 
 from nbcluster.emptied import give_back
 from nbcluster.protocol.messages import Failure, KeyDone, KeyErred, KeysCancelled, Lost, TaskDone
 from nbcluster.protocol.payload import Payload
 from nbcluster.scheduler.outbox import Outbox
+from nbcluster.scheduler.payloads import Payloads
 from nbcluster.scheduler.placement import Placement
 from nbcluster.scheduler.state import (
     ERRED,
@@ -32,10 +33,10 @@ from nbcluster.scheduler.state import (
     SchedTask,
     SchedulerState,
     SchedWorker,
-    State,
     excluding,
     including,
 )
+from nbcluster.scheduler.story import State
 from nbcluster.types import FunctionId, Key
 
 
@@ -46,6 +47,7 @@ class Machine:
         self._state = state
         self._outbox = outbox
         self._placement = placement
+        self._payloads = Payloads(state)
         self._loose: list[SchedTask] = []
         self._kept: list[SchedTask] = []
         """What was to be computed to its end, and has been."""
@@ -55,8 +57,13 @@ class Machine:
         counts[task.state] -= 1
         counts[state] += 1
         known = self._state
-        known.story.append((known.now, task.key, task.state, state, known.stimulus))
+        known.story.note((known.now, task.key, task.state, state, known.stimulus))
         task.state = state
+
+    def _note(self, keys: list[Key], *states: State) -> None:
+        """Have it in the story that many tasks went from state to state."""
+        known = self._state
+        known.story.note_all(known.now, keys, states, known.stimulus)
 
     # --- towards running ---
 
@@ -91,15 +98,12 @@ class Machine:
 
     def start_free(self, tasks: list[SchedTask]) -> None:
         """The same for many with the same options that need no others: there is nothing to wait for."""
-        known = self._state
-        note, now, stimulus = known.story.append, known.now, known.stimulus
         started = [task for task in tasks if task.state == RELEASED]
+        self._note([task.key for task in started], RELEASED, WAITING, QUEUED)
         for task in started:
-            key, counts = task.key, task.prefix.counts
+            counts = task.prefix.counts
             counts[RELEASED] -= 1
             counts[QUEUED] += 1
-            note((now, key, RELEASED, WAITING, stimulus))
-            note((now, key, WAITING, QUEUED, stimulus))
             task.state = QUEUED
         self._placement.enqueue_free(started)
 
@@ -128,19 +132,51 @@ class Machine:
 
     # --- in memory ---
 
-    def finish(self, task: SchedTask, done: TaskDone) -> None:
-        """A run succeeded."""
-        worker = self._placement.finished(task)
-        self._placement.measured(task, done.stop - done.start)
-        task.prefix.done += 1
-        worker.done += 1
+    def finish(self, worker: SchedWorker, runs: list[tuple[SchedTask, TaskDone]]) -> None:
+        """Runs of a worker succeeded."""
+        self._placement.succeeded(worker, runs)
+        worker.done += len(runs)
+        self._note([task.key for task, _ in runs], PROCESSING, MEMORY)
+        holds, here, loosen, keep = worker.holds, worker.only, self._loose.append, self._payloads.keep
+        for_whom: dict[SchedClient, list[SchedTask]] = {}
+        for task, done in runs:
+            prefix = task.prefix
+            prefix.done += 1
+            counts = prefix.counts
+            counts[PROCESSING] -= 1
+            counts[MEMORY] += 1
+            task.state = MEMORY
+            task.nbytes = done.nbytes
+            task.type_name = done.type_name
+            task.who_has = including(task.who_has, worker) if task.who_has else here
+            holds[task] = None
+            if task.dependencies:
+                self._has_used(task)
+            payload = done.payload
+            if payload is not None and not task.options.actor:  # an actor is where it was made, and nowhere else
+                keep(task, payload)
+            if task.dependents:
+                self._feed_dependents(task)
+            wanted = task.who_wants
+            for client in wanted:
+                tasks = for_whom.get(client)
+                if tasks is None:
+                    for_whom[client] = [task]
+                else:
+                    tasks.append(task)
+            if not wanted and not task.waiters:
+                loosen(task)
+        self._payloads.make_room()
+        for client, tasks in for_whom.items():
+            self.announce(client, tasks)
+
+    def _has_used(self, task: SchedTask) -> None:
         for dependency in task.dependencies:
             waiters = dependency.waiters
             if waiters is not None:
                 waiters.pop(task, None)
                 if not waiters and not dependency.who_wants:
                     self._loose.append(dependency)
-        self.store(task, worker, done.nbytes, done.type_name, done.payload)
 
     def store(
         self,
@@ -157,35 +193,41 @@ class Machine:
         self._move(task, MEMORY)
         if worker is not None:
             self.add_replica(task, worker)
-        if payload is not None and not task.options.actor:  # an actor is where it was made, and nowhere else
+        if payload is not None and not task.options.actor:
             self.keep_payload(task, payload)
-        if task.dependents:
-            for dependent in task.dependents:
-                waiting_on = dependent.waiting_on
-                if waiting_on is not None and task in waiting_on:
-                    del waiting_on[task]
-                    if not waiting_on and dependent.state == WAITING:
-                        self._ready(dependent)
-        if task.who_wants:
-            for client in task.who_wants:
-                self.announce(task, client)
-        elif not task.waiters:
+        self._feed_dependents(task)
+        for client in task.who_wants:
+            self.announce(client, [task])
+        if not task.needed:
             self._loose.append(task)
 
-    def announce(self, task: SchedTask, client: SchedClient) -> None:
-        """Tell a client that a result is there; a small one goes along while its budget lasts."""
+    def _feed_dependents(self, task: SchedTask) -> None:
+        for dependent in task.dependents or ():
+            waiting_on = dependent.waiting_on
+            if waiting_on is not None and task in waiting_on:
+                del waiting_on[task]
+                if not waiting_on and dependent.state == WAITING:
+                    self._ready(dependent)
+
+    def announce(self, client: SchedClient, tasks: list[SchedTask]) -> None:
+        """Tell a client that results are there; small ones go along while its budget lasts."""
         if client is self._state.keeper:
-            self._kept.append(task)
+            self._kept += tasks
             return
-        payload = task.payload
-        if payload is not None:
-            nbytes = payload.sent_nbytes
-            if client.pushed + nbytes <= self._state.settings.client_budget:
-                client.pushed += nbytes - client.wants[task]
-                client.wants[task] = nbytes
-            else:
-                payload = None
-        self._outbox.done(client, KeyDone(task.key, task.type_name, task.nbytes, payload))
+        budget, pushed, wants = self._state.settings.client_budget, client.pushed, client.wants
+        items = []
+        for task in tasks:
+            payload = task.payload
+            if payload is not None:
+                nbytes = payload.sent_nbytes if payload.frames else len(payload.data)
+                if pushed + nbytes <= budget:
+                    pushed += nbytes - wants[task]
+                    wants[task] = nbytes
+                else:
+                    payload = None
+            items.append(KeyDone(task.key, task.type_name, task.nbytes, payload))
+        client.pushed = pushed
+        self._outbox.done(client, items)
 
     def add_replica(self, task: SchedTask, worker: SchedWorker) -> None:
         """A worker holds the data."""
@@ -194,40 +236,12 @@ class Machine:
 
     def keep_payload(self, task: SchedTask, payload: Payload) -> None:
         """Have the result itself, or what tells where it is in shared memory, at hand for all who need it."""
-        state = self._state
-        task.payload = payload
-        state.inlined.append(task)
-        state.inlined_count += 1
-        state.inlined_bytes += payload.sent_nbytes
-        while state.inlined_bytes > state.settings.inline_budget and state.inlined:
-            oldest = state.inlined.popleft()
-            # What is shared costs nothing, and workers that were told of it rely on us.
-            if oldest.payload is not None and oldest.who_has and not oldest.payload.is_shared:
-                self._drop_inline(oldest)
+        self._payloads.keep(task, payload)
+        self._payloads.make_room()
 
     def forget_payload(self, task: SchedTask) -> None:
         """Have the result no longer at hand: its holders have it."""
-        self._drop_inline(task)
-
-    def _pass_over_dropped(self) -> None:
-        """Let go of those that are not at hand any more: now, not when the next one comes, which would wait for it.
-
-        Most are dropped in the order in which they came, or in the opposite one.
-        """
-        state = self._state
-        inlined = state.inlined
-        while inlined and inlined[0].payload is None:
-            inlined.popleft()
-        while inlined and inlined[-1].payload is None:
-            inlined.pop()
-        if len(inlined) > 2 * state.inlined_count + 1000:  # more than half of them are gone
-            state.inlined = deque(kept for kept in inlined if kept.payload is not None)
-
-    def _drop_inline(self, task: SchedTask) -> None:
-        if task.payload is not None:
-            self._state.inlined_bytes -= task.payload.sent_nbytes
-            self._state.inlined_count -= 1
-            task.payload = None
+        self._payloads.drop(task)
 
     def lose_replica(self, task: SchedTask, worker: SchedWorker) -> None:
         """A worker does not hold the data any more; if it was the last, the data is lost."""
@@ -326,43 +340,40 @@ class Machine:
                 self._forget(task)
         if plain:
             self._forget_plain(plain)
-        self._pass_over_dropped()
+        self._payloads.pass_over_dropped()
 
     def _forget_plain(self, tasks: list[SchedTask]) -> None:
         """Release and forget tasks in memory that have to do with no others, as nearly all have not."""
         state = self._state
-        known, scattering, note = state.tasks, state.scattering, state.story.append
-        now, stimulus = state.now, state.stimulus
+        known, scattering = state.tasks, state.scattering
+        keys = [task.key for task in tasks]
+        self._note(keys, MEMORY, RELEASED, FORGOTTEN)
+        self._payloads.drop(*tasks)
         freed: dict[SchedWorker, list[Key]] = {}
-        functions: dict[FunctionId, int] = {}
         for task in tasks:
             key = task.key
             for worker in task.who_has:
                 del worker.holds[task]
-                keys = freed.get(worker)
-                if keys is None:
+                held = freed.get(worker)
+                if held is None:
                     freed[worker] = [key]
                 else:
-                    keys.append(key)
+                    held.append(key)
             task.who_has = NOWHERE
-            self._drop_inline(task)
             task.prefix.counts[MEMORY] -= 1
-            note((now, key, MEMORY, RELEASED, stimulus))
-            note((now, key, RELEASED, FORGOTTEN, stimulus))
-            del known[key]
-            if scattering:
-                scattering.pop(key, None)
             task.frames = ()
-            function = task.function
-            if function is not None:
-                functions[function] = functions.get(function, 0) + 1
+            del known[key]
+        if scattering:
+            for key in keys:
+                scattering.pop(key, None)
         self._forget_copies(tasks)
         give_back(known)
-        for worker, keys in freed.items():
+        for worker, held in freed.items():
             give_back(worker.holds)
-            self._outbox.free_all(worker, keys)
-        for function, count in functions.items():
-            self._discount(function, count)
+            self._outbox.free_all(worker, held)
+        for function, count in Counter([task.function for task in tasks]).items():
+            if function is not None:
+                self._discount(function, count)
 
     def _forget_copies(self, tasks: Iterable[SchedTask]) -> None:
         for noted in (self._state.replicated, self._state.pinned):
@@ -378,7 +389,7 @@ class Machine:
                 worker.holds.pop(task, None)
                 self._outbox.free(worker, task.key)
             task.who_has = NOWHERE
-            self._drop_inline(task)
+            self._payloads.drop(task)
         elif state == PROCESSING:
             seceded = task.processing_on is not None and task.run_id in task.processing_on.long_running
             worker = self._placement.finished(task)

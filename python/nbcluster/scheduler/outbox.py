@@ -74,13 +74,9 @@ class Outbox:
         self._retired: list[WorkerName] = []
         self._looks: list[LookLocally] = []
 
-    def compute(self, worker: SchedWorker, task: ComputeTask) -> None:
-        """Assign a task."""
-        batches = self._workers.get(worker)
-        if batches and batches[-1][0] is Compute:  # as `_append`, without one more call for each task
-            batches[-1][1].append(task)
-        else:
-            _append(self._workers, worker, Compute, task)
+    def compute(self, worker: SchedWorker, tasks: list[ComputeTask]) -> None:
+        """Assign tasks."""
+        _extend(self._workers.setdefault(worker, []), Compute, tasks)
 
     def define(self, worker: SchedWorker, function: FunctionId, definition: Payload) -> None:
         """Send a function, ahead of the first task that needs it."""
@@ -100,22 +96,15 @@ class Outbox:
         batches = self._workers.setdefault(worker, [])
         if not batches:
             self._patient.add(worker)
-        if batches and batches[-1][0] is FreeKeys:
-            batches[-1][1].extend(keys)
-        else:
-            batches.append((FreeKeys, keys))
+        _extend(batches, FreeKeys, keys)
 
     def to_worker(self, worker: SchedWorker, message: Message) -> None:
         """Say anything else to a worker."""
         self._workers.setdefault(worker, []).append((type(message), [message]))
 
-    def done(self, client: SchedClient, item: KeyDone) -> None:
-        """Tell a client of a result."""
-        batches = self._clients.get(client)
-        if batches and batches[-1][0] is KeysDone:
-            batches[-1][1].append(item)
-        else:
-            _append(self._clients, client, KeysDone, item)
+    def done(self, client: SchedClient, items: list[KeyDone]) -> None:
+        """Tell a client of results."""
+        _extend(self._clients.setdefault(client, []), KeysDone, items)
 
     def let_go(self, client: SchedClient, count: int) -> None:
         """Note that a client has let go of keys. What was said to it of results so far was said before."""
@@ -178,6 +167,14 @@ def _append(table: dict[Any, list[_Batch]], recipient: object, kind: type[Messag
         batches[-1][1].append(item)
     else:
         batches.append((kind, [item]))
+
+
+def _extend(batches: list[_Batch], kind: type[Message], items: list[Any]) -> None:
+    """The same for many; the list is ours from now on."""
+    if batches and batches[-1][0] is kind:
+        batches[-1][1].extend(items)
+    else:
+        batches.append((kind, items))
 
 
 def _message(batch: _Batch, let_go: int = 0) -> Message:

@@ -26,16 +26,19 @@ from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
-from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks, TaskOptions
+from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks, TaskDone, TaskOptions
 from nbcluster.scheduler.lanes import Lane, Lanes, is_named, lane_apart
 from nbcluster.scheduler.outbox import Outbox
 from nbcluster.scheduler.state import PROCESSING, QUEUED, SchedTask, SchedulerState, SchedWorker
-from nbcluster.types import Status
+from nbcluster.types import FunctionId, Status
 
 _RUNNING = Status.RUNNING
 _VICTIMS_EXAMINED = 8
 _HOLDERS_EXAMINED = 8
 _OVERTAKEN_EXAMINED = 8
+_AT_ONCE = 32
+"""So many short tasks are given to a worker at a time, at most, before the next gets some."""
+
 _FEW = 8
 """So many tasks for each thread, or fewer, may be long."""
 
@@ -65,7 +68,7 @@ class Placement:
         if task.dependencies and not options.resources and self._has_large_data(task):
             worker = self._nearest(task)
             if worker is not None:
-                self._assign(task, worker)
+                self._assign([task], worker)
                 return
         self._lane(options).backlog.push(-options.priority, (task,))
 
@@ -84,10 +87,12 @@ class Placement:
         if lanes.active:
             self._fill_from_lanes()
         else:
-            pop, assign = lanes.any.backlog.pop, self._assign
-            while (idle or open_) and (task := pop()) is not None:
+            backlog = lanes.any.backlog
+            while (idle or open_) and (first := backlog.pop()) is not None:
                 self.examined += 1
-                assign(task, next(iter(idle or open_)))
+                worker = next(iter(idle or open_))
+                more = self._room_for_more(first, worker)
+                self._assign([first, *backlog.more_like(first, more)] if more > 0 else [first], worker)
         self._overtake()
         if lanes.by_signature:
             lanes.sweep()
@@ -111,7 +116,7 @@ class Placement:
                 continue
             task = lane.backlog.pop()
             assert task is not None
-            self._assign(task, worker)
+            self._assign([task], worker)
             if first := lane.backlog.first():
                 heappush(lanes, (first[:2], number, lane))
             elif lane is not every.any:
@@ -140,7 +145,7 @@ class Placement:
             if worker is None:
                 return
             backlog.pop()
-            self._assign(first[2], worker)
+            self._assign([first[2]], worker)
 
     def _overtaken(self, rank: float) -> SchedWorker | None:
         for worker in islice(self._busy, _OVERTAKEN_EXAMINED):
@@ -189,51 +194,67 @@ class Placement:
 
     # --- assigning ---
 
-    def _assign(self, task: SchedTask, worker: SchedWorker) -> None:
-        state, settings = self._state, self._settings
-        state.run_ids = run_id = state.run_ids + 1
-        prefix = task.prefix
-        mean = prefix.mean
-        estimate = settings.unknown_duration if mean is None else mean
-        task.estimate = estimate
-        task.run_id = run_id
-        task.processing_on = worker
-        counts = prefix.counts
-        counts[QUEUED] -= 1
-        counts[PROCESSING] += 1
-        state.story.append((state.now, task.key, QUEUED, PROCESSING, state.stimulus))
-        task.state = PROCESSING
-        worker.processing[run_id] = task
-        worker.occupancy += estimate
-        options = task.options
-        rank = -options.priority
-        if rank > self._lowest:
-            self._lowest = rank
-        if options.resources:
-            for name, amount in options.resources.items():
-                if amount:
-                    worker.available[name] -= amount
-        function = task.function
-        assert function is not None
-        if function not in worker.functions:
-            record = state.functions[function]
-            record.workers[worker] = None
-            worker.functions.add(function)
-            self._outbox.define(worker, function, record.definition)
-        self._outbox.compute(
-            worker,
-            ComputeTask(
-                task.key,
-                run_id,
-                function,
-                task.data,
-                (rank, task.place),
-                self._dependencies(task, worker) if task.dependencies else (),
-                task.frames,
-                options.actor,
-            ),
-        )
+    def _room_for_more(self, first: SchedTask, worker: SchedWorker) -> int:
+        """How many tasks of its name a worker may be given together with the first of them.
+
+        None while others may have no task at all, and so few that each gets its share.
+        """
+        mean, nthreads, settings = first.prefix.mean, worker.nthreads, self._settings
+        if mean is None or self._idle:
+            return 0
+        count = len(worker.processing) - len(worker.long_running)
+        work = nthreads * settings.prefetch - worker.occupancy
+        share = len(self._lanes.any.backlog) // (2 * len(self._open))
+        return int(min(work / mean, nthreads * settings.most_ahead - count, share, _AT_ONCE)) - 1
+
+    def _assign(self, tasks: list[SchedTask], worker: SchedWorker) -> None:
+        state, processing, functions = self._state, worker.processing, worker.functions
+        unknown, occupancy, run_id = self._settings.unknown_duration, worker.occupancy, state.run_ids
+        state.story.note_all(state.now, [task.key for task in tasks], (QUEUED, PROCESSING), state.stimulus)
+        runs = []
+        for task in tasks:
+            run_id += 1
+            prefix = task.prefix
+            estimate = prefix.mean
+            if estimate is None:
+                estimate = unknown
+            occupancy += estimate
+            task.estimate = estimate
+            task.run_id = run_id
+            task.processing_on = worker
+            counts = prefix.counts
+            counts[QUEUED] -= 1
+            counts[PROCESSING] += 1
+            task.state = PROCESSING
+            processing[run_id] = task
+            options = task.options
+            rank = -options.priority
+            if rank > self._lowest:
+                self._lowest = rank
+            if options.resources:
+                for name, amount in options.resources.items():
+                    if amount:
+                        worker.available[name] -= amount
+            function = task.function
+            assert function is not None
+            if function not in functions:
+                self._define(function, worker)
+            needs = self._dependencies(task, worker) if task.dependencies else ()
+            runs.append(
+                ComputeTask(
+                    task.key, run_id, function, task.data, (rank, task.place), needs, task.frames, options.actor
+                )
+            )
+        state.run_ids = run_id
+        worker.occupancy = occupancy
+        self._outbox.compute(worker, runs)
         self._sort(worker)
+
+    def _define(self, function: FunctionId, worker: SchedWorker) -> None:
+        record = self._state.functions[function]
+        record.workers[worker] = None
+        worker.functions.add(function)
+        self._outbox.define(worker, function, record.definition)
 
     def _dependencies(self, task: SchedTask, worker: SchedWorker) -> tuple[Dependency, ...]:
         limit = self._settings.inline_limit
@@ -250,19 +271,43 @@ class Placement:
                 dependencies.append(Dependency(needed.key, None, addresses, needed.nbytes))
         return tuple(dependencies)
 
+    def succeeded(self, worker: SchedWorker, runs: list[tuple[SchedTask, TaskDone]]) -> None:
+        """Runs of a worker are over: give their shares of it back, and learn how long tasks of their names take."""
+        processing, long_running, least = worker.processing, worker.long_running, self._settings.least_duration
+        occupancy = worker.occupancy
+        for task, done in runs:
+            run_id, estimate = task.run_id, task.estimate
+            del processing[run_id]
+            if long_running:
+                long_running.pop(run_id, None)
+            task.processing_on = None
+            resources = task.options.resources
+            if resources:
+                self._give_back(resources, worker)
+            if estimate:  # else it has waited for others
+                occupancy -= estimate
+                duration = done.stop - done.start
+                if duration < least:
+                    duration = least
+                prefix = task.prefix
+                mean = prefix.mean
+                prefix.mean = duration if mean is None else mean + 0.2 * (duration - mean)
+        worker.occupancy = max(0.0, occupancy) if processing else 0.0
+
+    def _give_back(self, resources: Mapping[str, float], worker: SchedWorker) -> None:
+        for name, amount in resources.items():
+            if amount:
+                worker.available[name] += amount
+
     def finished(self, task: SchedTask) -> SchedWorker:
-        """A run is over, however it ended: give its share of the worker back."""
+        """A run is over, and came to nothing: give its share of the worker back."""
         worker = task.processing_on
         assert worker is not None
         del worker.processing[task.run_id]
         if worker.long_running:
             worker.long_running.pop(task.run_id, None)
         worker.occupancy = max(0.0, worker.occupancy - task.estimate) if worker.processing else 0.0
-        resources = task.options.resources
-        if resources:
-            for name, amount in resources.items():
-                if amount:
-                    worker.available[name] += amount
+        self._give_back(task.options.resources, worker)
         task.processing_on = None
         return worker
 
@@ -271,15 +316,6 @@ class Placement:
         worker.long_running[task.run_id] = task
         worker.occupancy = max(0.0, worker.occupancy - task.estimate)
         task.estimate = 0.0
-
-    def measured(self, task: SchedTask, duration: float) -> None:
-        """Learn from one run how long tasks of this name take."""
-        if not task.estimate:  # it has waited for others
-            return
-        duration = max(duration, self._settings.least_duration)
-        prefix = task.prefix
-        mean = prefix.mean
-        prefix.mean = duration if mean is None else mean + 0.2 * (duration - mean)
 
     # --- workers ---
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import islice
 from types import MappingProxyType
@@ -30,9 +29,8 @@ from nbcluster.scheduler.state import (
     RunRecord,
     SchedulerState,
     SchedWorker,
-    State,
-    Transition,
 )
+from nbcluster.scheduler.story import State
 from nbcluster.scheduler.views import annotations_of, failure_texts
 from nbcluster.types import Key
 
@@ -40,18 +38,6 @@ logger = logging.getLogger("nbcluster.scheduler")
 
 PATIENCE = 5.0
 """Seconds that a plugin has for each of the hooks that the scheduler's end waits for."""
-
-
-class _TellingStory(deque[Transition]):
-    """A story of which somebody wants to hear."""
-
-    def __init__(self, former: deque[Transition], fresh: list[Transition]) -> None:
-        super().__init__(former, former.maxlen)
-        self._fresh = fresh
-
-    def append(self, line: Transition) -> None:
-        super().append(line)
-        self._fresh.append(line)
 
 
 class SchedulerPlugins:
@@ -69,8 +55,6 @@ class SchedulerPlugins:
         self._graphs = 0
         self._runs_told = 0
         """Of how many runs the plugins have been told the end."""
-        self.fresh: list[Transition] = []
-        """Transitions that plugins have not been told of."""
         self.by_name: Mapping[str, SchedulerPlugin] = MappingProxyType(self._plugins)
 
     def __bool__(self) -> bool:
@@ -127,12 +111,11 @@ class SchedulerPlugins:
     def _choose(self) -> None:
         self._told = [p for p in self._plugins.values() if type(p).transition is not SchedulerPlugin.transition]
         story = self._state.story
-        if self._told and not isinstance(story, _TellingStory):
-            self._state.story = _TellingStory(story, self.fresh)
+        if self._told and story.fresh is None:
+            story.fresh = []
             self._runs_told = self._state.runs_done
-        elif not self._told and isinstance(story, _TellingStory):
-            self._state.story = deque(story, story.maxlen)
-            self.fresh.clear()
+        elif not self._told:
+            story.fresh = None
 
     # --- what happens ---
 
@@ -179,8 +162,8 @@ class SchedulerPlugins:
 
     def tell_transitions(self) -> None:
         """Tell of the transitions since the last time."""
-        lines = self.fresh[:]
-        self.fresh.clear()
+        story = self._state.story
+        lines, story.fresh = story.fresh or (), [] if self._told else None
         runs = self._fresh_runs()
         for _, key, before, after, stimulus in lines:
             move = shown_move(before, after)

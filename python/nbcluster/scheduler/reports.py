@@ -65,9 +65,10 @@ class Reports:
 
     def tasks_done(self, worker: SchedWorker, message: TasksDone) -> None:
         """Runs that succeeded; a stale one's result is freed."""
-        processing, finish, state = worker.processing, self._machine.finish, self._state
+        processing, state = worker.processing, self._state
         stream, name = state.stream, worker.name
         number = state.runs_done
+        runs = []
         for done in message.items:
             task = processing.get(done.run_id)
             if task is None:
@@ -87,8 +88,9 @@ class Reports:
                     done.nbytes,
                 )
             )
-            finish(task, done)
+            runs.append((task, done))
         state.runs_done = number
+        self._machine.finish(worker, runs)
         worker.doubtful = False
         self._placement.resort(worker)
 

@@ -21,6 +21,7 @@ from nbcluster.protocol.messages import (
     RetryKeys,
     Scatter,
     SubmitTasks,
+    TaskOptions,
     WantKeys,
 )
 from nbcluster.protocol.payload import Payload
@@ -30,6 +31,8 @@ from nbcluster.scheduler.outbox import Outbox
 from nbcluster.scheduler.state import (
     ERRED,
     MEMORY,
+    NO_OPTIONS,
+    NOBODY,
     RELEASED,
     FunctionRecord,
     Scattering,
@@ -70,19 +73,19 @@ class Requests:
                 machine.settle()  # nobody wanted its former meaning any more: now it has a new one
                 task = tasks.get(key)
             if task is None or self._has_nothing(task):
+                data = arguments[index]
                 if task is None:
-                    task = self._new_task(key)
-                    task.who_wants = client.only
+                    task = self._new_task(key, function, data, options, client)
                     wants[task] = 0
                 else:
                     if task.state == ERRED:
                         machine.release(task)
                     self._want(client, task)
-                task.function = function
-                task.data = arguments[index]
-                task.options = options
-                task.retries = options.retries
-                task.origin = client
+                    task.function = function
+                    task.data = data
+                    task.options = options
+                    task.retries = options.retries
+                    task.origin = client
                 if sparse:
                     self._add_details(task, index, message)
                     if task.dependencies:
@@ -127,12 +130,23 @@ class Requests:
             return False
         return task.state in (RELEASED, ERRED)
 
-    def _new_task(self, key: Key) -> SchedTask:
+    def _new_task(
+        self,
+        key: Key,
+        function: FunctionId | None = None,
+        data: bytes = b"",
+        options: TaskOptions = NO_OPTIONS,
+        client: SchedClient | None = None,
+    ) -> SchedTask:
+        """A task that a client wants, or, without one, a key that is known by name."""
         state = self._state
         state.orders = order = state.orders + 1
         prefix = state.prefix(key_prefix(key))
         prefix.counts[RELEASED] += 1
-        task = state.tasks[key] = SchedTask(key, prefix, order, order)
+        wanted = NOBODY if client is None else client.only
+        task = state.tasks[key] = SchedTask(
+            key, prefix, order, order, RELEASED, function, data, (), options, options.retries, client, wanted
+        )
         return task
 
     def _add_details(self, task: SchedTask, index: int, message: SubmitTasks) -> None:
@@ -169,7 +183,7 @@ class Requests:
     def _catch_up(self, client: SchedClient, task: SchedTask) -> None:
         """Tell a client at once what is known of a task that others have brought somewhere."""
         if task.state == MEMORY:
-            self._machine.announce(task, client)
+            self._machine.announce(client, [task])
         elif task.state == ERRED and task.failure is not None:
             self._outbox.to_client(client, KeyErred(task.key, task.failure, task.blamed, client.let_go))
         elif task.state == RELEASED:
@@ -218,7 +232,7 @@ class Requests:
             if message.broadcast:
                 self._state.pinned[task] = None
             if task.state == MEMORY:
-                self._machine.announce(task, client)
+                self._machine.announce(client, [task])
                 if not message.broadcast:
                     continue
             if task.state == ERRED:

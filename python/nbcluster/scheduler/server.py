@@ -187,7 +187,7 @@ class SchedulerServer:
                 self._look(command)
         if then is not None:
             then()
-        if self.plugins.fresh:
+        if self.core.state.story.fresh:
             self.plugins.tell_transitions()
 
     def _look(self, command: LookLocally) -> None:

@@ -24,9 +24,9 @@ import msgspec
 
 from nbcluster.protocol.messages import DataItem, Failure, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.scheduler.story import State, Story
 from nbcluster.types import Address, FunctionId, Key, RunId, Status, WorkerName, host_of
 
-State = int
 RELEASED: Final = 0
 WAITING: Final = 1
 QUEUED: Final = 2
@@ -133,19 +133,19 @@ class SchedTask(msgspec.Struct, eq=False, gc=False):
     data: bytes = b""
     frames: tuple[Frame, ...] = ()
     options: TaskOptions = NO_OPTIONS
+    retries: int = 0
     origin: SchedClient | None = None
+    who_wants: Mapping[SchedClient, None] = NOBODY
     dependencies: tuple[SchedTask, ...] = ()
     dependents: dict[SchedTask, None] | None = None
     """Every task that names this one as its dependency, until it is forgotten."""
     waiters: dict[SchedTask, None] | None = None
     """Those of them that still need the data for a run."""
     waiting_on: dict[SchedTask, None] | None = None
-    who_wants: Mapping[SchedClient, None] = NOBODY
     who_has: Mapping[SchedWorker, None] = NOWHERE
     processing_on: SchedWorker | None = None
     run_id: RunId = 0
     estimate: float = 0.0
-    retries: int = 0
     suspicious: int = 0
     payload: Payload | None = None
     nbytes: int = 0
@@ -294,10 +294,6 @@ class Scattering:
     targets: set[WorkerName] = field(default_factory=set)
 
 
-Transition = tuple[float, Key, State, State, str]
-"""What happened to a key: when, from which state to which, at whose instigation. A bare tuple, for speed."""
-
-
 class RunRecord(msgspec.Struct, frozen=True, gc=False):
     """One completed run, for the task stream. Start and stop are by the worker's wall clock."""
 
@@ -340,7 +336,7 @@ class SchedulerState:
         """Tasks whose small result is kept here, the oldest first, among others of which that was so."""
         self.inlined_count = 0
         self.inlined_bytes = 0
-        self.story: deque[Transition] = deque(maxlen=settings.story_length)
+        self.story = Story(settings.story_length)
         self.stream: deque[RunRecord] = deque(maxlen=settings.stream_length)
         self.epoch = 0.0
         """Added to ``now``: seconds since 1970."""
