@@ -30,9 +30,9 @@ def test_what_is_alike_and_follows_one_another_is_one_command() -> None:
 
 def test_messages_come_last_and_reports_of_one_kind_are_one() -> None:
     batches = Batches()
-    batches.done(done("x"))
+    batches.done([done("x")])
     batches.drop(["gone"])
-    batches.done(done("y"))
+    batches.done([done("y")])
     batches.holds(StoredData("z", 1))
     batches.replica_failed(MissingData("w", "peer"))
     assert batches.take() == [
@@ -51,14 +51,14 @@ def test_their_order_stays_what_it_was() -> None:
     batches = Batches()
     returned = [TaskReturned(key, 1, []) for key in "ab"]
     batches.send(returned[0])
-    batches.done(done("x"))
+    batches.done([done("x")])
     batches.send(returned[1])
-    batches.done(done("y"))
+    batches.done([done("y")])
     assert batches.take() == [c.Send([returned[0], TasksDone([done("x")]), returned[1], TasksDone([done("y")])])]
 
 
 def test_what_was_taken_is_not_taken_again() -> None:
     batches = Batches()
-    batches.done(done("x"))
+    batches.done([done("x")])
     assert len(batches.take()) == 1
     assert batches.take() == []

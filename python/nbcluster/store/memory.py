@@ -217,6 +217,18 @@ class MemoryStore:
             self._moved[key] = datum
             self.moved_nbytes += datum.shared_nbytes
 
+    def put_all(self, items: Iterable[tuple[Key, Datum]]) -> None:
+        """Store results, in place of older ones."""
+        data, small = self._data, 0
+        for key, datum in items:
+            nbytes = datum.own_nbytes
+            if nbytes == datum.nbytes < SPILL_MIN and key not in data:  # as most are; see ``drop_all``
+                data[key] = datum
+                small += nbytes
+            else:
+                self.put(key, datum)
+        self.nbytes += small
+
     def drop(self, key: Key) -> None:
         """Forget a result; whoever uses it keeps it alive.
 

@@ -80,7 +80,7 @@ class Send(NamedTuple):
 
 Command = Execute | Capture | KeepResults | KeepData | Drop | Unqueue | Recall | Fetch | Send
 
-_Batch = TypeVar("_Batch", Execute, Capture, KeepResults, KeepData, Drop, Unqueue)
+_Batch = TypeVar("_Batch", Execute, Capture, KeepData, Drop, Unqueue)
 
 
 class Batches:
@@ -100,6 +100,11 @@ class Batches:
         else:
             commands.append(kind([item]))
 
+    def keep(self, results: list[Finished]) -> None:
+        """Have results stored. The list is ours from now on."""
+        if results:
+            self._commands.append(KeepResults(results))
+
     def drop(self, keys: list[Key]) -> None:
         """Have data dropped."""
         self._commands.append(Drop(keys))
@@ -108,9 +113,13 @@ class Batches:
         """Have something done that stands alone."""
         self._commands.append(command)
 
-    def done(self, done: TaskDone) -> None:
-        """Report a success."""
-        self._message(TasksDone, done)
+    def done(self, runs: list[TaskDone]) -> None:
+        """Report successes. The list is ours from now on."""
+        messages = self._messages
+        if messages and messages[-1][0] is TasksDone:
+            messages[-1][1].extend(runs)
+        elif runs:
+            messages.append((TasksDone, runs))
 
     def holds(self, stored: StoredData) -> None:
         """Report data that is now here."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from nbcluster.emptied import give_back
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.messages import ComputeTask, DataItem, MissingData, StoredData
+from nbcluster.protocol.messages import ComputeTask, DataItem, MissingData, StoredData, TaskDone
 from nbcluster.types import Address, Key, RunId
 from nbcluster.worker.commands import (
     Batches,
@@ -31,7 +31,6 @@ from nbcluster.worker.commands import (
     Drop,
     Execute,
     KeepData,
-    KeepResults,
     Recall,
     Unqueue,
 )
@@ -42,6 +41,7 @@ from nbcluster.worker.events import (
     Finished,
     FromScheduler,
     InputsLost,
+    OtherOutcome,
     RunsEnded,
     RunsRecalled,
     TakenUp,
@@ -152,13 +152,21 @@ class WorkerCore:
             old = by_key.get(task.key)
             if old is not None:
                 self._move(old, FREED)
-            run = WorkerTask(task)
             if not task.dependencies:
-                self._move(run, READY)
-            elif missing := self._gather(run, task):
+                self._batches.add(Execute, self._ready(task))
+                continue
+            run = WorkerTask(task)
+            if missing := self._gather(run, task):
                 self._give_back(run, missing)
             else:
                 self._move(run, WAITING if run.waiting_on else READY)
+
+    def _ready(self, task: ComputeTask) -> WorkerTask:
+        """The new run of a task that needs no others: as ``_move`` and ``_begin``, in one step."""
+        state, key, run_id = self.state, task.key, task.run_id
+        state.runs[run_id] = state.by_key[key] = run = WorkerTask(task, READY)
+        state.story.append((self._now, key, run_id, NEW, READY))
+        return run
 
     def _gather(self, run: WorkerTask, task: ComputeTask) -> list[MissingData]:
         """Find the inputs of a new run. Returns those that nobody has."""
@@ -239,44 +247,61 @@ class WorkerCore:
     # --- the executor's reports ---
 
     def _runs_ended(self, event: RunsEnded) -> None:
-        state, batches, fetches = self.state, self._batches, self.state.fetches
-        runs, held = state.runs, state.held
+        finished: list[Finished] = []
         for outcome in event.outcomes:
             if isinstance(outcome, Finished):
-                done = outcome.done
-                run = runs.get(done.run_id)
-                if run is None:
-                    continue
-                self._move(run, FINISHED)
-                held[done.key] = done.nbytes
-                batches.add(KeepResults, outcome)
-                if not outcome.told:
-                    batches.done(done)
-                if fetches:
-                    self._obtained(done.key)
-            elif isinstance(outcome, TakenUp):
-                self._taken_up(outcome.task)
-            elif isinstance(outcome, m.FreeKeys):
-                self._free(outcome)
-            elif (run := runs.get(outcome.run_id)) is None:
-                continue
-            elif isinstance(outcome, InputsLost):
-                self._lose_inputs(run, outcome)
-            elif isinstance(outcome, (m.TaskSeceded, m.TaskRejoined)):
-                batches.send(outcome)
+                finished.append(outcome)
             else:
-                self._move(run, ERRED if isinstance(outcome, m.TaskErred) else RESCHEDULED)
-                batches.send(outcome)
+                self._finished(finished)
+                finished = []
+                self._otherwise_ended(outcome)
+        self._finished(finished)
 
-    def _taken_up(self, task: ComputeTask) -> None:
-        """It is the executor's already."""
-        old = self.state.by_key.get(task.key)
-        if old is not None:
-            self._move(old, FREED)
-        run = WorkerTask(task)
-        run.state = READY
-        self._begin(run)
-        self.state.story.append((self._now, task.key, task.run_id, NEW, READY))
+    def _finished(self, outcomes: list[Finished]) -> None:
+        if not outcomes:
+            return
+        state = self.state
+        runs, by_key, held, fetches = state.runs, state.by_key, state.held, state.fetches
+        note, now = state.story.append, self._now
+        results: list[Finished] = []
+        untold: list[TaskDone] = []
+        for outcome in outcomes:
+            done = outcome.done
+            key, run_id = done.key, done.run_id
+            run = runs.pop(run_id, None)
+            if run is None:
+                continue
+            assert run.state == READY, f"{run} cannot have finished"
+            run.state = FINISHED
+            del by_key[key]
+            note((now, key, run_id, READY, FINISHED))
+            held[key] = done.nbytes
+            results.append(outcome)
+            if not outcome.told:
+                untold.append(done)
+        self._batches.keep(results)
+        self._batches.done(untold)
+        if fetches:
+            for outcome in results:
+                self._obtained(outcome.done.key)
+
+    def _otherwise_ended(self, outcome: OtherOutcome) -> None:
+        if isinstance(outcome, TakenUp):
+            old = self.state.by_key.get(outcome.task.key)
+            if old is not None:
+                self._move(old, FREED)
+            self._ready(outcome.task)  # it is the executor's already
+        elif isinstance(outcome, m.FreeKeys):
+            self._free(outcome)
+        elif (run := self.state.runs.get(outcome.run_id)) is None:
+            return
+        elif isinstance(outcome, InputsLost):
+            self._lose_inputs(run, outcome)
+        elif isinstance(outcome, (m.TaskSeceded, m.TaskRejoined)):
+            self._batches.send(outcome)
+        else:
+            self._move(run, ERRED if isinstance(outcome, m.TaskErred) else RESCHEDULED)
+            self._batches.send(outcome)
 
     def _lose_inputs(self, run: WorkerTask, outcome: InputsLost) -> None:
         """What could not be read is not here: from now on others are asked for it, until the scheduler has it made."""
@@ -358,11 +383,14 @@ _TRANSITIONS: dict[tuple[RunState, RunState], Callable[[WorkerCore, WorkerTask],
     (WAITING, RETURNED): WorkerCore._stop_waiting,
     (WAITING, RECALLED): WorkerCore._stop_waiting,
     (WAITING, FREED): WorkerCore._stop_waiting,
-    (READY, FINISHED): WorkerCore._end,
     (READY, ERRED): WorkerCore._end,
     (READY, RESCHEDULED): WorkerCore._end,
     (READY, RETURNED): WorkerCore._end,
     (READY, RECALLED): WorkerCore._end,
     (READY, FREED): WorkerCore._unqueue,
 }
-"""Every transition that there is, and what it does. Any other is a bug, and raises."""
+"""What each transition does; and what nearly all runs go through, ``_ready`` and ``_finished`` do in one step each.
+
+Any other is a bug, and raises.
+"""
+

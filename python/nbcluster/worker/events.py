@@ -42,7 +42,8 @@ class TakenUp(msgspec.Struct, frozen=True, gc=False):
     task: ComputeTask
 
 
-Outcome = Finished | TaskErred | TaskRescheduled | InputsLost | TaskSeceded | TaskRejoined | TakenUp | FreeKeys
+OtherOutcome = TaskErred | TaskRescheduled | InputsLost | TaskSeceded | TaskRejoined | TakenUp | FreeKeys
+Outcome = Finished | OtherOutcome
 """How a run began, ended, or goes on: made in the executing thread. And what that thread has read for the loop."""
 
 

@@ -111,12 +111,12 @@ class Performer:
     # --- data ---
 
     def _keep_results(self, command: c.KeepResults) -> None:
-        put = self._store.put
-        for result in command.results:
-            done = result.done
-            put(done.key, Datum(result.value, done.nbytes, done.type_name))
-            if done.nbytes >= SHARE_MIN and self._idle_sharing is not None:
-                self._idle_sharing.note(done.key, result.value, done.nbytes)
+        results = [(result.done, result.value) for result in command.results]
+        self._store.put_all([(done.key, Datum(value, done.nbytes, done.type_name)) for done, value in results])
+        if self._idle_sharing is not None:
+            for done, value in results:
+                if done.nbytes >= SHARE_MIN:
+                    self._idle_sharing.note(done.key, value, done.nbytes)
 
     def _keep_data(self, command: c.KeepData) -> None:
         for item in command.items:

@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from nbcluster.protocol.messages import ComputeTask, MissingData
 from nbcluster.types import Address, Key, RunId
 
@@ -46,18 +48,15 @@ STATE_NAMES: Final = (
 STORY_LENGTH = 10_000
 
 
-class WorkerTask:
+class WorkerTask(msgspec.Struct, eq=False):
     """One run of one task on this worker."""
 
-    __slots__ = ("inputs", "state", "task", "waiting_on")
-
-    def __init__(self, task: ComputeTask) -> None:
-        self.task = task
-        self.state: RunState = NEW
-        self.inputs: dict[Key, Any] | None = None
-        """What its dependencies are: a payload, a stored datum, or None as long as it is to be had from the
-        store. No dependencies, no dict."""
-        self.waiting_on: dict[KeyFetch, None] | None = None
+    task: ComputeTask
+    state: RunState = NEW
+    inputs: dict[Key, Any] | None = None
+    """What its dependencies are: a payload, a stored datum, or None as long as it is to be had from the
+    store. No dependencies, no dict."""
+    waiting_on: dict[KeyFetch, None] | None = None
 
     def __repr__(self) -> str:
         return f"<WorkerTask {self.task.key} run {self.task.run_id} {STATE_NAMES[self.state]}>"
