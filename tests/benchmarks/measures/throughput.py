@@ -19,19 +19,22 @@ _fill = count(1)
 def throughput(systems: list[System], sizes: Sequence[int] = SIZES, enough: float = 0.5) -> Iterator[Figure]:
     """No-op tasks per second through map and gather, with fresh arguments: the median of three rounds or more.
 
-    Peers are measured up to the size that takes them some seconds; above, our figure is held against that one.
+    Sizes take turns, for they are held against each other; and rounds follow upon each other, so that each pays for
+    letting go of the results of the one before. Peers are measured up to the size that takes them some seconds; above,
+    our figure is held against that one.
     """
     for system in systems:
+        own_sizes = [n for n in sizes if n <= max(system.most_tasks, sizes[0])]
+        kinds = (True,) if isinstance(system, PoolSystem) else (True, False)
         with running(system):
-            for pure in (True, False):
-                if isinstance(system, PoolSystem) and not pure:
-                    continue
-                system.map(noop, fresh(100), pure)
-                rates = {n: _rate(system, n, pure, enough) for n in sizes if n <= max(system.most_tasks, sizes[0])}
-                for n, rate in rates.items():
-                    yield Figure(_map_gather(n, pure, sizes), system.name, rate)
-                if system.name in OURS:
-                    yield Figure(_EVEN[pure], system.name, min(rates.values()) / max(rates.values()))
+            system.map(noop, fresh(100))
+            rates = _rates(system, [(n, pure) for pure in kinds for n in own_sizes], enough)
+        for pure in kinds:
+            for n in own_sizes:
+                yield Figure(_map_gather(n, pure, sizes), system.name, rates[n, pure])
+            if system.name in OURS:
+                of_kind = [rates[n, pure] for n in own_sizes]
+                yield Figure(_EVEN[pure], system.name, min(of_kind) / max(of_kind))
 
 
 def _label(n: int, pure: bool) -> str:
@@ -55,12 +58,17 @@ _EVEN = {
 }
 
 
-def _rate(system: System, tasks: int, pure: bool, enough: float) -> float:
-    """At least three rounds and ``enough`` seconds, or ten times that."""
-    times: list[float] = []
-    while sum(times) < (10 * enough if len(times) < 3 else enough):
-        times.append(seconds(system.map, noop, fresh(tasks), pure))
-    return tasks / median(times)
+def _rates(system: System, cases: list[tuple[int, bool]], enough: float) -> dict[tuple[int, bool], float]:
+    """Of numbers of tasks, pure or not. Each has three turns of rounds, and ``enough`` seconds; or ten times that."""
+    times: dict[tuple[int, bool], list[float]] = {case: [] for case in cases}
+    for turn in (1, 2, 3):
+        for case, taken in times.items():
+            tasks, pure = case
+            more = sum(taken) < 10 * enough
+            while more:
+                taken.append(seconds(system.map, noop, fresh(tasks), pure))
+                more = sum(taken) < turn * enough / 3
+    return {case: case[0] / median(taken) for case, taken in times.items()}
 
 
 SUBMITS = Kind("loop of submit, then gather", "tasks/s", "more", (Bar(2, "ProcessPool"),))
