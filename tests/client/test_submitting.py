@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from queue import Queue
 from typing import Any
 
 import pytest
 
+from nbcluster.client import wants
 from nbcluster.client.client import Client
 from nbcluster.errors import FutureCancelledError
 from nbcluster.protocol import messages as m
@@ -142,6 +144,23 @@ async def test_the_batches_of_a_map_are_of_one_generation(stage: ClientStage, cl
     submitted = stage.link.said(m.SubmitTasks)
     assert [message.line.new_generation for message in submitted] == [True, *[False] * (len(submitted) - 1)]
     assert [key for message in submitted for key in message.keys] == [future.key for future in futures]
+
+
+@pytest.mark.parametrize(("in_process", "sizes"), [(False, [128, 256, 512]), (True, [1000, 1000])])
+def test_the_first_messages_of_a_map_are_small_and_on_their_way_before_the_next_unless_nobody_could_begin_with_them(
+    monkeypatch: pytest.MonkeyPatch, in_process: bool, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(wants, "_MOMENT", 20)
+
+    @with_client
+    async def test(stage: ClientStage, client: Client) -> None:
+        stage.link.in_process = in_process
+        await asyncio.to_thread(client.map, add, range(2500))
+        await soon(lambda: sum(len(message.keys) for message in stage.link.said(m.SubmitTasks)) == 2500)
+        said = [len(message.keys) for message in stage.link.said(m.SubmitTasks)]
+        assert said[: len(sizes)] == sizes
+
+    test()
 
 
 @with_client

@@ -17,7 +17,10 @@ from nbcluster.protocol.serialize import Arguments, detach, dump_call, dump_func
 from nbcluster.types import FunctionId, Key
 
 MAP_BATCH = 1000
-"""Tasks per message: the first run while the next are still being pickled."""
+"""Tasks per message, at most: the first run while the next are still being pickled."""
+
+FIRST_BATCH = 128
+"""And in the first one of a map, if the scheduler can begin with it at once. Each of the next has twice as many."""
 
 _DEFAULTS = TaskOptions()
 """What most tasks have: one object, so that it is seen at a glance that two are the same."""

@@ -140,10 +140,13 @@ class SubmittingClient(ConnectedClient):
                 raise TypeError(f"map() takes lists after the function, and {one!r} may become one: give its result()")
             if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
                 raise TypeError(f"map() takes lists or the like after the function, and {one!r} has no elements")
-        size = submission.MAP_BATCH if batch_size is None else check_whole("batch_size", batch_size, least=1)
+        most = submission.MAP_BATCH if batch_size is None else check_whole("batch_size", batch_size, least=1)
+        # A scheduler in this process has to wait for the interpreter until all is submitted, however it is cut.
+        grows = batch_size is None and not self._session.connection.in_process
+        size = submission.FIRST_BATCH if grows else most
         annotated = Annotated(options, in_force())
         if annotated.differ:
-            size = 1  # tasks of one message have the same options
+            size = most = 1  # tasks of one message have the same options
         foreign: list[Future] = []
         batch = self._batch(func, annotated.options, pure, foreign)
         keys: Iterator[Key] | None = None
@@ -161,6 +164,9 @@ class SubmittingClient(ConnectedClient):
             if len(batch.keys) >= size:
                 futures += self._submit_batch(batch, context, line)
                 line = following(line)
+                if size < most:
+                    self._session.wants.let_loop_say()
+                    size = min(2 * size, most)
         if batch.keys:
             futures += self._submit_batch(batch, context, line)
         if foreign:

@@ -50,6 +50,9 @@ _RELEASES_BUSY = 200
 _RELEASES_FEW = 50
 """And if not. Besides, as many are let go of as are new: so there are never more."""
 
+_MOMENT = 0.005
+"""Seconds that a thread waits at most until the loop has said something: about as long as it would have to wait."""
+
 _SMALL = 4096
 """Bytes of arguments up to which a thread itself may submit a task."""
 
@@ -136,6 +139,15 @@ class Wants:
             return False
         self.quiet = 0
         return self._connection.send_at_once(message, _nothing)
+
+    def let_loop_say(self) -> None:
+        """Wait a moment until what is queued is on its way: while this thread computes, the loop hardly gets to it."""
+        if not self._outgoing or self.runs_here:
+            return
+        said = threading.Lock()
+        said.acquire()
+        self.on_loop(said.release)
+        said.acquire(timeout=_MOMENT)
 
     def post(self, message: Message) -> None:
         """Send a message after all that were queued before.
