@@ -204,7 +204,7 @@ def test_what_is_small_or_shared_is_never_offered() -> None:
     store = MemoryStore()
     store.put("small", Datum(b"x", SPILL_MIN - 1))
     shared = Datum(b"x", SPILL_MIN)
-    shared.own_nbytes = 0
+    shared.shared_nbytes = SPILL_MIN
     store.put("shared", shared)
     assert store.take_coldest() is None
 

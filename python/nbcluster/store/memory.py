@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+import msgspec
+
 from nbcluster.emptied import give_back
 from nbcluster.protocol import serialize
 from nbcluster.protocol.payload import Payload
@@ -27,48 +29,45 @@ _NOT_LIVE: Final = object()
 """In place of the object: it is pickled, or on disk."""
 
 
-class Datum:
+class Datum(msgspec.Struct, eq=False):
     """One result, as a live object, as a pickle, or on disk.
 
     Unpickled when it is first used, in the thread that uses it; pickled when a peer asks. Once it is on disk it stays
     there: each use reads it, and leaves nothing behind.
+
+    There may be very many. Python's garbage collector does not look at a record of this kind if it holds nothing but
+    what it need not look at, either, such as a number.
     """
 
-    __slots__ = (
-        "_file",
-        "_lock",
-        "_payload",
-        "_value",
-        "moved",
-        "nbytes",
-        "own_nbytes",
-        "shared_nbytes",
-        "type_name",
-        "used",
-    )
-
-    def __init__(self, value: Any, nbytes: int, type_name: str = "", *, payload: Payload | None = None) -> None:
-        self._value = value if payload is None else _NOT_LIVE
-        self._payload = payload
-        self._lock = None if payload is None else threading.Lock()
-        self._file: SpillFile | None = None
-        self.nbytes = nbytes
-        self.own_nbytes = 0 if payload is not None and payload.is_shared else nbytes
-        """Bytes of this process's own memory: what is shared is the cluster's, and counted once."""
-        self.shared_nbytes = nbytes - self.own_nbytes
-        """The others, in memory that all processes see."""
-        self.moved = False
-        """It is there because this worker has put it there: it is up to us to take it away again."""
-        self.used = 0.0
-        """When it was moved, or somebody here last looked for it since."""
-        self.type_name = type_name
+    _value: Any
+    nbytes: int
+    type_name: str = ""
+    shared_nbytes: int = 0
+    """Bytes in memory that all processes see."""
+    _payload: Payload | None = None
+    _lock: threading.Lock | None = None
+    _file: SpillFile | None = None
+    moved: bool = False
+    """It is there because this worker has put it there: it is up to us to take it away again."""
+    used: float = 0.0
+    """When it was moved, or somebody here last looked for it since."""
 
     @classmethod
     def pickled(cls, payload: Payload, nbytes: int, type_name: str = "") -> Datum:
         """A result as it arrived."""
         if payload.is_live:
             return cls(payload.frames[0].live, nbytes, type_name)
-        return cls(None, nbytes, type_name, payload=payload)
+        return cls(_NOT_LIVE, nbytes, type_name, nbytes if payload.is_shared else 0, payload, threading.Lock())
+
+    @property
+    def own_nbytes(self) -> int:
+        """Bytes of this process's own memory: what is shared is the cluster's, and counted once."""
+        return self.nbytes - self.shared_nbytes if self._file is None else 0
+
+    @property
+    def is_plain(self) -> bool:
+        """True if it is neither shared, nor on disk, nor worth being put there."""
+        return self.nbytes < SPILL_MIN and not self.shared_nbytes and self._file is None
 
     def __repr__(self) -> str:
         return f"<Datum {self.type_name or 'of unknown type'} {self.nbytes} B>"
@@ -134,7 +133,7 @@ class Datum:
             return False
         self._file = file  # first: at no moment is it nowhere
         self._value, self._payload = _NOT_LIVE, None
-        self.own_nbytes = self.shared_nbytes = 0
+        self.shared_nbytes = 0
         if lock is not None:
             lock.release()
         return True
@@ -221,10 +220,9 @@ class MemoryStore:
         """Store results, in place of older ones."""
         data, small = self._data, 0
         for key, datum in items:
-            nbytes = datum.own_nbytes
-            if nbytes == datum.nbytes < SPILL_MIN and key not in data:  # as most are; see ``drop_all``
+            if datum.is_plain and key not in data:
                 data[key] = datum
-                small += nbytes
+                small += datum.nbytes
             else:
                 self.put(key, datum)
         self.nbytes += small
@@ -256,9 +254,8 @@ class MemoryStore:
         pop, small = self._data.pop, 0
         for key in keys:
             datum = pop(key)
-            nbytes = datum.own_nbytes
-            if nbytes == datum.nbytes < SPILL_MIN:  # neither shared, nor on disk, nor worth spilling
-                small += nbytes
+            if datum.is_plain:
+                small += datum.nbytes
             else:
                 self._forget(key, datum)
         give_back(self._data)

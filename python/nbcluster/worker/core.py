@@ -393,4 +393,3 @@ _TRANSITIONS: dict[tuple[RunState, RunState], Callable[[WorkerCore, WorkerTask],
 
 Any other is a bug, and raises.
 """
-
