@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nbcluster.client.target import ClusterLike, of_address, of_cluster
+from nbcluster.client.target import is_cluster, of_address, of_cluster
 from nbcluster.comm.credentials import ClusterDirectory
 from nbcluster.errors import CommError
 from nbcluster.types import Status
@@ -52,7 +52,7 @@ def test_a_closed_cluster_takes_no_clients(status: Any) -> None:
 
 
 def test_what_has_a_scheduler_address_is_a_cluster() -> None:
-    assert isinstance(Ours(), ClusterLike)
-    assert isinstance(Theirs("x"), ClusterLike)
-    assert not isinstance("tcp://127.0.0.1:1", ClusterLike)
-    assert not isinstance(5, ClusterLike)
+    assert is_cluster(Ours())
+    assert is_cluster(Theirs("x"))
+    assert not is_cluster("tcp://127.0.0.1:1")
+    assert not is_cluster(5)

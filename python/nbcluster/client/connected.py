@@ -11,7 +11,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-import uuid
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -28,7 +27,8 @@ from nbcluster.client.greeting import Greeting
 from nbcluster.client.keywords import check_peer_keywords, make_extensions
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
-from nbcluster.client.target import ClusterLike, Target
+from nbcluster.client.submission import unique_token
+from nbcluster.client.target import ClusterLike, Target, is_cluster
 from nbcluster.comm import scheduler_file, tls_contexts
 from nbcluster.comm.knocking import Knocked, knock
 from nbcluster.comm.loop import LoopThread, background, before_exit, wait_for_latch
@@ -106,13 +106,13 @@ class ConnectedClient:
         if name is not None:
             check_text("name", name)
         check_peer_keywords(heartbeat_interval, serializers, deserializers, direct_to_workers, connection_limit)
-        if isinstance(address, type) or not (address is None or isinstance(address, (str, Target, ClusterLike))):
+        if not (address is None or isinstance(address, (str, Target)) or is_cluster(address)):
             raise TypeError(
                 f"address={address!r} is neither an address like 'tcp://127.0.0.1:8786' nor a cluster object"
             )
         if not asynchronous:
             _check_not_in_the_way(address)
-        self.id = f"Client-{name or 'nbcluster'}-{uuid.uuid4()}"
+        self.id = f"Client-{name or 'nbcluster'}-{unique_token()}"
         self.name = name
         self._status = "connecting"
         self.asynchronous = asynchronous

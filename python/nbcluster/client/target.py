@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from nbcluster.comm.credentials import find_token
 from nbcluster.comm.security import Security
@@ -11,13 +11,17 @@ from nbcluster.protocol.tls import TlsIdentity
 from nbcluster.types import Address
 
 
-@runtime_checkable
 class ClusterLike(Protocol):
     """What a client needs of a cluster object."""
 
     @property
     def scheduler_address(self) -> str:
         """Where others connect."""
+
+
+def is_cluster(place: object) -> TypeGuard[ClusterLike]:
+    """True for an object that has what a client needs of a cluster; not for the class of such objects."""
+    return hasattr(place, "scheduler_address") and not isinstance(place, type)
 
 
 @dataclass

@@ -291,10 +291,8 @@ class SchedulerServer:
         session = ClientSession(self, connection, f"{connection.role}-{self._numbers}")
         self._clients[session.id] = session
         local = connection.same_host and connection.role == Role.CLIENT
-        connection.start(
-            session
-        )  # before anything is sent: what it has said already is answered along with the greeting
-        session.send([self.welcome if local else replace(self.welcome, tls=None)])
+        connection.send_now(self.welcome if local else replace(self.welcome, tls=None))
+        connection.start(session)  # afterwards: while we answer what it has said already, it gets ready
 
     def join(self, session: ClientSession, registration: RegisterClient) -> bool:
         """A client said who it is; False if another one is here by that name."""
