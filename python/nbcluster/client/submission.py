@@ -20,7 +20,7 @@ MAP_BATCH = 1000
 """Tasks per message, at most: the first run while the next are still being pickled."""
 
 FIRST_BATCH = 128
-"""And in the first one of a map, if the scheduler can begin with it at once. Each of the next has twice as many."""
+"""And in the first one of a map: it is soon with the workers. Each of the next has twice as many."""
 
 _DEFAULTS = TaskOptions()
 """What most tasks have: one object, so that it is seen at a glance that two are the same."""
@@ -173,15 +173,16 @@ class Batch:
 def joined(messages: Sequence[SubmitTasks]) -> list[SubmitTasks]:
     """The same submissions in fewer messages: whoever calls ``submit`` in a loop has as many as ``map`` would make.
 
-    Neighbours become one if they differ in nothing but keys and arguments.
+    Neighbours become one if they differ in nothing but keys and arguments, and are not large already.
     """
     result: list[SubmitTasks] = []
     start, size = 0, 0
     for index, message in enumerate(messages):
-        if size and (size + len(message.keys) > MAP_BATCH or not _alike(messages[start], message)):
+        count = len(message.keys)
+        if size and (count >= FIRST_BATCH or size + count > MAP_BATCH or not _alike(messages[start], message)):
             result.append(_one(messages[start:index]))
             start, size = index, 0
-        size += len(message.keys)
+        size += count
     result.append(_one(messages[start:]))
     return result
 

@@ -141,9 +141,7 @@ class SubmittingClient(ConnectedClient):
             if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
                 raise TypeError(f"map() takes lists or the like after the function, and {one!r} has no elements")
         most = submission.MAP_BATCH if batch_size is None else check_whole("batch_size", batch_size, least=1)
-        # A scheduler in this process has to wait for the interpreter until all is submitted, however it is cut.
-        grows = batch_size is None and not self._session.connection.in_process
-        size = submission.FIRST_BATCH if grows else most
+        size = submission.FIRST_BATCH if batch_size is None else most
         annotated = Annotated(options, in_force())
         if annotated.differ:
             size = most = 1  # tasks of one message have the same options

@@ -141,8 +141,11 @@ class Wants:
         return self._connection.send_at_once(message, _nothing)
 
     def let_loop_say(self) -> None:
-        """Wait a moment until what is queued is on its way: while this thread computes, the loop hardly gets to it."""
-        if not self._outgoing or self.runs_here:
+        """Wait a moment until what is queued is on its way: while this thread computes, the loop hardly gets to it.
+
+        Not if the scheduler is in this process: it could only begin with it in place of this thread.
+        """
+        if not self._outgoing or self._connection.in_process or self.runs_here:
             return
         said = threading.Lock()
         said.acquire()
@@ -279,7 +282,13 @@ class Wants:
     def _flush(self, releases: int) -> None:
         self._made = 0
         if min(releases, len(self._dead)) > _RELEASES_BUSY:
-            self._say_all()  # first: it may be urgent, and to let go of many takes time here and there
+            self._say_all()
+            # Not in the same turn: it takes time here and there, and what was said may be urgent.
+            self.loop.call_soon(self._bury_and_say, releases, context=self._context)
+        else:
+            self._bury_and_say(releases)
+
+    def _bury_and_say(self, releases: int) -> None:
         self._bury(releases)
         self._say_all()
 

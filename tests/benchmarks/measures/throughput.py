@@ -59,15 +59,15 @@ _EVEN = {
 
 
 def _rates(system: System, cases: list[tuple[int, bool]], enough: float) -> dict[tuple[int, bool], float]:
-    """Of numbers of tasks, pure or not. Each has three turns of rounds, and ``enough`` seconds; or ten times that."""
+    """Of numbers of tasks, pure or not: each has five turns of rounds, until they have taken ten times ``enough``."""
     times: dict[tuple[int, bool], list[float]] = {case: [] for case in cases}
-    for turn in (1, 2, 3):
+    for turn in range(5):
         for case, taken in times.items():
             tasks, pure = case
             more = sum(taken) < 10 * enough
             while more:
                 taken.append(seconds(system.map, noop, fresh(tasks), pure))
-                more = sum(taken) < turn * enough / 3
+                more = sum(taken) < 2 * enough * (turn + 1) / 5
     return {case: case[0] / median(taken) for case, taken in times.items()}
 
 
