@@ -151,15 +151,14 @@ class ConnectedClient:
         """Before an asynchronous client is there: have it know its cluster."""
 
     def _connect(self, target: Target) -> None:
-        greeting = Greeting(self.id, VIEWS, self._loop_thread.loop)
-        knocked = knock(target.address, role=Role.CLIENT, token=target.token, opening=greeting.messages)
+        knocked = knock(target.address, role=Role.CLIENT, token=target.token)
         try:
-            self._loop_thread.sync(self._start, target, greeting, knocked)
+            self._loop_thread.sync(self._start, target, knocked)
         finally:
             if knocked is not None:
                 knocked.close()
 
-    async def _start(self, target: Target, greeting: Greeting | None = None, knocked: Knocked | None = None) -> None:
+    async def _start(self, target: Target, knocked: Knocked | None = None) -> None:
         self.cluster = target.cluster
         self._owns_cluster = target.owned
         try:
@@ -168,7 +167,7 @@ class ConnectedClient:
             identity = target.tls or (None if self.security is None else self.security.identity("client"))
             ssl = None if identity is None else tls_contexts.connecting(identity)
             must = ssl is not None and self.security is not None and self.security.require_encryption
-            greeting = greeting or Greeting(self.id, VIEWS)
+            greeting = Greeting(self.id, VIEWS)
             connection = await connect(
                 target.address,
                 role=Role.CLIENT,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from nbcluster.commands import Subscribe
 from nbcluster.protocol.calls import Calls
 from nbcluster.protocol.messages import Call, RegisterClient
@@ -15,11 +13,10 @@ class Greeting:
     Args:
         id: by which name the scheduler is to know the client.
         interval: seconds between two views, at least.
-        loop: on which the client will be; by default the one that runs here.
     """
 
-    def __init__(self, id: str, interval: float, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self.calls = Calls(loop)
+    def __init__(self, id: str, interval: float) -> None:
+        self.calls = Calls()
         """The questions of the link that is to be made: the first of them is here."""
         number, self.view = self.calls.open()
         self.messages = (RegisterClient(id), Call(number, Subscribe(interval=interval)))

@@ -9,6 +9,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from nbcluster.types import Address
@@ -73,6 +74,11 @@ def parse(address: Address) -> AnyAddress:
     """
     if not isinstance(address, str):
         raise TypeError(f"an address is text like 'tcp://127.0.0.1:8786', not {address!r}")
+    return _parse(address)
+
+
+@lru_cache(maxsize=64)
+def _parse(address: Address) -> AnyAddress:
     scheme, separator, rest = address.partition("://")
     if not separator:
         scheme, rest = "tcp", address

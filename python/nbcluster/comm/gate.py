@@ -81,11 +81,8 @@ class Gate(asyncio.BufferedProtocol):
         except HandshakeError as error:
             self._fail(error)
             return
-        if isinstance(self._handshake, ConnectorHandshake):
-            if self._handshake.has_proved:
-                self._prepare(stream)
-            else:
-                stream.write(self._handshake.begin())
+        if isinstance(self._handshake, ConnectorHandshake) and not self._handshake.has_begun:
+            stream.write(self._handshake.begin())
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Called by the transport: no more room than for the next record of the handshake."""
@@ -112,8 +109,8 @@ class Gate(asyncio.BufferedProtocol):
             self._transport.write(reply + self._opening)
             self._record = bytearray(self._handshake.wanted)
             self._filled = 0
-            if isinstance(self._handshake, ConnectorHandshake):
-                self._prepare(self._transport)
+            if isinstance(self._handshake, ConnectorHandshake):  # in the next turn: at the end of this one it is sent
+                asyncio.get_running_loop().call_soon(self._prepare, self._transport)
         else:
             if reply:
                 self._transport.write(reply)  # at once: the other side gets ready while we look at what else it says
@@ -133,6 +130,8 @@ class Gate(asyncio.BufferedProtocol):
 
     def _prepare(self, transport: asyncio.Transport) -> None:
         """The listener has proved itself: make the link while it looks at our proof."""
+        if self._link is not None or self._decided:
+            return
         self._prepared = self._make(transport)
         if self._prepared is not None:
             transport.resume_reading()  # of the verdict

@@ -56,7 +56,7 @@ async def connect(
         ssl: needed for ``tls://``, refused for ``tcp://``, of no effect elsewhere.
         limits: what a frame may be.
         opening: what to say first. It travels with the proof of this side, which spares a way there and back.
-        knocked: the first half of the handshake at that address, and the opening with it, if it is done already.
+        knocked: the first step of the handshake at that address, if it is done already.
 
     Returns:
         The link; call ``start`` on it.
@@ -71,7 +71,7 @@ async def connect(
     loop = asyncio.get_running_loop()
     give_up = loop.time() + timeout
     pause = _FIRST_PAUSE
-    said = encoded(opening, limits) if knocked is None else b""
+    said = encoded(opening, limits)
     while True:
         remaining = max(give_up - loop.time(), 0.001)
         try:
@@ -88,8 +88,7 @@ async def connect(
         except (OSError, asyncio.TimeoutError) as error:
             if isinstance(error, PermissionError) or not retry or loop.time() + pause >= give_up:
                 raise CommError(_nobody(parsed, timeout, error), address=address) from error
-        if knocked is not None:
-            knocked, said = None, encoded(opening, limits)
+        knocked = None
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 

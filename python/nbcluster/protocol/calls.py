@@ -18,10 +18,10 @@ _BUILT_IN: dict[str, type[Exception]] = {
 
 
 class Calls:
-    """The open questions of one link, on one event loop: by default the one that runs here."""
+    """The open questions of one link, on the event loop that runs here."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self._loop = loop or asyncio.get_running_loop()
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._open: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
 

@@ -86,16 +86,14 @@ class ConnectorHandshake:
         self.role = role
         self._token = _check_token(token)
         self._nonce = secrets.token_bytes(_NONCE)
+        self.has_begun = False
+        """Somebody has asked for the first bytes, to send them."""
         self.wanted = _CHALLENGE.size
         """Bytes that :meth:`feed` expects next; 0 when the handshake has succeeded."""
 
-    @property
-    def has_proved(self) -> bool:
-        """True if this side has said all that it has to say."""
-        return self.wanted != _CHALLENGE.size
-
     def begin(self) -> bytes:
         """The first bytes on the link."""
+        self.has_begun = True
         return _HELLO.pack(MAGIC, PROTOCOL_VERSION, _ROLES.index(self.role), self._nonce)
 
     def feed(self, record: bytes) -> bytes:

@@ -291,8 +291,9 @@ class SchedulerServer:
         session = ClientSession(self, connection, f"{connection.role}-{self._numbers}")
         self._clients[session.id] = session
         local = connection.same_host and connection.role == Role.CLIENT
-        connection.send_now(self.welcome if local else replace(self.welcome, tls=None))
-        connection.start(session)  # afterwards: while we answer what it has said already, it gets ready
+        session.send([self.welcome if local else replace(self.welcome, tls=None)])
+        # In the next turn, when that is sent: while we answer what it has said already, it gets ready.
+        asyncio.get_running_loop().call_soon(connection.start, session)
 
     def join(self, session: ClientSession, registration: RegisterClient) -> bool:
         """A client said who it is; False if another one is here by that name."""
