@@ -13,6 +13,17 @@ def queued(place: int) -> SchedTask:
     return SchedTask(f"f-{place}", PREFIX, place, place, state=QUEUED)
 
 
+def drain_alike(backlog: Backlog, most: int) -> list[list[SchedTask]]:
+    """All, so many at a time as bear one name."""
+    taken = []
+    while (first := backlog.pop()) is not None:
+        alike = [first, *backlog.more_like(first, most - 1)]
+        for task in alike:
+            task.state = PROCESSING
+        taken.append(alike)
+    return taken
+
+
 def drain(backlog: Backlog) -> list[SchedTask]:
     taken = []
     while (task := backlog.pop()) is not None:
@@ -57,3 +68,34 @@ def test_who_takes_the_place_of_another_comes_before_what_is_there_by_then() -> 
     backlog.push(0, [queued(1), queued(3)])
     backlog.push(0, [queued(2)])
     assert [task.place for task in drain(backlog)] == [1, 2, 3]
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 2), st.lists(st.sampled_from("fg"), max_size=5))),
+    gone=st.sets(st.integers(0, 20)),
+    most=st.integers(1, 4),
+)
+def test_taken_many_at_a_time_they_come_in_the_same_order_and_those_taken_together_bear_one_name(
+    rows: list[tuple[int, list[str]]], gone: set[int], most: int
+) -> None:
+    prefixes = {name: SchedPrefix(name) for name in "fg"}
+    one_by_one, together = Backlog(), Backlog()
+    place = 0
+    for priority, names in rows:
+        for backlog in (one_by_one, together):
+            tasks = [
+                SchedTask(f"{name}-{place + number}", prefixes[name], place + number, place + number, state=QUEUED)
+                for number, name in enumerate(names)
+            ]
+            backlog.push(priority, tasks)
+            for task in tasks:
+                if task.place in gone:
+                    task.state = PROCESSING
+        place += len(names)
+    assert len(one_by_one) == place
+    expected = [task.key for task in drain(one_by_one)]
+    taken = drain_alike(together, most)
+    assert [task.key for alike in taken for task in alike] == expected
+    for alike in taken:
+        assert len(alike) <= most
+        assert len({task.prefix for task in alike}) == 1

@@ -64,6 +64,26 @@ def test_of_tasks_that_do_nothing_it_gets_no_more_than_the_most() -> None:
     assert len(bench.assigned(0)) == 200
 
 
+def test_short_tasks_are_handed_out_several_at_a_time_and_yet_evenly() -> None:
+    bench = with_known_duration(0.0)
+    for name in range(2):
+        bench.join(name)
+    before = bench.core.placement.examined
+    bench.submit(*keys(1000))
+    assert [len(bench.assigned(name)) for name in range(2)] == [pytest.approx(500, abs=8)] * 2
+    assert bench.core.placement.examined - before < 100
+
+
+def test_a_long_task_in_line_ends_what_is_handed_out_at_a_time() -> None:
+    bench = with_known_duration(0.0)
+    for name in range(2):
+        bench.join(name)
+    bench.submit(*keys(10), "long-0", *(f"f-{number}" for number in range(10, 30)))
+    owners = [name for name in range(2) if "long-0" in bench.assigned(name)]
+    assert len(owners) == 1
+    assert bench.assigned(owners[0])[-1] == "long-0", "its worker is full with it"
+
+
 def test_what_is_finished_makes_room_for_more() -> None:
     bench = with_known_duration(60.0)
     bench.join(0)
