@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.store import spill
+from nbcluster.store.depot import Depot
+from nbcluster.store.depot_links import LocalDepotLink
+from nbcluster.store.shared import ALONE_MIN, SharedStore
 from nbcluster.store.spill import SpillError, SpillFile, SpillFolder
 
 
@@ -60,6 +63,51 @@ def test_arrays_come_back_whole_each_time_writable_and_independent(folder: Spill
             assert (found[name] == array).all()
             assert found[name].flags.writeable
         found["a"][:] = 0
+
+
+@pytest.fixture
+def shared(depot: Depot) -> Iterator[SharedStore]:
+    store = SharedStore(LocalDepotLink(depot, direct=False))
+    if (arrival := store.expect(ALONE_MIN)) is None:
+        pytest.skip("no memory can be mapped where its large pages are")
+    store.give_up(arrival)
+    yield store
+    store.close()
+
+
+def test_large_buffers_are_read_to_shared_memory_itself_and_small_ones_to_our_own(
+    folder: SpillFolder, depot: Depot, shared: SharedStore
+) -> None:
+    value = {"large": np.arange(ALONE_MIN), "small": np.arange(100_000)}
+    payload = folder.write(dump(value)).read(shared)
+    assert [frame.shared is not None for frame in payload.frames] == [True, False]
+    assert (len(depot), depot.nbytes, shared.copied_bytes) == (1, value["large"].nbytes, 0)
+    found = load(payload)
+    assert all((found[name] == array).all() for name, array in value.items())
+
+
+def test_nothing_is_shared_of_a_file_that_was_changed(folder: SpillFolder, depot: Depot, shared: SharedStore) -> None:
+    file = folder.write(dump([np.arange(ALONE_MIN), np.arange(ALONE_MIN)]))
+    content = bytearray(file.path.read_bytes())
+    content[-1] ^= 1
+    file.path.write_bytes(content)
+    with pytest.raises(SpillError, match="checksum"):
+        file.read(shared)
+    assert len(depot) == 0
+
+
+@pytest.mark.parametrize("step", ["expect", "settle"])
+def test_without_room_in_shared_memory_it_is_read_to_our_own(
+    folder: SpillFolder, shared: SharedStore, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*args: Any) -> Any:
+        raise OSError(errno.ENOSPC, "no room")
+
+    file = folder.write(dump(np.arange(ALONE_MIN)))
+    monkeypatch.setattr(shared, step, refuse)
+    payload = file.read(shared)
+    assert not payload.is_shared
+    assert (load(payload) == np.arange(ALONE_MIN)).all()
 
 
 def test_pieces_of_any_length_are_put_together(folder: SpillFolder, monkeypatch: pytest.MonkeyPatch) -> None:

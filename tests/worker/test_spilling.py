@@ -195,31 +195,58 @@ def test_a_disk_without_room_costs_nothing_and_is_tried_again(tmp_path: Path, ca
     bench_test(refusing / "spill", test)
 
 
-def test_tasks_wait_while_there_is_far_too_much_and_no_longer(tmp_path: Path, monkeypatch: Any) -> None:
-    async def test(bench: Bench) -> None:
-        writing, go_on = threading.Event(), threading.Event()
+class SlowWrites:
+    """Each write waits until it may go on."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
         write = bench.folder.write
 
-        def slow(payload: Any) -> Any:
-            writing.set()
-            go_on.wait(DEADLINE)
+        def slow(payload: Payload) -> Any:
+            self.begun.set()
+            self.go_on.wait(DEADLINE)
             return write(payload)
 
         monkeypatch.setattr(bench.folder, "write", slow)
+
+
+def test_tasks_wait_while_there_is_far_too_much_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(bench: Bench) -> None:
+        writes = SlowWrites(bench, monkeypatch)
         bench.spiller.brake(UNSEEN)
         bench.put(*range(8))
         bench.spiller.look()
-        await asyncio.to_thread(writing.wait, DEADLINE)
+        await asyncio.to_thread(writes.begun.wait, DEADLINE)
         bench.spiller.look()
         waiting = asyncio.ensure_future(asyncio.to_thread(bench.spiller.brake, UNSEEN))
         assert not bench.spiller._go.is_set()
         small = asyncio.to_thread(bench.spiller.brake, UNSEEN - 1)
         await asyncio.wait_for(small, DEADLINE)
         assert not waiting.done()
-        go_on.set()
+        writes.go_on.set()
         await waiting
         await bench.at_rest()
         assert bench.store.nbytes == TARGET
+
+    bench_test(tmp_path / "spill", test)
+
+
+def test_who_makes_large_results_waits_before_two_more_would_be_far_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(bench: Bench) -> None:
+        writes = SlowWrites(bench, monkeypatch)
+        bench.put(*range(5))
+        bench.spiller.look()
+        await asyncio.to_thread(writes.begun.wait, DEADLINE)
+        bench.spiller.look()
+        assert bench.spiller._go.is_set(), "what is there is not far too much"
+        waiting = asyncio.ensure_future(asyncio.to_thread(bench.spiller.brake, UNSEEN))
+        await soon(lambda: not bench.spiller._go.is_set())
+        assert not waiting.done()
+        writes.go_on.set()
+        await waiting
+        await bench.at_rest()
 
     bench_test(tmp_path / "spill", test)
 

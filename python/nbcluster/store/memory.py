@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,6 +18,9 @@ from nbcluster.protocol import serialize
 from nbcluster.protocol.payload import Payload
 from nbcluster.store.spill import SpillFile
 from nbcluster.types import Key
+
+if TYPE_CHECKING:
+    from nbcluster.store.shared import SharedStore
 
 SPILL_MIN = 64 * 1024
 """Bytes from which on a result is worth a file."""
@@ -104,8 +107,11 @@ class Datum(msgspec.Struct, eq=False):
                     self._payload = None
             return self._value
 
-    def dump(self) -> Payload:
+    def dump(self, shared: SharedStore | None = None) -> Payload:
         """Pickled, for a peer. Large buffers are not copied.
+
+        Args:
+            shared: where what is on disk may be read to.
 
         Raises:
             SerializationError: it cannot be pickled.
@@ -117,7 +123,7 @@ class Datum(msgspec.Struct, eq=False):
         if value is not _NOT_LIVE:
             return serialize.dump(value, "result")
         file = self._file
-        return self.dump() if file is None else file.read()
+        return self.dump(shared) if file is None else file.read(shared)
 
     def shared_as(self, payload: Payload) -> None:
         """It has been copied into shared memory: from now on ``dump`` tells where."""

@@ -1,6 +1,6 @@
 """Results on disk: the folder of one worker, a file for each, removed when nobody holds its name any more.
 
-    folder.write(payload) ──▶ SpillFile ──▶ read(): the payload again, in memory of its own
+    folder.write(payload) ──▶ SpillFile ──▶ read(): the payload again, in memory of its own, or in shared memory
 
 A file is the pickle and its frames, one after the other. How long they are, and their checksum, stays in the memory of
 the process that wrote them: nobody else reads them, and a file that was changed, cut or exchanged is found out.
@@ -8,6 +8,7 @@ the process that wrote them: nobody else reads them, and a file that was changed
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -16,10 +17,16 @@ from collections import deque
 from io import FileIO
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xxhash import xxh3_128
 
+from nbcluster.errors import CommError
 from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.store.arrivals import Arrival
+
+if TYPE_CHECKING:
+    from nbcluster.store.shared import SharedStore
 
 PIECE = 4 << 20
 """Bytes written, read and checked at a time: so many that a call costs nothing, so few that closing need not wait."""
@@ -152,31 +159,59 @@ class SpillFile:
     def __del__(self) -> None:
         self._folder.discard(self.path)
 
-    def read(self) -> Payload:
+    def read(self, shared: SharedStore | None = None) -> Payload:
         """What was written, in buffers of its own, which may be written to. May be called from any thread.
+
+        Args:
+            shared: where large buffers are put, if there is room; whoever shares them after that needs it twice.
 
         Raises:
             SpillError: it is not there any more, or not what was written.
             OSError: this process has no descriptor or no memory for it.
         """
+        if shared is not None:
+            with contextlib.suppress(OSError, CommError):  # no room, nobody to share with: see below
+                return self._read(shared)
         try:
-            return self._read()
+            return self._read(None)
         except OSError as error:
             if error.errno in _OURS:
                 raise
             raise SpillError(f"{self.path} cannot be read: {error}") from error
 
-    def _read(self) -> Payload:
-        with open(self.path, "rb", buffering=0) as file:
-            found = os.fstat(file.fileno()).st_size
-            if found != self.nbytes:
-                raise SpillError(f"{self.path} has {found} bytes, and had {self.nbytes} when it was written")
-            checksum = xxh3_128()
-            data = self._read_data(file, checksum)
-            frames = [self._read_frame(file, size, checksum) for size in self._sizes[1:]]
-        if checksum.digest() != self._digest:
-            raise SpillError(f"{self.path} is not what was written: its checksum is another")
-        return Payload(data, tuple(frames))
+    def _read(self, shared: SharedStore | None) -> Payload:
+        arrivals: list[Arrival] = []
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                found = os.fstat(file.fileno()).st_size
+                if found != self.nbytes:
+                    raise SpillError(f"{self.path} has {found} bytes, and had {self.nbytes} when it was written")
+                checksum = xxh3_128()
+                data = self._read_data(file, checksum)
+                parts: list[bytearray | Arrival] = []
+                for size in self._sizes[1:]:
+                    arrival = None if shared is None else shared.expect(size)
+                    if arrival is None:
+                        parts.append(bytearray(size))
+                    else:
+                        arrivals.append(arrival)
+                        parts.append(arrival)
+                    self._read_to(parts[-1], size, file, checksum)
+            if checksum.digest() != self._digest:
+                raise SpillError(f"{self.path} is not what was written: its checksum is another")
+            frames = []
+            for part in parts:
+                if isinstance(part, bytearray):
+                    frames.append(Frame(part))
+                else:
+                    assert shared is not None
+                    frames.append(shared.settle(part))
+                    arrivals.remove(part)
+            return Payload(data, tuple(frames))
+        finally:
+            for arrival in arrivals:
+                assert shared is not None
+                shared.give_up(arrival)
 
     def _read_data(self, file: FileIO, checksum: xxh3_128) -> bytes:
         parts: list[bytes] = []
@@ -189,15 +224,14 @@ class SpillFile:
             missing -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _read_frame(self, file: FileIO, size: int, checksum: xxh3_128) -> Frame:
-        buffer = bytearray(size)
-        view = memoryview(buffer)
-        while view:
-            got = file.readinto(view[:PIECE])
+    def _read_to(self, part: bytearray | Arrival, size: int, file: FileIO, checksum: xxh3_128) -> None:
+        done = 0
+        while done < size:
+            room = part.room(done) if isinstance(part, Arrival) else memoryview(part)[done : done + PIECE]
+            got = file.readinto(room)
             self._check_read(got)
-            checksum.update(view[:got])
-            view = view[got:]
-        return Frame(buffer)
+            checksum.update(room[:got])
+            done += got
 
     def _check_read(self, got: object) -> None:
         if not got:

@@ -82,6 +82,8 @@ class Spiller:
         self._go.set()
         self._unseen = 0
         """Bytes that threads have made since they last waited for the loop. About, for they do not lock."""
+        self._soon = 0
+        """Bytes that will be there soon, by what threads have made."""
         self._pressed: int | None = None
         """Bytes of results that may stay while the process uses too much memory."""
         self._spilling = False
@@ -127,18 +129,27 @@ class Spiller:
         return store.nbytes + store.moved_nbytes > self._total
 
     def brake(self, nbytes: int) -> None:
-        """Called by threads that have made a result: wait while there is too much in memory and it is being written."""
+        """Called by threads that have made a result: wait while there is too much in memory and it is being written.
+
+        Or if there would be too much with this one, and another of its size.
+        """
         self._unseen += nbytes
         if self._unseen < UNSEEN or self._store.nbytes < self._target // 2:
             return
         self._unseen = 0
         seen = threading.Event()
         try:
-            self._loop.call_soon_threadsafe(seen.set)
+            self._loop.call_soon_threadsafe(self._see, 2 * nbytes, seen)
         except RuntimeError:  # the loop is closed
             return
         if seen.wait(PATIENCE):  # now the loop has stored, and counted, whatever this thread made before
             self._go.wait(PATIENCE)
+
+    def _see(self, soon: int, seen: threading.Event) -> None:
+        self._soon = soon
+        if self._spilling and self._store.nbytes + soon > self._brake_above:
+            self._go.clear()
+        seen.set()
 
     async def _spill(self) -> None:
         store = self._store
@@ -147,7 +158,7 @@ class Spiller:
                 coldest = store.take_coldest() if self._has_too_much else store.take_coldest_moved()
                 if coldest is None or not await self._spill_one(*coldest):
                     return
-                if store.nbytes <= self._brake_above:
+                if store.nbytes + self._soon <= self._brake_above:
                     self._go.set()
         finally:
             self._spilling = False

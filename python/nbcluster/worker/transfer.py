@@ -216,8 +216,8 @@ def _why(key: Key, error: Exception) -> Exception:
 
 def _dump(datum: Datum, share: SharedStore | None) -> Payload:
     try:
-        payload = datum.dump()
-        if share is not None and not payload.is_shared:
+        payload = datum.dump(share)
+        if share is not None:
             payload = _share(payload, share)
             if payload.is_shared:
                 datum.shared_as(payload)
