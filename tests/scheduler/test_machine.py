@@ -224,6 +224,16 @@ def test_a_stale_report_is_dropped_and_its_result_freed() -> None:
     assert bench.done() == []
 
 
+def test_a_run_that_is_reported_twice_counts_once() -> None:
+    bench = processing()
+    done = m.TaskDone("f-0", bench.run_id(0, "f-0"), 1, "int", 0, 0.0, 1.0, Payload(b"x"))
+    bench.report(0, m.TasksDone([done, done]))
+    bench.report(0, m.TasksDone([done]))
+    assert bench.done() == ["f-0"]
+    assert bench.core.state.prefixes["f"].done == 1
+    assert not bench.heard(0, m.FreeKeys)
+
+
 # --- scattered data ---
 
 

@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 from nbcluster.scheduler.state import FORGOTTEN, MEMORY, QUEUED, RELEASED, WAITING
 from nbcluster.scheduler.story import Story, Transition
 
-ONE = (1.0, "x", RELEASED, WAITING, "SubmitTasks")
-
 entries = st.lists(st.one_of(st.just(1), st.integers(2, 5)), max_size=20)
 """How many keys each is of; 1 stands for a transition that is noted by itself."""
 
@@ -52,8 +50,9 @@ def test_who_wants_to_be_told_gets_all_even_if_none_is_kept(sizes: list[int]) ->
     assert list(story) == []
 
 
-def test_many_keys_at_once_are_one_entry() -> None:
+def test_many_keys_at_once_are_one_entry_and_none_are_none() -> None:
     story = Story(10_000)
     story.note_all(1.0, [f"f-{number}" for number in range(1000)], (RELEASED, WAITING, QUEUED), "SubmitTasks")
+    story.note_all(2.0, [], (RELEASED, WAITING, QUEUED), "SubmitTasks")
     assert len(story) == 2000
     assert len(story._entries) == 1

@@ -133,8 +133,7 @@ class Machine:
     # --- in memory ---
 
     def finish(self, worker: SchedWorker, runs: list[tuple[SchedTask, TaskDone]]) -> None:
-        """Runs of a worker succeeded."""
-        self._placement.succeeded(worker, runs)
+        """Runs of a worker succeeded, and are no longer assigned to it."""
         worker.done += len(runs)
         self._note([task.key for task, _ in runs], PROCESSING, MEMORY)
         holds, here, loosen, keep = worker.holds, worker.only, self._loose.append, self._payloads.keep

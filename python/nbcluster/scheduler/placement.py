@@ -271,16 +271,24 @@ class Placement:
                 dependencies.append(Dependency(needed.key, None, addresses, needed.nbytes))
         return tuple(dependencies)
 
-    def succeeded(self, worker: SchedWorker, runs: list[tuple[SchedTask, TaskDone]]) -> None:
-        """Runs of a worker are over: give their shares of it back, and learn how long tasks of their names take."""
+    def succeeded(self, worker: SchedWorker, items: list[TaskDone]) -> list[tuple[SchedTask, TaskDone]]:
+        """Runs of a worker are over: give their shares of it back, and learn how long tasks of their names take.
+
+        Returns those that it was to run, and has not reported before, each with its task.
+        """
         processing, long_running, least = worker.processing, worker.long_running, self._settings.least_duration
         occupancy = worker.occupancy
-        for task, done in runs:
-            run_id, estimate = task.run_id, task.estimate
-            del processing[run_id]
+        runs = []
+        for done in items:
+            run_id = done.run_id
+            task = processing.pop(run_id, None)
+            if task is None:
+                continue
+            runs.append((task, done))
             if long_running:
                 long_running.pop(run_id, None)
             task.processing_on = None
+            estimate = task.estimate
             resources = task.options.resources
             if resources:
                 self._give_back(resources, worker)
@@ -293,6 +301,7 @@ class Placement:
                 mean = prefix.mean
                 prefix.mean = duration if mean is None else mean + 0.2 * (duration - mean)
         worker.occupancy = max(0.0, occupancy) if processing else 0.0
+        return runs
 
     def _give_back(self, resources: Mapping[str, float], worker: SchedWorker) -> None:
         for name, amount in resources.items():

@@ -65,15 +65,10 @@ class Reports:
 
     def tasks_done(self, worker: SchedWorker, message: TasksDone) -> None:
         """Runs that succeeded; a stale one's result is freed."""
-        processing, state = worker.processing, self._state
-        stream, name = state.stream, worker.name
-        number = state.runs_done
-        runs = []
-        for done in message.items:
-            task = processing.get(done.run_id)
-            if task is None:
-                self._free_stale(worker, done.key)
-                continue
+        state = self._state
+        stream, name, number = state.stream, worker.name, state.runs_done
+        runs = self._placement.succeeded(worker, message.items)
+        for task, done in runs:
             number += 1
             stream.append(
                 RunRecord(
@@ -88,9 +83,13 @@ class Reports:
                     done.nbytes,
                 )
             )
-            runs.append((task, done))
         state.runs_done = number
         self._machine.finish(worker, runs)
+        if len(runs) < len(message.items):
+            known = {done.run_id for _, done in runs}
+            for done in message.items:
+                if done.run_id not in known:
+                    self._free_stale(worker, done.key)
         worker.doubtful = False
         self._placement.resort(worker)
 

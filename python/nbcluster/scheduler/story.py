@@ -51,6 +51,8 @@ class Story:
 
     def note_all(self, when: float, keys: Sequence[Key], states: tuple[State, ...], stimulus: str) -> None:
         """Each of these keys passed through the same states. What ``keys`` holds must not be changed any more."""
+        if not keys:
+            return
         entry = _Many(when, keys, states, stimulus)
         if self.fresh is not None:
             self.fresh += _lines(entry)
