@@ -25,6 +25,7 @@ from nbcluster.protocol.serialize import (
     dump,
     dump_call,
     dump_function,
+    dump_plain_call,
     load,
     load_call,
     load_function,
@@ -341,10 +342,16 @@ def test_plain_values_take_few_calls_for_there_may_be_a_million() -> None:
 
     sys.setprofile(note)
     try:
-        dump_call((1, "two"), {})
+        data = dump_plain_call((1, "two"), {})
     finally:
         sys.setprofile(None)
-    assert calls == ["dump_call"]
+    assert calls == ["dump_plain_call"]
+    assert data == dump_call((1, "two"), {}).data
+
+
+def test_what_may_hold_a_future_is_no_plain_call() -> None:
+    assert dump_plain_call(([],), {}) is None
+    assert dump_plain_call((1,), {"x": 1}) is None
 
 
 def test_a_call_without_futures_has_no_dependencies() -> None:

@@ -407,8 +407,7 @@ class ConnectedClient:
         return cast("Client", self)
 
     def _futures(self, states: Iterable[FutureState]) -> list[Future]:
-        of, client = Future._of, self._this
-        return [of(state, client) for state in states]
+        return Future._of_all(states, self._this)
 
 
 def _check_not_in_the_way(cluster: object) -> None:

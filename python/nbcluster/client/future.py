@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from html import escape
@@ -57,11 +57,22 @@ class Future:
 
     @classmethod
     def _of(cls, state: FutureState, client: Client) -> Future:
-        future = cls.__new__(cls)
-        future._client = client
-        future._state = state
-        future._context = state.context
+        [future] = cls._of_all((state,), client)
         return future
+
+    @classmethod
+    def _of_all(cls, states: Iterable[FutureState], client: Client) -> list[Future]:
+        futures = []
+        new, origin, context = cls.__new__, None, None
+        for state in states:
+            if state.origin is not origin:  # most have the same
+                origin, context = state.origin, state.context
+            future = new(cls)
+            future._client = client
+            future._state = state
+            future._context = context
+            futures.append(future)
+        return futures
 
     # --- what is known ---
 

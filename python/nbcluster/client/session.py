@@ -382,9 +382,9 @@ class Session:
             self._on_message[type(message)](message)
 
     def _keys_done(self, message: KeysDone) -> None:
-        find, let_go = self.wants.state, message.let_go
-        for item in message.items:
-            state = find(item.key, let_go)
+        items = message.items
+        states = self.wants.states([item.key for item in items], message.let_go)
+        for item, state in zip(items, states, strict=True):
             if state is not None and state.status != CANCELLED:
                 state.finish(item.type_name, item.nbytes, item.payload)
 

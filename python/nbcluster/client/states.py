@@ -97,7 +97,7 @@ class FutureState(msgspec.Struct, eq=False, weakref=True):
         self.nbytes = nbytes
         self.payload = payload
         self.status = FINISHED
-        if self.is_watched:
+        if self.waiters is not _NOBODY or self.latches is not None:  # as `is_watched`, without one more call for each
             self._wake()
 
     def fail(self, failure: Failure, blamed: Key) -> None:

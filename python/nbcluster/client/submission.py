@@ -13,7 +13,15 @@ from nbcluster.arguments import MOST, check_flag, check_number, check_resources,
 from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.protocol.messages import SAME_LINE, Line, SubmitTasks, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
-from nbcluster.protocol.serialize import Arguments, detach, dump_call, dump_function, token
+from nbcluster.protocol.serialize import (
+    Arguments,
+    detach,
+    dump_call,
+    dump_function,
+    dump_plain_call,
+    plain_token,
+    token,
+)
 from nbcluster.types import FunctionId, Key
 
 MAP_BATCH = 1000
@@ -135,6 +143,16 @@ class Batch:
 
     def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Key | None = None) -> Key:
         """Take one call; returns its key."""
+        data = dump_plain_call(args, kwargs)
+        if data is None:
+            return self._add_any(args, kwargs, key)
+        if key is None:
+            key = f"{self.name}-{plain_token(self._function, data) if self._pure else unique_token()}"
+        self.keys.append(key)
+        self._arguments.append(data)
+        return key
+
+    def _add_any(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Key | None) -> Key:
         call = dump_call(args, kwargs, self._admit)
         if call.frames:  # detached before they are named: so each is read once
             call = Arguments(call.data, self._detached(call.frames), call.dependencies)

@@ -268,9 +268,17 @@ class Wants:
             key: which.
             let_go: comes with what the scheduler says of it: what is of a former meaning of the key is for nobody.
         """
-        ref = self._states.get(key)
-        state = None if ref is None else ref()
-        return None if state is None or (let_go is not None and let_go < state.since) else state
+        [state] = self.states((key,), let_go)
+        return state
+
+    def states(self, keys: Iterable[Key], let_go: int | None = None) -> list[FutureState | None]:
+        """The same for many keys."""
+        known, found = self._states, []
+        for key in keys:
+            ref = known.get(key)
+            state = None if ref is None else ref()
+            found.append(None if state is None or (let_go is not None and let_go < state.since) else state)
+        return found
 
     def flush(self) -> None:
         """Say all that is queued, and that the dead are not wanted any more: as many as there are new ones."""

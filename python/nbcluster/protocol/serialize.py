@@ -74,13 +74,14 @@ def load(payload: Payload, what: str = "value") -> Any:
     Raises:
         SerializationError: it cannot be unpickled here; the cause says why.
     """
-    if payload.is_live:
+    data = payload.data
+    if not data:  # it is live
         value = payload.frames[0].live
         if type(value) in _rebuilt:
             rebuild, args = value.__reduce__()
             return rebuild(*args)
         return value
-    return _loads(payload.data, payload.frames, what)
+    return _loads(data, payload.frames, what)
 
 
 _rebuilt: set[type] = set()
@@ -298,6 +299,13 @@ def _load_task_ref(key: Key) -> Any:
     return TaskRef(key) if values is None else values[key]
 
 
+def dump_plain_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes | None:
+    """The same as :func:`dump_call` where the arguments are a few numbers and texts, as in most maps; None if not."""
+    if kwargs or not _ATOMS.issuperset(map(type, args)):  # else neither futures nor buffers are in them
+        return None
+    return pickle.dumps((args, kwargs), 5)
+
+
 def dump_call(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], admit: Callable[[Any], object] | None = None
 ) -> Arguments:
@@ -314,8 +322,9 @@ def dump_call(
     Raises:
         SerializationError: something cannot be pickled; ``path`` is e.g. ``"args[1].model._lock"``.
     """
-    if not kwargs and _ATOMS.issuperset(map(type, args)):  # as in most maps: neither futures nor buffers are in these
-        return Arguments(pickle.dumps((args, kwargs), 5), (), [])
+    plain = dump_plain_call(args, kwargs)
+    if plain is not None:
+        return Arguments(plain, (), [])
     frames: list[Frame] = []
     call = _with_frames_for_bytes(args, kwargs)
     data, met = _dump_noting(call, frames)
@@ -440,7 +449,12 @@ def token(function: FunctionId, arguments: Arguments) -> str:
     """Name a pure call: the same function and equal arguments give the same 32 hexadecimal digits."""
     if arguments.frames:
         return _digest(function + arguments.data, arguments.frames).hexdigest()
-    return blake2b(function + arguments.data, digest_size=16).hexdigest()
+    return plain_token(function, arguments.data)
+
+
+def plain_token(function: FunctionId, data: bytes) -> str:
+    """The same for one whose arguments are pickled as a whole."""
+    return blake2b(function + data, digest_size=16).hexdigest()
 
 
 def _digest(data: bytes, frames: Sequence[Frame]) -> blake2b:
