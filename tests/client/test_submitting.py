@@ -151,6 +151,7 @@ def test_the_first_messages_of_a_map_are_small_and_on_their_way_before_the_rest_
     monkeypatch: pytest.MonkeyPatch, in_process: bool
 ) -> None:
     monkeypatch.setattr(wants, "_MOMENT", 20)
+    monkeypatch.setattr(wants, "_SHORT", 20)
 
     @with_client
     async def test(stage: ClientStage, client: Client) -> None:

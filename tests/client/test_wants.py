@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from nbcluster.client import wants
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Frame, Payload
-from tests.support.client_stage import RESULT, Stage, let_go_in, staged
+from tests.support.client_stage import DEADLINE, RESULT, Stage, let_go_in, staged
 from tests.support.eventually import soon
 
 
@@ -23,6 +24,34 @@ async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
     assert stage.link.sent == []
     assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
     assert state.status == PENDING
+
+
+@staged
+async def test_a_thread_lets_the_loop_speak_first_but_not_again_for_a_while_if_that_took_long(stage: Stage) -> None:
+    asked = 0
+    on_loop = stage.wants.on_loop
+
+    def count(function: Any, *args: Any) -> None:
+        nonlocal asked
+        asked += 1
+        on_loop(function, *args)
+
+    def say(key: str) -> None:
+        stage.wants.post(m.WantKeys([key]))
+        stage.wants.let_loop_say()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage.wants, "on_loop", count)
+        patch.setattr(wants, "_MOMENT", DEADLINE)
+        patch.setattr(wants, "_SHORT", DEADLINE)
+        await asyncio.to_thread(say, "a")
+        assert stage.link.sent == [m.WantKeys(["a"])]
+        patch.setattr(wants, "_SHORT", -1.0)
+        await asyncio.to_thread(say, "b")
+        assert asked == 2
+        await asyncio.to_thread(say, "c")
+        assert asked == 2
+    assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
 
 
 @staged

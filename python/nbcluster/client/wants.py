@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -53,6 +54,9 @@ _RELEASES_FEW = 50
 _MOMENT = 0.005
 """Seconds that a thread waits at most until the loop has said something: about as long as it would have to wait."""
 
+_SHORT, _CROWDED = 0.002, 1.0
+"""If it took longer than the one, no thread waits for that for as long as the other."""
+
 _SMALL = 4096
 """Bytes of arguments up to which a thread itself may submit a task."""
 
@@ -79,6 +83,8 @@ class Wants:
         self._dead_before = 0
         """How many states were dead, and their keys not let go of, after the last look."""
         self._outgoing: deque[Message | _Bar] = deque()
+        self._crowded_until = 0.0
+        """When a thread may again let the loop say something first."""
         self._let_go = 0
         """How many keys were released or cancelled so far; an interrupt may leave it too small, never too large."""
         self.submitted = 0
@@ -143,14 +149,19 @@ class Wants:
     def let_loop_say(self) -> None:
         """Wait a moment until what is queued is on its way: while this thread computes, the loop hardly gets to it.
 
-        Not if the scheduler is in this process: it could only begin with it in place of this thread.
+        Not if the scheduler is in this process: it could only begin with it in place of this thread. And not for a
+        while after it took long: then other threads compute here, and each change of threads has to wait for them.
         """
-        if not self._outgoing or self._connection.in_process or self.runs_here:
+        began = time.monotonic()
+        if not self._outgoing or self._connection.in_process or began < self._crowded_until or self.runs_here:
             return
         said = threading.Lock()
         said.acquire()
         self.on_loop(said.release)
         said.acquire(timeout=_MOMENT)
+        now = time.monotonic()
+        if now - began > _SHORT:
+            self._crowded_until = now + _CROWDED
 
     def post(self, message: Message) -> None:
         """Send a message after all that were queued before.
