@@ -92,10 +92,20 @@ def test_taken_many_at_a_time_they_come_in_the_same_order_and_those_taken_togeth
                 if task.place in gone:
                     task.state = PROCESSING
         place += len(names)
-    assert len(one_by_one) == place
     expected = [task.key for task in drain(one_by_one)]
     taken = drain_alike(together, most)
     assert [task.key for alike in taken for task in alike] == expected
     for alike in taken:
         assert len(alike) <= most
         assert len({task.prefix for task in alike}) == 1
+
+
+def test_how_many_come_next_is_told_by_priority() -> None:
+    backlog = Backlog()
+    assert backlog.next_in_turn == 0
+    backlog.push(0, [queued(1), queued(2)])
+    backlog.push(1, [queued(3)])
+    assert backlog.next_in_turn == 2
+    drained = [backlog.pop(), backlog.pop()]
+    assert None not in drained
+    assert backlog.next_in_turn == 1

@@ -105,9 +105,10 @@ class Backlog:
             in_turn.popleft()
         return taken
 
-    def __len__(self) -> int:
-        """How many there are, with those that are to be passed over."""
-        return len(self._out_of_turn) + sum(len(line) for _, line in self._in_turn)
+    @property
+    def next_in_turn(self) -> int:
+        """How many of the priority that comes next wait in turn, with those that are to be passed over."""
+        return len(self._in_turn[0][1]) if self._in_turn else 0
 
     def __iter__(self) -> Iterator[SchedTask]:
         """In no particular order."""

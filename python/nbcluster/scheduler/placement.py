@@ -204,7 +204,7 @@ class Placement:
             return 0
         count = len(worker.processing) - len(worker.long_running)
         work = nthreads * settings.prefetch - worker.occupancy
-        share = len(self._lanes.any.backlog) // (2 * len(self._open))
+        share = self._lanes.any.backlog.next_in_turn // (2 * len(self._open))
         return int(min(work / mean, nthreads * settings.most_ahead - count, share, _AT_ONCE)) - 1
 
     def _assign(self, tasks: list[SchedTask], worker: SchedWorker) -> None:
