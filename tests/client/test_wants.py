@@ -30,6 +30,7 @@ async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
 async def test_a_thread_lets_the_loop_speak_first_but_not_again_for_a_while_if_that_took_long(stage: Stage) -> None:
     asked = 0
     on_loop = stage.wants.on_loop
+    lift = stage.wants.bar()  # or the loop might have said all before it is asked to
 
     def count(function: Any, *args: Any) -> None:
         nonlocal asked
@@ -45,12 +46,13 @@ async def test_a_thread_lets_the_loop_speak_first_but_not_again_for_a_while_if_t
         patch.setattr(wants, "_MOMENT", DEADLINE)
         patch.setattr(wants, "_SHORT", DEADLINE)
         await asyncio.to_thread(say, "a")
-        assert stage.link.sent == [m.WantKeys(["a"])]
+        assert asked == 1
         patch.setattr(wants, "_SHORT", -1.0)
         await asyncio.to_thread(say, "b")
         assert asked == 2
         await asyncio.to_thread(say, "c")
         assert asked == 2
+    lift()
     assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
 
 

@@ -131,15 +131,7 @@ class SubmittingClient(ConnectedClient):
         """
         options = submission.options(workers, allow_other_workers, resources, retries, priority, actor, actors)
         interval = parse_seconds(fifo_timeout, "fifo_timeout")
-        if not iterables:
-            raise TypeError("map() needs at least one iterable after the function")
-        for one in iterables:
-            if isinstance(one, (Iterator, Queue)):
-                raise TypeError(f"map() does not take iterators or queues ({one!r}); give a list of the elements")
-            if isinstance(one, Future):
-                raise TypeError(f"map() takes lists after the function, and {one!r} may become one: give its result()")
-            if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
-                raise TypeError(f"map() takes lists or the like after the function, and {one!r} has no elements")
+        _check_iterables(iterables)
         most = submission.MAP_BATCH if batch_size is None else check_whole("batch_size", batch_size, least=1)
         size = submission.FIRST_BATCH if batch_size is None else most
         annotated = Annotated(options, in_force())
@@ -254,6 +246,18 @@ class SubmittingClient(ConnectedClient):
         if not (self.asynchronous or asynchronous) and self._loop_thread.is_current:
             return None
         return self._sync(nothing, asynchronous=asynchronous)  # by then they are pending
+
+
+def _check_iterables(iterables: tuple[Any, ...]) -> None:
+    if not iterables:
+        raise TypeError("map() needs at least one iterable after the function")
+    for one in iterables:
+        if isinstance(one, (Iterator, Queue)):
+            raise TypeError(f"map() does not take iterators or queues ({one!r}); give a list of the elements")
+        if isinstance(one, Future):
+            raise TypeError(f"map() takes lists after the function, and {one!r} may become one: give its result()")
+        if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
+            raise TypeError(f"map() takes lists or the like after the function, and {one!r} has no elements")
 
 
 def _next_key(keys: Iterator[Key]) -> Key:
