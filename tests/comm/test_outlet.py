@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,18 +150,76 @@ def test_what_a_thread_cannot_write_comes_before_all_that_the_loop_writes_later(
         outlet, transport, there = await linked()
         sent = b""
         number = 0
-        while outlet.write_at_once(piece := number.to_bytes(4, "little") * 500, lambda: None):
+        while outlet.write_at_once(piece := number.to_bytes(4, "little") * 50_000, lambda: None):
             sent += piece
             number += 1
-        assert outlet.pending_bytes  # the socket is full
+        assert 0 < outlet.pending_bytes < 200_000  # the socket is full, and has taken a part
         outlet.write([b"later"])
         assert not outlet.write_at_once(b"never", lambda: pytest.fail("it is not written"))
         received = asyncio.get_running_loop().run_in_executor(None, read, there, len(sent) + 5)
-        assert await received == sent + b"later"
+        assert (await received == sent + b"later") is True
         await soon(lambda: not outlet.pending_bytes)
         assert outlet.write_at_once(b"again", lambda: None)
         assert read(there, 5) == b"again"
         await end(outlet, transport, there)
+
+    run(loop, main())
+
+
+class Interrupted:
+    """A socket, and an interrupt that comes before it sends."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self.close = real.close
+
+    def send(self, data: bytes, flags: int) -> int:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("wakes", [True, False], ids=["and the loop is woken", "and the loop is not woken any more"])
+@pytest.mark.parametrize("partly", [False, True], ids=["before anything is sent", "when a part of it is sent"])
+def test_what_a_thread_begins_to_write_leaves_once_and_as_a_whole_even_if_it_is_interrupted(
+    loop: str, wakes: bool, partly: bool
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        outlet, transport, there = await linked()
+        own, data = outlet._own, os.urandom(AT_ONCE)
+        assert own is not None
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AT_ONCE // 8)
+        with pytest.MonkeyPatch.context() as patch:
+            if not partly:
+                patch.setattr(outlet, "_own", Interrupted(own))
+            if not wakes:
+                patch.setattr(outlet, "_loop", SimpleNamespace(call_soon_threadsafe=interrupted))
+            if partly and wakes:
+                outlet.write_at_once(data, lambda: None)
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    outlet.write_at_once(data, lambda: None)
+        assert outlet.pending_bytes
+        assert (outlet.pending_bytes < len(data)) is partly
+        assert not outlet.write_at_once(b"never", lambda: pytest.fail("it is not written"))
+        received = asyncio.get_running_loop().run_in_executor(None, read, there, len(data) + 5)
+        await asyncio.sleep(0)
+        outlet.write([b"later"])
+        assert (await received == data + b"later") is True
+        await end(outlet, transport, there)
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_a_thread_writes_to_a_link_that_has_broken_is_lost_with_it(loop: str) -> None:
+    async def main() -> None:
+        outlet, _, there = await linked()
+        there.close()
+        assert outlet.write_at_once(b"abc", lambda: None)
+        assert outlet.pending_bytes == 0
+        await soon(lambda: outlet._own is None)
 
     run(loop, main())
 

@@ -6,7 +6,8 @@ pending. Those get a piece at a time, and the next when they have room.
 
 Another thread may write to the socket itself, which saves waking the loop, as long as the transport has nothing to
 write. One lock is held by whoever looks at what is pending and then writes, so that frames never mix. What the socket
-does not take is left to the loop, ahead of all that is written later.
+does not take is left to the loop, ahead of all that is written later. An interrupt (Ctrl-C) may hit that thread at any
+instruction: so how much was sent is noted by the same call in C that sends it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,23 @@ HIGH_WATER = 1 << 20
 PIECE = 256 * 1024
 """Bytes handed over at a time to a transport that copies."""
 
-AT_ONCE = 8 * 1024
-"""Bytes up to which other threads may write. So little goes to a Unix socket as a whole, or not at all."""
+AT_ONCE = 256 * 1024
+"""Bytes up to which other threads may write at a time: about what a socket holds."""
+
+
+class _AtOnce:
+    """What a thread writes, and how many bytes of it were sent."""
+
+    __slots__ = ("data", "sent")
+
+    def __init__(self, data: Buffer) -> None:
+        self.data = data
+        self.sent: deque[int] = deque()
+
+    @property
+    def left(self) -> int:
+        """How many bytes were not."""
+        return len(self.data) - sum(self.sent)
 
 
 class Outlet:
@@ -43,8 +59,8 @@ class Outlet:
         self._own: socket.socket | None = None
         """The same socket, for other threads: the transport closes its own when it likes."""
         self._loop: asyncio.AbstractEventLoop
-        self._left: Buffer = b""
-        """What another thread could not write."""
+        self._at_once = _AtOnce(b"")
+        """What another thread has written last, and the loop may have to write the rest of."""
         self.drained = asyncio.Event()
         """Set while little is pending."""
         self.drained.set()
@@ -53,7 +69,7 @@ class Outlet:
     @property
     def pending_bytes(self) -> int:
         """Bytes that were written here and not taken by the operating system yet."""
-        return len(self._left) + self._queued + self._transport.get_write_buffer_size()
+        return self._at_once.left + self._queued + self._transport.get_write_buffer_size()
 
     def allow_threads(self) -> bool:
         """Let other threads write, unless the transport encrypts. On the loop. Returns whether they may."""
@@ -75,14 +91,15 @@ class Outlet:
                 return False
             first()
             try:
-                sent = self._own.send(data, socket.MSG_DONTWAIT)
+                at_once = self._at_once = _AtOnce(data)
+                at_once.sent.extend(map(self._own.send, (data,), (socket.MSG_DONTWAIT,)))
             except BlockingIOError:
-                sent = 0
+                pass
             except OSError:  # the loop will hear that the link has broken
-                return True
-            if sent < len(data):
-                self._left = memoryview(data)[sent:]
-                self._loop.call_soon_threadsafe(self.write, [])
+                self._at_once = _AtOnce(b"")
+            finally:
+                if self._at_once.left:
+                    self._loop.call_soon_threadsafe(self.write, [])
         return True
 
     def close(self) -> None:
@@ -96,8 +113,9 @@ class Outlet:
     def write(self, buffers: list[Buffer]) -> None:
         """Send buffers in order; they must not change until they are sent."""
         with self._lock:
-            if self._left:
-                buffers, self._left = [self._left, *buffers], b""
+            if left := self._at_once.left:
+                buffers = [memoryview(self._at_once.data)[-left:], *buffers]
+                self._at_once = _AtOnce(b"")
             if buffers and not self._transport.is_closing():
                 self._write(buffers)
 
