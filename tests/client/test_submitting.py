@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from collections.abc import Iterator
 from queue import Queue
 from typing import Any
 
 import pytest
 
-from nbcluster.client import wants
 from nbcluster.client.client import Client
 from nbcluster.errors import FutureCancelledError
 from nbcluster.protocol import messages as m
@@ -146,21 +146,52 @@ async def test_the_batches_of_a_map_are_of_one_generation(stage: ClientStage, cl
     assert [key for message in submitted for key in message.keys] == [future.key for future in futures]
 
 
-@pytest.mark.parametrize("in_process", [True, False])
-def test_the_first_messages_of_a_map_are_small_and_on_their_way_before_the_rest_is_pickled(
-    monkeypatch: pytest.MonkeyPatch, in_process: bool
+class Counted:
+    """Numbers, and how many of them were read."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.read = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for number in range(self.count):
+            self.read = number + 1
+            yield number
+
+
+@with_client
+async def test_the_first_messages_of_a_map_are_small_and_on_their_way_before_the_rest_is_pickled(
+    stage: ClientStage, client: Client
 ) -> None:
-    monkeypatch.setattr(wants, "_MOMENT", 20)
-    monkeypatch.setattr(wants, "_SHORT", 20)
+    numbers = Counted(2500)
+    said: list[tuple[int, int]] = []
 
-    @with_client
-    async def test(stage: ClientStage, client: Client) -> None:
-        stage.link.in_process = in_process  # then they wait, but not for each other
-        await asyncio.to_thread(client.map, add, range(2500))
-        await soon(lambda: sum(len(message.keys) for message in stage.link.said(m.SubmitTasks)) == 2500)
-        assert [len(message.keys) for message in stage.link.said(m.SubmitTasks)] == [128, 256, 512, 1000, 604]
+    def send_at_once(message: Any, first: object) -> bool:
+        said.append((len(message.keys), numbers.read))
+        return True
 
-    test()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage.link, "send_at_once", send_at_once)
+        await asyncio.to_thread(client.map, add, numbers)
+        assert said == [(128, 128), (256, 384), (512, 896), (1000, 1896)]
+        [rest] = await stage.said(m.SubmitTasks)
+        assert len(rest.keys) == 604
+
+
+@with_client
+async def test_they_are_as_small_where_only_the_loop_sends(stage: ClientStage, client: Client) -> None:
+    await asyncio.to_thread(client.map, add, range(2500))
+    await soon(lambda: sum(len(message.keys) for message in stage.link.said(m.SubmitTasks)) == 2500)
+    assert [len(message.keys) for message in stage.link.said(m.SubmitTasks)] == [128, 256, 512, 1000, 604]
+
+
+@with_client
+async def test_messages_of_few_tasks_do_not_leave_one_by_one(stage: ClientStage, client: Client) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage.link, "send_at_once", lambda message, first: pytest.fail("it can wait for more"))
+        client.map(add, range(100), batch_size=1)
+    [submitted] = await stage.said(m.SubmitTasks)
+    assert len(submitted.keys) == 100
 
 
 @with_client

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from nbcluster.client import wants
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Frame, Payload
-from tests.support.client_stage import DEADLINE, RESULT, Stage, let_go_in, staged
+from tests.support.client_stage import RESULT, Stage, let_go_in, staged
 from tests.support.eventually import soon
 
 
@@ -24,36 +23,6 @@ async def test_messages_leave_together_and_in_order(stage: Stage) -> None:
     assert stage.link.sent == []
     assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
     assert state.status == PENDING
-
-
-@staged
-async def test_a_thread_lets_the_loop_speak_first_but_not_again_for_a_while_if_that_took_long(stage: Stage) -> None:
-    asked = 0
-    on_loop = stage.wants.on_loop
-    lift = stage.wants.bar()  # or the loop might have said all before it is asked to
-
-    def count(function: Any, *args: Any) -> None:
-        nonlocal asked
-        asked += 1
-        on_loop(function, *args)
-
-    def say(key: str) -> None:
-        stage.wants.post(m.WantKeys([key]))
-        stage.wants.let_loop_say()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage.wants, "on_loop", count)
-        patch.setattr(wants, "_MOMENT", DEADLINE)
-        patch.setattr(wants, "_SHORT", DEADLINE)
-        await asyncio.to_thread(say, "a")
-        assert asked == 1
-        patch.setattr(wants, "_SHORT", -1.0)
-        await asyncio.to_thread(say, "b")
-        assert asked == 2
-        await asyncio.to_thread(say, "c")
-        assert asked == 2
-    lift()
-    assert await stage.sent(3) == [m.WantKeys(["a"]), m.WantKeys(["b"]), m.WantKeys(["c"])]
 
 
 @staged
@@ -104,34 +73,99 @@ async def test_who_has_just_heard_of_a_result_submits_the_next_task_and_no_more_
 
 
 @staged
-async def test_it_does_not_so_if_that_would_overtake_what_was_said_before(stage: Stage) -> None:
+async def test_who_has_more_to_say_submits_what_there_is_without_waking_the_loop(stage: Stage) -> None:
     with pytest.MonkeyPatch.context() as patch:
         at_once = say_at_once(stage, patch)
         kept = stage.want("a")
         await stage.sent(1)
-        stage.wants.post(m.WantKeys(["other"]))
-        stage.wants.alone = True
-        kept += stage.wants.add(["b"], None, submitted("b"))
-        assert (await stage.sent(3))[1:] == [m.WantKeys(["other"]), submitted("b")]
-        stage.wants._flushing = True  # taken out of the queue, and not sent yet
-        stage.wants.alone = True
-        kept += stage.wants.add(["c"], None, submitted("c"))
-        assert (await stage.sent(4))[3:] == [submitted("c")]
+        kept += stage.wants.add(["b"], None, submitted("b", 60_000), more=True)
+        kept += stage.wants.add(["c"], None, submitted("c"), more=True)
+        assert at_once == [submitted("b", 60_000), submitted("c")]
+        assert not stage.wants._wake_pending
+        kept += stage.wants.add(["d"], None, submitted("d"))
+        assert (await stage.sent(2))[1:] == [submitted("d")]
+
+
+@pytest.mark.parametrize("how", ["alone", "more"])
+def test_no_thread_overtakes_what_was_said_before(how: str) -> None:
+    @staged
+    async def test(stage: Stage) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            at_once = say_at_once(stage, patch)
+            kept = stage.want("a")
+            await stage.sent(1)
+            stage.wants.post(m.WantKeys(["other"]))
+            stage.wants.alone = how == "alone"
+            kept += stage.wants.add(["b"], None, submitted("b"), more=how == "more")
+            assert (await stage.sent(3))[1:] == [m.WantKeys(["other"]), submitted("b")]
+            stage.wants._flushing = True  # taken out of the queue, and not sent yet
+            stage.wants.alone = how == "alone"
+            kept += stage.wants.add(["c"], None, submitted("c"), more=how == "more")
+            assert (await stage.sent(4))[3:] == [submitted("c")]
+            assert at_once == []
+
+    test()
+
+
+@staged
+async def test_no_thread_submits_what_it_would_be_long_busy_with(stage: Stage) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at_once = say_at_once(stage, patch)
+        kept = stage.want("a")
+        await stage.sent(1)
+        framed = submitted("b", frames={0: [Frame(b"y")]})
+        for message, more in ((submitted("b", 5000), False), (submitted("b", 100_000), True), (framed, True)):
+            stage.wants.alone = True
+            kept += stage.wants.add(["b"], None, message, more=more)
+            await stage.sent(len(stage.link.sent) + 1)
         assert at_once == []
 
 
 @staged
-async def test_it_does_not_so_if_it_would_be_long_busy_or_if_nobody_would_look_for_the_dead(stage: Stage) -> None:
+async def test_the_loop_is_woken_all_the_same_if_nobody_would_look_for_the_dead(stage: Stage) -> None:
     with pytest.MonkeyPatch.context() as patch:
         at_once = say_at_once(stage, patch)
-        stage.wants.alone = True
-        kept = stage.wants.add(["a"], None, submitted("a"))
+        for how in ("alone", "more"):
+            stage.wants.alone = how == "alone"
+            states = stage.wants.add([how], None, submitted(how), more=how == "more")
+            assert at_once.pop() == submitted(how)
+            del states
+            await soon(lambda: stage.link.sent, "it is let go of")
+            assert stage.link.sent.pop() == m.ReleaseKeys([how])
+            await soon(lambda: stage.wants._look_again is None, "there is nothing to look for")
+
+
+@staged
+async def test_the_loop_hears_of_a_great_many_new_ones_for_as_many_may_have_died(stage: Stage) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        say_at_once(stage, patch)
+        kept = stage.want("a")
         await stage.sent(1)
-        for message in (submitted("b", 100_000), submitted("b", frames={0: [Frame(b"y")]})):
-            stage.wants.alone = True
-            kept += stage.wants.add(["b"], None, message)
-            await stage.sent(len(stage.link.sent) + 1)
-        assert at_once == []
+        patch.setattr(stage.wants, "_look", lambda: None)
+        for start in range(0, 3000, 100):
+            keys = [f"key-{number}" for number in range(start, start + 100)]
+            del kept[1:]
+            kept += stage.wants.add(keys, None, m.SubmitTasks(b"f", RESULT, keys, [b"x"] * 100), more=True)
+            await asyncio.sleep(0)
+        assert let_go_in(stage.link.sent) >= 1900
+
+
+@staged
+async def test_the_loop_is_woken_if_threads_were_to_read_the_answers_and_the_caller_has_more_to_say(
+    stage: Stage,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at_once = say_at_once(stage, patch)
+        patch.setattr(type(stage.link), "lent", True)
+        kept = stage.want("a")
+        await stage.sent(1)
+        stage.wants.alone = True
+        kept += stage.wants.add(["b"], None, submitted("b"))
+        woken = [stage.wants._wake_pending]
+        kept += stage.wants.add(["c"], None, submitted("c"), more=True)
+        woken.append(stage.wants._wake_pending)
+        assert woken == [False, True], "not by the first: who has said that waits for the answer itself"
+        assert at_once == [submitted("b"), submitted("c")]
 
 
 @staged

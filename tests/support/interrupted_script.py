@@ -8,6 +8,7 @@ Each interrupt is a signal that comes while one thing is done over and over. Aft
 from __future__ import annotations
 
 import itertools
+import operator
 import random
 import signal
 import sys
@@ -40,8 +41,14 @@ def deeds(client: Client) -> list[Callable[[], object]]:
         assert client.submit(square, number).result() == number * number
 
     def map_and_gather() -> None:
-        first = next(numbers) * 100
+        first = next(numbers) * 1000
         assert client.gather(client.map(square, range(first, first + 50))) == [x * x for x in range(first, first + 50)]
+
+    def map_many_and_gather() -> None:
+        first = next(numbers) * 1000
+        assert sum(client.gather(client.map(operator.neg, range(first, first + 500)))) == -sum(
+            range(first, first + 500)
+        )
 
     def complete() -> None:
         futures = client.map(square, range(10), pure=False)
@@ -74,7 +81,8 @@ def deeds(client: Client) -> list[Callable[[], object]]:
         future.exception()
 
     return [
-        submit, result, map_and_gather, complete, batches, wait_for_all, wait_for_large, cancel, scatter, retry,
+        submit, result, map_and_gather, map_many_and_gather, complete, batches,
+        wait_for_all, wait_for_large, cancel, scatter, retry,
     ]  # fmt: skip
 
 

@@ -152,11 +152,9 @@ class SubmittingClient(ConnectedClient):
             if annotated.differ:
                 batch.options = annotated.of(name)
             if len(batch.keys) >= size:
-                futures += self._submit_batch(batch, context, line)
+                futures += self._submit_batch(batch, context, line, more=size >= submission.FIRST_BATCH)
                 line = following(line)
-                if size < most:
-                    self._session.wants.let_loop_say()
-                    size = min(2 * size, most)
+                size = min(2 * size, most)
         if batch.keys:
             futures += self._submit_batch(batch, context, line)
         if foreign:
@@ -192,9 +190,11 @@ class SubmittingClient(ConnectedClient):
         if theirs is not self and theirs._welcome.cluster_id != self._welcome.cluster_id:
             raise ValueError(f"{future!r} belongs to another cluster ({theirs!r}); {instead}")
 
-    def _submit_batch(self, batch: submission.Batch, context: contextvars.Context, line: Line) -> list[Future]:
+    def _submit_batch(
+        self, batch: submission.Batch, context: contextvars.Context, line: Line, more: bool = False
+    ) -> list[Future]:
         message = batch.message(line)
-        return self._futures(self._session.wants.add(message.keys, context, message, self._cell()))
+        return self._futures(self._session.wants.add(message.keys, context, message, self._cell(), more))
 
     def _want(self, key: Key, context: contextvars.Context) -> FutureState:
         check_key("key", key)

@@ -2,7 +2,8 @@
 
 Rules
 1. Outgoing messages of all threads pass through one queue, in order, and leave together: one wake-up per
-   batch. If nothing is on its way out, a thread that has just heard of a result may submit the next task by itself.
+   batch. If nothing is on its way out, a thread that has just heard of a result may submit the next task by itself,
+   and one that has more to say what it has so far: the cluster begins with it meanwhile.
 2. The states of keys are weak: a state is dead when no future holds it. Looking a key up, making its state and
    queueing what goes with it happen under one lock, and so does the release of a dead one's key: the scheduler
    never sees a release that overtakes, or undoes, a newer wish.
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -51,14 +51,11 @@ _RELEASES_BUSY = 200
 _RELEASES_FEW = 50
 """And if not. Besides, as many are let go of as are new: so there are never more."""
 
-_MOMENT = 0.005
-"""Seconds that a thread waits at most until the loop has said something: about as long as it would have to wait."""
+_MADE_UNHEARD = 1000
+"""States up to which the loop need not hear of new ones: it looks for as many dead."""
 
-_SHORT, _CROWDED = 0.002, 1.0
-"""If it took longer than the one, no thread waits for that for as long as the other."""
-
-_SMALL = 4096
-"""Bytes of arguments up to which a thread itself may submit a task."""
+_SMALL, _MUCH = 4096, 64 * 1024
+"""Bytes of arguments up to which a thread itself may submit: a task, and many of which more are to come."""
 
 
 class Wants:
@@ -83,8 +80,6 @@ class Wants:
         self._dead_before = 0
         """How many states were dead, and their keys not let go of, after the last look."""
         self._outgoing: deque[Message | _Bar] = deque()
-        self._crowded_until = 0.0
-        """When a thread may again let the loop say something first."""
         self._let_go = 0
         """How many keys were released or cancelled so far; an interrupt may leave it too small, never too large."""
         self.submitted = 0
@@ -101,7 +96,12 @@ class Wants:
     # --- from any thread ---
 
     def add(
-        self, keys: Iterable[Key], context: Context | None, then: Message | None, cell: str | None = None
+        self,
+        keys: Iterable[Key],
+        context: Context | None,
+        then: Message | None,
+        cell: str | None = None,
+        more: bool = False,
     ) -> list[FutureState]:
         """Find or make the states of keys, and queue the message that goes with them.
 
@@ -110,6 +110,7 @@ class Wants:
             context: of who wants them; to be held until their futures do.
             then: the message.
             cell: which run of which cell wants them.
+            more: the caller has more to say, and computes it now: this is not to wait until the loop gets to it.
         """
         states = []
         known, note_death = self._states, self._dead.append
@@ -130,38 +131,25 @@ class Wants:
                 states.append(state)
             self._made += len(known) - before
             if then is not None:
-                if not self._sent_at_once(then):
+                if not self._sent_at_once(then, more):
                     self._outgoing.append(then)
                     self._wake()
                 self.submitted += 1  # last: what is counted is on its way
         return states
 
-    def _sent_at_once(self, message: Message) -> bool:
-        """Submit one small task from this thread, if nothing is about to be sent, and the dead will be looked for."""
+    def _sent_at_once(self, message: Message, more: bool) -> bool:
+        """Submit small tasks from this thread, if nothing else is about to be sent."""
         alone, self.alone = self.alone, False
-        if not alone or self._outgoing or self._flushing or self._look_again is None:
+        if not (alone or more) or self._outgoing or self._flushing:  # in this order: the loop empties the one after
             return False
-        if type(message) is not SubmitTasks or message.frames or sum(map(len, message.arguments)) > _SMALL:
+        if type(message) is not SubmitTasks or message.frames:
+            return False
+        if sum(map(len, message.arguments)) > (_MUCH if more else _SMALL):
             return False
         self.quiet = 0
+        if self._look_again is None or self._made > _MADE_UNHEARD or (more and self._connection.lent):
+            self._wake()  # first: who is interrupted later has it look for the dead, and read the answers, all the same
         return self._connection.send_at_once(message, _nothing)
-
-    def let_loop_say(self) -> None:
-        """Wait a moment until what is queued is on its way: while this thread computes, the loop hardly gets to it.
-
-        Not if the scheduler is in this process: it could only begin with it in place of this thread. And not for a
-        while after it took long: then other threads compute here, and each change of threads has to wait for them.
-        """
-        began = time.monotonic()
-        if not self._outgoing or self._connection.in_process or began < self._crowded_until or self.runs_here:
-            return
-        said = threading.Lock()
-        said.acquire()
-        self.on_loop(said.release)
-        said.acquire(timeout=_MOMENT)
-        now = time.monotonic()
-        if now - began > _SHORT:
-            self._crowded_until = now + _CROWDED
 
     def post(self, message: Message) -> None:
         """Send a message after all that were queued before.

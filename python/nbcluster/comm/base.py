@@ -78,7 +78,7 @@ class Connection(ABC):
         return False
 
     def send_at_once(self, message: Message, first: Callable[[], None]) -> bool:
-        """Send a small message from any thread, without waking the loop, if nothing else is on its way out.
+        """Send a message from any thread, without waking the loop, if it is small and nothing else is on its way out.
 
         Args:
             message: what to send.
@@ -92,6 +92,11 @@ class Connection(ABC):
     def lend_reading(self) -> Lending | None:
         """Read no more, but let threads do so. On the loop. None if only the loop can read this link, or just now."""
         return None
+
+    @property
+    def lent(self) -> bool:
+        """True while threads may read it, and the loop does not."""
+        return False
 
     def take_back_reading(self) -> bool:
         """Read again on the loop, and deliver what threads have left. False if one of them is reading just now."""

@@ -114,7 +114,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         return self._outlet.allow_threads()
 
     def send_at_once(self, message: Message, first: Callable[[], None]) -> bool:
-        """Send a small message from any thread, if nothing else is on its way out."""
+        """Send a message from any thread, if it is small and nothing else is on its way out."""
         if self._closed or self._flush_due:
             return False
         encoder = Encoder(self._limits)
@@ -235,9 +235,14 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
             self._lending.lent = True
         return self._lending
 
+    @property
+    def lent(self) -> bool:
+        """True while threads may read it, and the loop does not."""
+        return self._lending is not None and self._lending.lent
+
     def take_back_reading(self) -> bool:
         """Read again on the loop. False if a thread is reading just now."""
-        if self._lending is None or not self._lending.lent:
+        if self._lending is None or not self.lent:
             return True
         left = self._lending.take_back()
         if left is None:
