@@ -282,6 +282,28 @@ async def test_as_many_are_let_go_of_as_die_while_something_else_goes_on(stage: 
     assert (len(states), len(awaited)) == (1000, 1)
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["by a thread", "by the loop"])
+def test_the_dead_are_never_more_than_the_new_however_long_that_goes_on(at_once: bool) -> None:
+    @staged
+    async def test(stage: Stage) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            if at_once:
+                say_at_once(stage, patch)
+            held = stage.want("first")
+            await stage.sent(1)
+            for number in range(100):
+                keys = [f"{number}-{index}" for index in range(500)]
+                new = stage.wants.add(keys, None, m.SubmitTasks(b"f", RESULT, keys, [b"x"] * 500), more=True)
+                if number % 2:
+                    stage.wants._look()  # before the loop gets to what there is to say
+                held = new
+                await asyncio.sleep(0)
+            assert len(stage.wants._dead) <= 2000
+            assert len(held) == 500
+
+    test()
+
+
 @staged
 async def test_a_release_never_undoes_a_newer_wish(stage: Stage) -> None:
     for number in range(100):

@@ -357,7 +357,7 @@ class Wants:
             releases = _RELEASES
         else:
             more = len(self._dead) - self._dead_before
-            releases = min(max(more, _RELEASES_FEW), _RELEASES_BUSY)
+            releases = max(self._made, min(max(more, _RELEASES_FEW), _RELEASES_BUSY))
         self._flush(releases)
         self._dead_before = len(self._dead)
 
