@@ -114,7 +114,10 @@ async def test_no_thread_submits_what_it_would_be_long_busy_with(stage: Stage) -
         kept = stage.want("a")
         await stage.sent(1)
         framed = submitted("b", frames={0: [Frame(b"y")]})
-        for message, more in ((submitted("b", 5000), False), (submitted("b", 100_000), True), (framed, True)):
+        large_function = m.SubmitTasks(b"f", Payload(b"f" * 100_000), ["b"], [b"x"])
+        framed_function = m.SubmitTasks(b"f", Payload(b"f", [Frame(b"y" * 100_000)]), ["b"], [b"x"])
+        large = (submitted("b", 100_000), framed, large_function, framed_function)
+        for message, more in ((submitted("b", 5000), False), *[(message, True) for message in large]):
             stage.wants.alone = True
             kept += stage.wants.add(["b"], None, message, more=more)
             await stage.sent(len(stage.link.sent) + 1)
@@ -141,7 +144,8 @@ async def test_the_loop_hears_of_a_great_many_new_ones_for_as_many_may_have_died
         say_at_once(stage, patch)
         kept = stage.want("a")
         await stage.sent(1)
-        patch.setattr(stage.wants, "_look", lambda: None)
+        assert stage.wants._look_again is not None
+        stage.wants._look_again.cancel()  # it does not look by itself
         for start in range(0, 3000, 100):
             keys = [f"key-{number}" for number in range(start, start + 100)]
             del kept[1:]

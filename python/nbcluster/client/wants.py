@@ -55,7 +55,7 @@ _MADE_UNHEARD = 1000
 """States up to which the loop need not hear of new ones: it looks for as many dead."""
 
 _SMALL, _MUCH = 4096, 64 * 1024
-"""Bytes of arguments up to which a thread itself may submit: a task, and many of which more are to come."""
+"""Bytes of function and arguments up to which a thread itself may submit: a task, and many with more to come."""
 
 
 class Wants:
@@ -140,11 +140,11 @@ class Wants:
     def _sent_at_once(self, message: Message, more: bool) -> bool:
         """Submit small tasks from this thread, if nothing else is about to be sent."""
         alone, self.alone = self.alone, False
-        if not (alone or more) or self._outgoing or self._flushing:  # in this order: the loop empties the one after
+        if not (alone or more) or self._outgoing or self._flushing:  # in this order: it is set, then the queue emptied
             return False
-        if type(message) is not SubmitTasks or message.frames:
+        if type(message) is not SubmitTasks or message.frames or message.definition.frames:
             return False
-        if sum(map(len, message.arguments)) > (_MUCH if more else _SMALL):
+        if len(message.definition.data) + sum(map(len, message.arguments)) > (_MUCH if more else _SMALL):
             return False
         self.quiet = 0
         if self._look_again is None or self._made > _MADE_UNHEARD or (more and self._connection.lent):
