@@ -138,6 +138,7 @@ def test_another_thread_writes_without_the_loop(loop: str) -> None:
         thread.start()
         assert read(there, 3) == b"abc"  # while the loop is held up right here
         thread.join()
+        assert not outlet._at_once.data, "what was sent is kept no longer"
         assert calls == [7, True]
         await end(outlet, transport, there)
 
@@ -157,7 +158,8 @@ def test_what_a_thread_cannot_write_comes_before_all_that_the_loop_writes_later(
         outlet.write([b"later"])
         assert not outlet.write_at_once(b"never", lambda: pytest.fail("it is not written"))
         received = asyncio.get_running_loop().run_in_executor(None, read, there, len(sent) + 5)
-        assert (await received == sent + b"later") is True
+        as_sent = await received == sent + b"later"  # pytest would look for long at how they differ
+        assert as_sent
         await soon(lambda: not outlet.pending_bytes)
         assert outlet.write_at_once(b"again", lambda: None)
         assert read(there, 5) == b"again"
@@ -206,7 +208,8 @@ def test_what_a_thread_begins_to_write_leaves_once_and_as_a_whole_even_if_it_is_
         received = asyncio.get_running_loop().run_in_executor(None, read, there, len(data) + 5)
         await asyncio.sleep(0)
         outlet.write([b"later"])
-        assert (await received == data + b"later") is True
+        as_sent = await received == data + b"later"
+        assert as_sent
         await end(outlet, transport, there)
 
     run(loop, main())

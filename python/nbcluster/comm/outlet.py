@@ -46,6 +46,9 @@ class _AtOnce:
         return len(self.data) - sum(self.sent)
 
 
+_NOTHING = _AtOnce(b"")
+
+
 class Outlet:
     """The writing side of a transport. Its owner passes on ``pause_writing`` and ``resume_writing``."""
 
@@ -59,7 +62,7 @@ class Outlet:
         self._own: socket.socket | None = None
         """The same socket, for other threads: the transport closes its own when it likes."""
         self._loop: asyncio.AbstractEventLoop
-        self._at_once = _AtOnce(b"")
+        self._at_once = _NOTHING
         """What another thread has written last, and the loop may have to write the rest of."""
         self.drained = asyncio.Event()
         """Set while little is pending."""
@@ -94,12 +97,14 @@ class Outlet:
                 at_once = self._at_once = _AtOnce(data)
                 at_once.sent.extend(map(self._own.send, (data,), (socket.MSG_DONTWAIT,)))
             except BlockingIOError:
-                pass
+                pass  # nothing was sent: the loop does it all
             except OSError:  # the loop will hear that the link has broken
-                self._at_once = _AtOnce(b"")
+                self._at_once = _NOTHING
             finally:
                 if self._at_once.left:
                     self._loop.call_soon_threadsafe(self.write, [])
+                else:
+                    self._at_once = _NOTHING
         return True
 
     def close(self) -> None:
@@ -115,7 +120,7 @@ class Outlet:
         with self._lock:
             if left := self._at_once.left:
                 buffers = [memoryview(self._at_once.data)[-left:], *buffers]
-                self._at_once = _AtOnce(b"")
+                self._at_once = _NOTHING
             if buffers and not self._transport.is_closing():
                 self._write(buffers)
 
