@@ -152,7 +152,8 @@ class SubmittingClient(ConnectedClient):
             if annotated.differ:
                 batch.options = annotated.of(name)
             if len(batch.keys) >= size:
-                futures += self._submit_batch(batch, context, line, more=size >= submission.FIRST_BATCH)
+                more = size >= submission.FIRST_BATCH  # smaller ones wait, and leave together
+                futures += self._submit_batch(batch, context, line, more)
                 line = following(line)
                 size = min(2 * size, most)
         if batch.keys:
