@@ -138,9 +138,9 @@ def test_another_thread_writes_without_the_loop(loop: str) -> None:
         thread.start()
         assert read(there, 3) == b"abc"  # while the loop is held up right here
         thread.join()
-        assert not outlet._at_once.data, "what was sent is kept no longer"
         assert calls == [7, True]
         await end(outlet, transport, there)
+        assert not outlet._at_once.data, "what was sent is kept no longer"
 
     run(loop, main())
 
