@@ -115,7 +115,7 @@ async def test_no_thread_submits_what_it_would_be_long_busy_with(stage: Stage) -
         await stage.sent(1)
         framed = submitted("b", frames={0: [Frame(b"y")]})
         large_function = m.SubmitTasks(b"f", Payload(b"f" * 100_000), ["b"], [b"x"])
-        framed_function = m.SubmitTasks(b"f", Payload(b"f", [Frame(b"y" * 100_000)]), ["b"], [b"x"])
+        framed_function = m.SubmitTasks(b"f", Payload(b"f", (Frame(b"y" * 100_000),)), ["b"], [b"x"])
         large = (submitted("b", 100_000), framed, large_function, framed_function)
         for message, more in ((submitted("b", 5000), False), *[(message, True) for message in large]):
             stage.wants.alone = True
