@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,12 @@ from tests.support.kill import Killer, kill, seconds
 from tests.support.tasks import crash, segfault, square, square_slowly
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tells deaths by the Linux way of dying")
+
+
+def test_to_kill_a_worker_that_is_being_replaced_ends_nobody() -> None:
+    script = "from tests.support.kill import kill; kill(0); print('alive')"
+    ended = subprocess.run([sys.executable, "-c", script], start_new_session=True, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, b"alive\n")
 
 
 def test_no_result_is_lost_when_workers_are_killed_at_any_moment(cluster: LocalCluster, client: Client) -> None:

@@ -48,7 +48,9 @@ class Killer:
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, to a process that may be gone already."""
+    """SIGKILL, to a process that may be gone already: the pid of a worker that is being replaced is 0."""
+    if pid == 0:
+        return  # to the kernel, 0 is the whole group of this process: pytest, and make above it
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
