@@ -249,6 +249,29 @@ def test_waiting_for_many_states_makes_nothing_for_each() -> None:
     assert not any(state.is_watched for state in states)
 
 
+def test_a_countdown_nudges_whenever_a_portion_more_is_done() -> None:
+    states, nudged, fired = pending(8), list[int](), list[bool]()
+    done = 0
+    countdown = Countdown(states, lambda: fired.append(True), nudge=lambda: nudged.append(done), portion=3)
+    for state in states:
+        done += 1
+        state.finish("int", 28, None)
+    assert nudged == [3, 6]
+    assert fired == [True]
+    countdown.cancel()
+
+
+def test_it_nudges_no_more_when_it_has_fired_or_was_cancelled() -> None:
+    nudged = list[int]()
+    failing, cancelled = pending(3), pending(3)
+    Countdown(failing, lambda: None, stop_early=True, nudge=lambda: nudged.append(1), portion=1)
+    failing[0].fail(LOST, "f-0")
+    failing[1].finish("int", 28, None)
+    Countdown(cancelled, lambda: None, nudge=lambda: nudged.append(2), portion=1).cancel()
+    cancelled[0].finish("int", 28, None)
+    assert nudged == []
+
+
 def test_one_that_stops_waiting_leaves_the_others_waiting() -> None:
     state, calls = FutureState("x"), list[str]()
     first = Countdown([state], lambda: calls.append("first"))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -69,6 +69,46 @@ def test_a_latch_that_nobody_releases_is_given_up() -> None:
     assert not wait_for_latch(latch, 0)
     latch.release()
     assert wait_for_latch(latch, 0)
+
+
+def test_a_caller_who_waits_does_something_meanwhile_whenever_it_is_nudged(loop_thread: LoopThread) -> None:
+    seen = list[threading.Thread]()
+    noticed = threading.Semaphore(0)
+
+    def meanwhile() -> None:
+        seen.append(threading.current_thread())
+        noticed.release()
+
+    async def nudge_twice(result: int, nudge: Callable[[], object]) -> int:
+        for _ in range(2):
+            nudge()
+            nudge()  # the caller has not waited since
+            await asyncio.to_thread(noticed.acquire)
+        return result
+
+    assert loop_thread.sync_while(meanwhile, nudge_twice, 7) == 7
+    assert 2 <= len(seen) <= 5
+    assert set(seen) == {threading.current_thread()}
+
+
+def test_what_the_caller_does_meanwhile_may_fail_and_the_coroutine_is_cancelled(loop_thread: LoopThread) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    async def wait_for_ever(nudge: Callable[[], object]) -> None:
+        began.set()
+        nudge()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    def fail() -> None:
+        if began.is_set():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        loop_thread.sync_while(fail, wait_for_ever)
+    assert ended.wait(10)
 
 
 def test_a_timeout_cancels_the_coroutine(loop_thread: LoopThread) -> None:

@@ -334,10 +334,12 @@ class ConnectedClient:
         then: Callable[[T], Any] | None = None,
         timeout: float | None = None,
         asynchronous: bool | None = None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Any:
         """Run a coroutine function on the loop; ``then`` runs in the caller's thread.
 
         With ``asynchronous=True`` a synchronous client, too, returns something to be awaited, on any loop.
+        ``meanwhile`` is for a thread that waits: see ``LoopThread.sync_while``. It takes no ``timeout`` beside it.
         """
         if self.asynchronous:
             return awaited(function(*args), then, timeout)
@@ -345,8 +347,12 @@ class ConnectedClient:
             return awaited(self._elsewhere(function, *args), then, timeout)
         if self._status == "closed":
             raise ClosedClientError("This client is closed. Make a new Client().")
+        loop_thread = self._loop_thread
         try:
-            result = self._loop_thread.sync(function, *args, timeout=timeout, wait=self._at_latch)
+            if meanwhile is None:
+                result = loop_thread.sync(function, *args, timeout=timeout, wait=self._at_latch)
+            else:
+                result = loop_thread.sync_while(meanwhile, function, *args, wait=self._at_latch)
         except KeyboardInterrupt:
             self._interrupted()
             raise

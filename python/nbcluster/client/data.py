@@ -15,6 +15,7 @@ from nbcluster.client.explaining import ExplainingClient
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import futures_within, replace_futures
 from nbcluster.client.large_arguments import LargeArguments
+from nbcluster.client.loaded_ahead import LoadedAhead
 from nbcluster.client.short_tracebacks import shortened
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
 from nbcluster.errors import SerializationError, SharedDataGoneError, TimeoutError
@@ -70,24 +71,44 @@ class DataClient(ExplainingClient):
         states = list(by_key.values())
         is_plain = type(futures) is list and len(by_key) == len(found) and found == futures
 
+        ahead = LoadedAhead(states)
+
         def finish(payloads: Mapping[Key, Payload]) -> Any:
-            if errors == "raise" and len(payloads) < len(states):
+            keys = [state.key for state in ahead.rest]
+            there = [key for key in keys if key in payloads]
+            if errors == "raise" and len(there) < len(keys):
                 for state in states:
                     if state.status in (ERROR, CANCELLED):
                         raise state.exception() or RuntimeError(state.key)
+            values = ahead.values + [load(payloads[key]) for key in there]
             if is_plain:  # once over all: what there are so many of is in no cache
-                return [load(payloads[key]) for key in by_key if key in payloads]
-            return replace_futures(futures, {key: load(payload) for key, payload in payloads.items()})
+                return values
+            keys = [*by_key][: len(ahead.values)] + there
+            return replace_futures(futures, dict(zip(keys, values, strict=True)))
 
         if not (self.asynchronous or asynchronous):
             ready = _payloads_at_hand(states)
             if ready is not None:
                 with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
                     return finish(ready)
-        return self._sync(self._collect, states, errors == "raise", then=finish, asynchronous=asynchronous)
+        return self._sync(
+            self._collect,
+            states,
+            errors == "raise",
+            ahead,
+            then=finish,
+            asynchronous=asynchronous,
+            meanwhile=ahead.load,
+        )
 
-    async def _collect(self, states: Collection[FutureState], stop_early: bool) -> dict[Key, Payload]:
-        return await self._session.collect(states, stop_early=stop_early)
+    async def _collect(
+        self,
+        states: Collection[FutureState],
+        stop_early: bool,
+        ahead: LoadedAhead | None = None,
+        nudge: Callable[[], object] | None = None,
+    ) -> dict[Key, Payload]:
+        return await self._session.collect(states, stop_early=stop_early, ahead=ahead, nudge=nudge)
 
     def _states(self, futures: Iterable[Future]) -> dict[Key, FutureState]:
         """The states of this client's futures, each key once."""

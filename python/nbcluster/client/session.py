@@ -17,6 +17,7 @@ from nbcluster.client.coordination.link import CoordinationLink
 from nbcluster.client.delivering import Deliveries
 from nbcluster.client.generations import Generations
 from nbcluster.client.greeting import Greeting
+from nbcluster.client.loaded_ahead import LoadedAhead
 from nbcluster.client.log_records import reemit
 from nbcluster.client.own_reading import OwnReading
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
@@ -286,9 +287,17 @@ class Session:
         function(*args)
 
     async def wait(
-        self, states: Collection[FutureState], *, enough: int | None = None, stop_early: bool = False
+        self,
+        states: Collection[FutureState],
+        *,
+        enough: int | None = None,
+        stop_early: bool = False,
+        nudge: Callable[[], object] | None = None,
     ) -> None:
-        """Wait until all states (or ``enough`` pending ones) are done; ``stop_early``: or one fails."""
+        """Wait until all states (or ``enough`` pending ones) are done; ``stop_early``: or one fails.
+
+        ``nudge`` is called whenever there are some more results to load: see ``LoadedAhead``.
+        """
         self.reading.take_back()
         done = self.wants.loop.create_future()
         countdown = Countdown(
@@ -296,18 +305,36 @@ class Session:
             lambda: None if done.done() else done.set_result(None),
             enough=enough,
             stop_early=stop_early,
+            nudge=nudge,
+            portion=LoadedAhead.PORTION,
         )
         try:
             await done
         finally:
             countdown.cancel()
 
-    async def collect(self, states: Collection[FutureState], *, stop_early: bool) -> dict[Key, Payload]:
-        """The payloads of those states that finish; large ones come from the workers that hold them."""
+    async def collect(
+        self,
+        states: Collection[FutureState],
+        *,
+        stop_early: bool,
+        ahead: LoadedAhead | None = None,
+        nudge: Callable[[], object] | None = None,
+    ) -> dict[Key, Payload]:
+        """The payloads of those states that finish; large ones come from the workers that hold them.
+
+        Args:
+            states: which.
+            stop_early: return when one has failed.
+            ahead: what of them the caller loads itself, and needs no payloads of.
+            nudge: called whenever there is more for that.
+        """
+        await self.wait(states, stop_early=stop_early, nudge=nudge)
+        if ahead is not None:
+            states = ahead.rest
         collected: dict[Key, Payload] = {}
         attempts, gone = 0, len(states) + 1
         while True:
-            await self.wait(states, stop_early=stop_early)
             missing, pending = [], False
             for state in states:  # once over all: what there are so many of is in no cache
                 status = state.status
@@ -328,6 +355,7 @@ class Session:
                 if not gone:
                     return collected
                 attempts = attempts + 1 if gone >= before else 0  # what has been opened stays
+            await self.wait(states, stop_early=stop_early)
 
     async def _open(self, states: Collection[FutureState], collected: dict[Key, Payload], last: bool) -> int:
         """Have a look at what is said to be in shared memory. Returns how many are gone: they have to be asked for."""

@@ -190,9 +190,12 @@ class FutureState(msgspec.Struct, eq=False, weakref=True):
 
 
 class Countdown:
-    """Calls ``then`` once enough of the given states are done; ``stop_early`` makes one failure enough."""
+    """Calls ``then`` once enough of the given states are done; ``stop_early`` makes one failure enough.
 
-    __slots__ = ("_left", "_open", "_states", "_stop_early", "_then")
+    ``nudge`` is called whenever ``portion`` more of them are done, until then.
+    """
+
+    __slots__ = ("_left", "_next", "_nudge", "_open", "_portion", "_states", "_stop_early", "_then")
 
     def __init__(
         self,
@@ -201,9 +204,13 @@ class Countdown:
         *,
         enough: int | None = None,
         stop_early: bool = False,
+        nudge: Callable[[], object] | None = None,
+        portion: int = 1,
     ) -> None:
         self._then: Callable[[], object] | None = then
         self._stop_early = stop_early
+        self._nudge = nudge
+        self._portion = portion
         states = list(states)
         self._states = [state for state in states if state.status == PENDING]
         self._open = len(self._states)
@@ -211,6 +218,8 @@ class Countdown:
         self._left = self._open if enough is None else min(enough, self._open)
         if stop_early and self._open < len(states) and any(state.status not in (PENDING, FINISHED) for state in states):
             self._left = 0
+        self._next = 0 if nudge is None else max(0, self._left - portion)
+        """How many are left when there is something to do."""
         if not self._left:
             self._fire()
             return
@@ -223,9 +232,16 @@ class Countdown:
 
     def _done(self, state: FutureState) -> None:
         self._open -= 1
-        self._left -= 1
-        if self._left == 0 or (self._stop_early and state.status != FINISHED):
+        self._left = left = self._left - 1
+        if left <= self._next or (self._stop_early and state.status != FINISHED):
+            self._look(left, state)
+
+    def _look(self, left: int, state: FutureState) -> None:
+        if left <= 0 or (self._stop_early and state.status != FINISHED):
             self._fire()
+        elif self._nudge is not None and self._then is not None:
+            self._next = max(0, left - self._portion)
+            self._nudge()
 
     def _fire(self) -> None:
         then, self._then = self._then, None

@@ -160,6 +160,7 @@ class TaskClient(Client):
         then: Callable[[T], Any] | None = None,
         timeout: float | None = None,
         asynchronous: bool | None = None,
+        meanwhile: Callable[[], object] | None = None,  # it waits without a seat: others compute meanwhile
     ) -> Any:
         if not (self.asynchronous or asynchronous):
             return super()._sync(function, *args, then=then, timeout=timeout)

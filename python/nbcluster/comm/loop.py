@@ -160,21 +160,47 @@ class LoopThread:
             KeyboardInterrupt: the caller was interrupted; the coroutine is cancelled.
             RuntimeError: the caller is on the loop itself, where waiting would block what it waits for.
         """
-        if self.is_current:
-            raise RuntimeError(
-                "a synchronous method was called on the event loop itself and would wait for ever; "
-                "use asynchronous=True and await it"
-            )
-        call = _Call(function, args)
+        call = self._call(function, args)
         try:
-            loop = self.loop
-            loop.call_soon_threadsafe(call.begin)
+            self.loop.call_soon_threadsafe(call.begin)
             if not wait(call.latch, timeout):
                 raise TimeoutError(f"no result after {timeout:g} s")
         except BaseException:
             self._abandon(call)
             raise
         return call.result()
+
+    def sync_while(
+        self,
+        meanwhile: Callable[[], object],
+        function: Callable[..., Coroutine[Any, Any, T]],
+        *args: Any,
+        wait: Callable[[threading.Lock, float | None], bool] = wait_for_latch,
+    ) -> T:
+        """As ``sync``, for ``function(*args, nudge)``: ``nudge()`` has ``meanwhile()`` called in the caller's thread.
+
+        It is called once before. ``nudge`` may be called on the loop as often as one likes: a caller who is not
+        through with ``meanwhile`` calls it once more.
+        """
+        call = self._call(function, args)
+        call.nudged = True
+        try:
+            self.loop.call_soon_threadsafe(call.begin)
+            meanwhile()
+            while wait(call.latch, None) and not call.ended:
+                meanwhile()
+        except BaseException:
+            self._abandon(call)
+            raise
+        return call.result()
+
+    def _call(self, function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]) -> _Call[T]:
+        if self.is_current:
+            raise RuntimeError(
+                "a synchronous method was called on the event loop itself and would wait for ever; "
+                "use asynchronous=True and await it"
+            )
+        return _Call(function, args)
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Have the loop call ``callback(*args)`` soon, without waiting for it."""
@@ -223,7 +249,7 @@ class _Call(Generic[T]):
     its tasks in a ``WeakSet``), and an interrupt in there would be swallowed.
     """
 
-    __slots__ = ("abandoned", "args", "context", "error", "function", "latch", "task", "value")
+    __slots__ = ("abandoned", "args", "context", "ended", "error", "function", "latch", "nudged", "task", "value")
 
     value: T
 
@@ -235,6 +261,8 @@ class _Call(Generic[T]):
         self.latch.acquire()
         self.task: asyncio.Task[T] | None = None
         self.error: BaseException | None = None
+        self.nudged = False
+        self.ended = False
         self.abandoned = False
 
     def begin(self) -> None:
@@ -244,7 +272,7 @@ class _Call(Generic[T]):
             self.task = self.context.run(self._start)
         except Exception as error:  # of the function itself, before there was a coroutine
             self.error = error
-            self.latch.release()
+            self._end()
         else:
             self.task.add_done_callback(self._ended)
 
@@ -262,7 +290,8 @@ class _Call(Generic[T]):
             self.task.cancel()
 
     def _start(self) -> asyncio.Task[T]:
-        return asyncio.get_running_loop().create_task(self.function(*self.args))
+        coroutine = self.function(*self.args, self.nudge) if self.nudged else self.function(*self.args)
+        return asyncio.get_running_loop().create_task(coroutine)
 
     def _ended(self, task: asyncio.Task[T]) -> None:
         self.task = None
@@ -274,7 +303,15 @@ class _Call(Generic[T]):
                 self.value = task.result()
             elif self.abandoned:
                 logger.debug("An abandoned call ended with an error", exc_info=self.error)
-        self.latch.release()
+        self._end()
+
+    def _end(self) -> None:
+        self.ended = True  # first: the caller looks at it after each time that the latch was released
+        self.nudge()
+
+    def nudge(self) -> None:
+        if self.latch.locked():  # else the caller was told, and has not waited since
+            self.latch.release()
 
 
 def _run(loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
