@@ -41,6 +41,7 @@ VOCABULARY = {
     "config",
     "dask_settings",
     "emptied",
+    "story",
     "errors",
     "lean",
     "page_policy",

@@ -355,6 +355,6 @@ def test_the_story_tells_what_happened_to_a_key() -> None:
     shell = FakeShell()
     shell.tell(Compute([compute_task("y", 1, [needs("x", A)])]))
     shell.fail(A)
-    story = [(line.run_id, line.before, line.after) for line in shell.core.state.story_of("y")]
+    story = [(line.run_id, line.before, line.after) for line in shell.core.state.story.of("y")]
     assert story == [(1, NEW, WAITING), (1, WAITING, RETURNED)]
-    assert "run 1 returned" not in repr(shell.core.state.story_of("x"))
+    assert "run 1 returned" not in repr(shell.core.state.story.of("x"))

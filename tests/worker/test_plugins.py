@@ -124,10 +124,9 @@ def test_transitions_are_told_by_the_names_that_users_know_as_long_as_somebody_w
     async def main() -> None:
         plugins, state, watching = WorkerPlugins("worker"), WorkerState(), Watching()
         plugins.observe(state)
-        plain = type(state.story)
         await plugins.add(watching, "worker", "watching")
         for before, after in ((NEW, WAITING), (WAITING, READY), (READY, FINISHED), (READY, ERRED)):
-            state.story.append((0.0, "x", 1, before, after))
+            state.story.note((0.0, "x", 1, before, after))
         assert plugins.fresh
         plugins.tell()
         assert watching.seen == [
@@ -138,9 +137,8 @@ def test_transitions_are_told_by_the_names_that_users_know_as_long_as_somebody_w
         ]
         assert not plugins.fresh
         await plugins.remove("worker", "watching")
-        assert type(state.story) is plain
         assert len(state.story) == 4, "the story goes on"
-        state.story.append((0.0, "x", 1, NEW, WAITING))
+        state.story.note((0.0, "x", 1, NEW, WAITING))
         assert not plugins.fresh
 
     asyncio.run(main())
@@ -156,7 +154,7 @@ def test_one_that_fails_over_a_transition_does_not_keep_the_others_from_it(caplo
         plugins.observe(state)
         await plugins.add(FailingLater(), "worker", "failing")
         await plugins.add(watching, "worker", "watching")
-        state.story.append((0.0, "x", 1, NEW, WAITING))
+        state.story.note((0.0, "x", 1, NEW, WAITING))
         plugins.tell()
         assert watching.seen == [("x", "released", "waiting")]
 

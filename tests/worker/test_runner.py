@@ -6,6 +6,7 @@ import asyncio
 import operator
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -144,8 +145,12 @@ def test_a_coroutine_function_is_run_to_its_end(bench: Bench) -> None:
 
 
 def test_a_task_knows_its_key_and_whoever_comes_after_it_does_not(bench: Bench) -> None:
-    assert bench.outcome(context.current_key).value == "x"
-    assert context.current_key() is None
+    def sit_and_run() -> tuple[Any, Any]:
+        context.sit(bench.seat, None)
+        return bench.outcome(context.current_key).value, context.current_key()
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(sit_and_run).result() == ("x", None)
 
 
 @pytest.mark.parametrize("function", [int, lambda: 1 / 0], ids=["returns", "raises"])

@@ -6,9 +6,21 @@ import builtins
 import importlib
 from typing import Any
 
+_BUILT_IN = {
+    kind: kind.__qualname__
+    for kind in vars(builtins).values()
+    if isinstance(kind, type) and kind.__module__ == "builtins"
+}
+"""Python makes these names anew at each look."""
+
 
 def type_name(kind: type) -> str:
     """``type_name(int)`` is ``"int"``, and of an array's class it is ``"numpy.ndarray"``."""
+    name = _BUILT_IN.get(kind)
+    return _full_name(kind) if name is None else name
+
+
+def _full_name(kind: type) -> str:
     module = kind.__module__
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -66,11 +66,6 @@ class Datum(msgspec.Struct, eq=False):
     def own_nbytes(self) -> int:
         """Bytes of this process's own memory: what is shared is the cluster's, and counted once."""
         return self.nbytes - self.shared_nbytes if self._file is None else 0
-
-    @property
-    def is_plain(self) -> bool:
-        """True if it is neither shared, nor on disk, nor worth being put there."""
-        return self.nbytes < SPILL_MIN and not self.shared_nbytes and self._file is None
 
     def __repr__(self) -> str:
         return f"<Datum {self.type_name or 'of unknown type'} {self.nbytes} B>"
@@ -222,16 +217,14 @@ class MemoryStore:
             self._moved[key] = datum
             self.moved_nbytes += datum.shared_nbytes
 
-    def put_all(self, items: Iterable[tuple[Key, Datum]]) -> None:
+    def put_all(self, keys: Sequence[Key], data: Sequence[Datum]) -> None:
         """Store results, in place of older ones."""
-        data, small = self._data, 0
-        for key, datum in items:
-            if datum.is_plain and key not in data:
-                data[key] = datum
-                small += datum.nbytes
-            else:
+        if _are_plain(data) and self._data.keys().isdisjoint(keys):
+            self._data.update(zip(keys, data, strict=True))
+            self.nbytes += sum([datum.nbytes for datum in data])
+        else:
+            for key, datum in zip(keys, data, strict=True):
                 self.put(key, datum)
-        self.nbytes += small
 
     def drop(self, key: Key) -> None:
         """Forget a result; whoever uses it keeps it alive.
@@ -257,15 +250,14 @@ class MemoryStore:
         Raises:
             KeyError: one is not there.
         """
-        pop, small = self._data.pop, 0
-        for key in keys:
-            datum = pop(key)
-            if datum.is_plain:
-                small += datum.nbytes
-            else:
-                self._forget(key, datum)
+        keys = list(keys)
+        data = list(map(self._data.pop, keys))
         give_back(self._data)
-        self.nbytes -= small
+        if _are_plain(data):
+            self.nbytes -= sum([datum.nbytes for datum in data])
+        else:
+            for key, datum in zip(keys, data, strict=True):
+                self._forget(key, datum)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -321,3 +313,8 @@ class MemoryStore:
 
     def _order_of(self, datum: Datum) -> OrderedDict[Key, Datum]:
         return self._moved if datum.moved else self._large
+
+
+def _are_plain(data: Sequence[Datum]) -> bool:
+    """True if all are neither shared, nor on disk, nor worth being put there."""
+    return all(datum.nbytes < SPILL_MIN and not datum.shared_nbytes and datum._file is None for datum in data)

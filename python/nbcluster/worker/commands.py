@@ -100,10 +100,17 @@ class Batches:
         else:
             commands.append(kind([item]))
 
+    def execute(self, runs: list[WorkerTask]) -> None:
+        """Have runs begun. The list is ours from now on."""
+        commands = self._commands
+        if commands and type(commands[-1]) is Execute:
+            commands[-1].tasks.extend(runs)
+        else:
+            commands.append(Execute(runs))
+
     def keep(self, results: list[Finished]) -> None:
         """Have results stored. The list is ours from now on."""
-        if results:
-            self._commands.append(KeepResults(results))
+        self._commands.append(KeepResults(results))
 
     def drop(self, keys: list[Key]) -> None:
         """Have data dropped."""

@@ -51,19 +51,25 @@ def hosts_actors() -> bool:
 
 
 def enter(key: Key) -> None:
-    """This thread begins a task."""
+    """This thread, which has no seat, begins something on behalf of a task."""
     _context.key = key
 
 
 def leave() -> None:
-    """This thread has ended its task."""
+    """It has ended that."""
     _context.key = None
+
+
+def _key() -> Key | None:
+    """The key of what this thread itself runs."""
+    seat = _context.seat
+    return _context.key if seat is None else seat.key or None
 
 
 @contextmanager
 def inherit() -> Iterator[None]:
     """Coroutines and threads that copy this thread's context variables meanwhile belong to its task."""
-    mark = _inherited.set((_context.key, _context.seat, _context.worker))
+    mark = _inherited.set((_key(), _context.seat, _context.worker))
     try:
         yield
     finally:
@@ -93,19 +99,19 @@ def is_alone(worker: CurrentWorker) -> bool:
 
 def current_key() -> Key | None:
     """The key of the task that runs here; None outside tasks."""
-    return _context.key or _inherited.get()[0]
+    return _key() or _inherited.get()[0]
 
 
 def current_seat() -> Seat | None:
     """The seat of the task that runs here; None outside tasks."""
-    if _context.key is not None:
+    if _key() is not None:
         return _context.seat
     return _inherited.get()[1]
 
 
 def current_worker() -> CurrentWorker | None:
     """The worker that this task, or this process, belongs to."""
-    if _context.key is not None:
+    if _key() is not None:
         return _context.worker
     worker = _inherited.get()[2]
     return worker or (_own[0] if _own else None)

@@ -22,7 +22,7 @@ from typing import Any
 
 from nbcluster.emptied import give_back
 from nbcluster.protocol import messages as m
-from nbcluster.protocol.messages import ComputeTask, DataItem, MissingData, StoredData, TaskDone
+from nbcluster.protocol.messages import ComputeTask, DataItem, MissingData, StoredData
 from nbcluster.types import Address, Key, RunId
 from nbcluster.worker.commands import (
     Batches,
@@ -58,10 +58,10 @@ from nbcluster.worker.state import (
     RETURNED,
     WAITING,
     KeyFetch,
-    RunState,
     WorkerState,
     WorkerTask,
 )
+from nbcluster.worker.story import RunState
 
 
 class WorkerCore:
@@ -103,7 +103,7 @@ class WorkerCore:
         effect = _TRANSITIONS[before, after]
         run.state = after
         task = run.task
-        self.state.story.append((self._now, task.key, task.run_id, before, after))
+        self.state.story.note((self._now, task.key, task.run_id, before, after))
         effect(self, run)
 
     def _begin(self, run: WorkerTask) -> None:
@@ -147,26 +147,49 @@ class WorkerCore:
             self._on_message[type(message)](message)
 
     def _compute(self, message: m.Compute) -> None:
-        by_key = self.state.by_key
+        alone: list[ComputeTask] = []
         for task in message.tasks:
-            old = by_key.get(task.key)
-            if old is not None:
-                self._move(old, FREED)
-            if not task.dependencies:
-                self._batches.add(Execute, self._ready(task))
-                continue
-            run = WorkerTask(task)
-            if missing := self._gather(run, task):
-                self._give_back(run, missing)
+            if task.dependencies:
+                self._begin_alone(alone)
+                alone = []
+                self._begin_with_inputs(task)
             else:
-                self._move(run, WAITING if run.waiting_on else READY)
+                alone.append(task)
+        self._begin_alone(alone)
 
-    def _ready(self, task: ComputeTask) -> WorkerTask:
-        """The new run of a task that needs no others: as ``_move`` and ``_begin``, in one step."""
-        state, key, run_id = self.state, task.key, task.run_id
-        state.runs[run_id] = state.by_key[key] = run = WorkerTask(task, READY)
-        state.story.append((self._now, key, run_id, NEW, READY))
-        return run
+    def _begin_alone(self, tasks: list[ComputeTask]) -> None:
+        """New runs of tasks that need no others."""
+        if len({task.key for task in tasks}) < len(tasks):  # the later ones replace the earlier ones
+            for task in tasks:
+                self._batches.execute(self._ready([task]))
+        elif tasks:
+            self._batches.execute(self._ready(tasks))
+
+    def _begin_with_inputs(self, task: ComputeTask) -> None:
+        self._replace(task.key)
+        run = WorkerTask(task)
+        if missing := self._gather(run, task):
+            self._give_back(run, missing)
+        else:
+            self._move(run, WAITING if run.waiting_on else READY)
+
+    def _replace(self, key: Key) -> None:
+        old = self.state.by_key.get(key)
+        if old is not None:
+            self._move(old, FREED)
+
+    def _ready(self, tasks: list[ComputeTask]) -> list[WorkerTask]:
+        """The new runs of tasks with different keys: as ``_move`` and ``_begin`` of each, all at a time."""
+        state = self.state
+        keys, run_ids = [task.key for task in tasks], [task.run_id for task in tasks]
+        if not state.by_key.keys().isdisjoint(keys):
+            for key in keys:
+                self._replace(key)
+        runs = [WorkerTask(task, READY) for task in tasks]
+        state.runs.update(zip(run_ids, runs, strict=True))
+        state.by_key.update(zip(keys, runs, strict=True))
+        state.story.note_all(self._now, keys, run_ids, NEW, READY)
+        return runs
 
     def _gather(self, run: WorkerTask, task: ComputeTask) -> list[MissingData]:
         """Find the inputs of a new run. Returns those that nobody has."""
@@ -258,39 +281,29 @@ class WorkerCore:
         self._finished(finished)
 
     def _finished(self, outcomes: list[Finished]) -> None:
+        state = self.state
+        runs, by_key = state.runs, state.by_key
+        outcomes = [outcome for outcome in outcomes if outcome.done.run_id in runs]
         if not outcomes:
             return
-        state = self.state
-        runs, by_key, held, fetches = state.runs, state.by_key, state.held, state.fetches
-        note, now = state.story.append, self._now
-        results: list[Finished] = []
-        untold: list[TaskDone] = []
-        for outcome in outcomes:
-            done = outcome.done
-            key, run_id = done.key, done.run_id
-            run = runs.pop(run_id, None)
-            if run is None:
-                continue
+        done = [outcome.done for outcome in outcomes]
+        keys, run_ids = [one.key for one in done], [one.run_id for one in done]
+        for run_id in run_ids:
+            run = runs.pop(run_id)
             assert run.state == READY, f"{run} cannot have finished"
-            run.state = FINISHED
+        for key in keys:
             del by_key[key]
-            note((now, key, run_id, READY, FINISHED))
-            held[key] = done.nbytes
-            results.append(outcome)
-            if not outcome.told:
-                untold.append(done)
-        self._batches.keep(results)
-        self._batches.done(untold)
-        if fetches:
-            for outcome in results:
-                self._obtained(outcome.done.key)
+        state.held.update(zip(keys, [one.nbytes for one in done], strict=True))
+        state.story.note_all(self._now, keys, run_ids, READY, FINISHED)
+        self._batches.keep(outcomes)
+        self._batches.done([outcome.done for outcome in outcomes if not outcome.told])
+        if state.fetches:
+            for key in keys:
+                self._obtained(key)
 
     def _otherwise_ended(self, outcome: OtherOutcome) -> None:
         if isinstance(outcome, TakenUp):
-            old = self.state.by_key.get(outcome.task.key)
-            if old is not None:
-                self._move(old, FREED)
-            self._ready(outcome.task)  # it is the executor's already
+            self._ready([outcome.task])  # it is the executor's already
         elif isinstance(outcome, m.FreeKeys):
             self._free(outcome)
         elif (run := self.state.runs.get(outcome.run_id)) is None:

@@ -183,8 +183,7 @@ class Executor:
         """Queue runs: smaller priorities first, older run ids first among equals."""
         push = self._queue.push
         with self._lock:
-            for task, inputs in tasks:
-                push(task, inputs)
+            push(tasks)
             idle = self._idle
             awake = [idle.pop() for _ in range(min(len(idle), len(self._queue)))]
         for parked in awake:
@@ -249,7 +248,6 @@ class Executor:
                 return
             _, run_id, task, inputs = entry
             running[thread] = seat.run_id = run_id
-            seat.key = task.key
             recorder.enter(thread, run_id)
             try:
                 outcome = runner.run(seat, task, inputs)
@@ -299,12 +297,13 @@ class Executor:
                 if self._seats.wanted:
                     self._seats.hand_over(seat)
                     return None
-                reader = self._reader if may_read and self._reader is not None and self._reader.is_lent else None
-                entry = self._queue.pop()  # afterwards: what had come before the link was lent is there
+                entry = self._queue.pop()
                 if self._closed:
                     return None
                 if entry is not None:
                     return entry
+                # What came before the link was lent was queued before that, so there is nothing more of it.
+                reader = self._reader if may_read and self._reader is not None and self._reader.is_lent else None
                 if reader is None:
                     parked = threading.Lock()
                     parked.acquire()

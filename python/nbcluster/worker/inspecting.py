@@ -17,7 +17,8 @@ from nbcluster.types import Key, RunId, key_prefix
 from nbcluster.worker.core import WorkerCore
 from nbcluster.worker.executor import Executor
 from nbcluster.worker.runner import Runner
-from nbcluster.worker.state import STATE_NAMES, StoryLine
+from nbcluster.worker.state import STATE_NAMES
+from nbcluster.worker.story import StoryLine
 
 
 class Inspector:
@@ -104,8 +105,7 @@ class Inspector:
     # --- the rest ---
 
     def _story(self, look: i.LookAtStory) -> i.StoryLines:
-        names = frozenset(look.names)
-        return i.StoryLines(self._lines(StoryLine(*line) for line in self._core.state.story if line[1] in names))
+        return i.StoryLines(self._lines(self._core.state.story.of(*look.names)))
 
     def _lines(self, story: Iterable[StoryLine]) -> list[i.StoryLine]:
         now = time.monotonic()

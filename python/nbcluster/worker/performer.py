@@ -111,12 +111,15 @@ class Performer:
     # --- data ---
 
     def _keep_results(self, command: c.KeepResults) -> None:
-        results = [(result.done, result.value) for result in command.results]
-        self._store.put_all([(done.key, Datum(value, done.nbytes, done.type_name)) for done, value in results])
-        if self._idle_sharing is not None:
-            for done, value in results:
-                if done.nbytes >= SHARE_MIN:
-                    self._idle_sharing.note(done.key, value, done.nbytes)
+        results = command.results
+        done = [result.done for result in results]
+        sizes = [one.nbytes for one in done]
+        data = map(Datum, [result.value for result in results], sizes, [one.type_name for one in done])
+        self._store.put_all([one.key for one in done], list(data))
+        if self._idle_sharing is not None and max(sizes) >= SHARE_MIN:
+            for result in results:
+                if result.done.nbytes >= SHARE_MIN:
+                    self._idle_sharing.note(result.done.key, result.value, result.done.nbytes)
 
     def _keep_data(self, command: c.KeepData) -> None:
         for item in command.items:

@@ -1,6 +1,6 @@
 """The plugins of one worker: set up in the order in which they come, told of transitions, torn down at the end.
 
-Nothing is done for transitions as long as no plugin wants to know of them: then the core's story is one that tells.
+Nothing is done for transitions as long as no plugin wants to know of them: then the core's story tells what is fresh.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections import deque
 from typing import Any
 
 from nbcluster.plugins.base import NannyPlugin, WorkerPlugin
@@ -20,11 +19,10 @@ from nbcluster.worker.state import (
     NEW,
     READY,
     RESCHEDULED,
-    STORY_LENGTH,
     WAITING,
-    RunState,
     WorkerState,
 )
+from nbcluster.worker.story import Line
 
 logger = logging.getLogger("nbcluster.worker")
 
@@ -35,18 +33,6 @@ _BEFORE = {NEW: "released", WAITING: "waiting", READY: "executing"}
 _AFTER = {WAITING: "waiting", READY: "ready", FINISHED: "memory", ERRED: "error", RESCHEDULED: "rescheduled"}
 
 
-class _TellingStory(deque[Any]):
-    """A story of which somebody wants to hear."""
-
-    def __init__(self, former: deque[Any], fresh: list[Any]) -> None:
-        super().__init__(former, STORY_LENGTH)
-        self._fresh = fresh
-
-    def append(self, line: Any) -> None:
-        super().append(line)
-        self._fresh.append(line)
-
-
 class WorkerPlugins:
     """Those of one worker, on its loop; hooks that are no coroutines run in threads."""
 
@@ -55,7 +41,7 @@ class WorkerPlugins:
         self._plugins: dict[tuple[str, str], WorkerPlugin | NannyPlugin] = {}
         self._told: list[WorkerPlugin] = []
         self._state: WorkerState | None = None
-        self.fresh: list[tuple[float, str, int, RunState, RunState]] = []
+        self.fresh: list[Line] = []
         """Transitions that plugins have not been told of."""
 
     @property
@@ -106,14 +92,10 @@ class WorkerPlugins:
             for plugin in self._plugins.values()
             if isinstance(plugin, WorkerPlugin) and type(plugin).transition is not WorkerPlugin.transition
         ]
-        if self._state is None:
-            return
-        story = self._state.story
-        if self._told and not isinstance(story, _TellingStory):
-            self._state.story = _TellingStory(story, self.fresh)
-        elif not self._told and isinstance(story, _TellingStory):
-            self._state.story = deque(story, STORY_LENGTH)
-            self.fresh.clear()
+        if self._state is not None:
+            self._state.story.fresh = self.fresh if self._told else None
+            if not self._told:
+                self.fresh.clear()
 
     def tell(self) -> None:
         """Tell plugins what has happened since the last time."""

@@ -32,15 +32,17 @@ class RunQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def push(self, task: ComputeTask, inputs: Inputs | None) -> None:
-        """Add a run."""
-        entry = (task.priority, task.run_id, task, inputs)
-        in_turn = self._in_turn
-        if not in_turn or entry > in_turn[-1]:
-            in_turn.append(entry)
-        else:
-            heappush(self._out_of_turn, entry)
-        self._waiting.add(task.run_id)
+    def push(self, runs: Iterable[tuple[ComputeTask, Inputs | None]]) -> None:
+        """Add runs."""
+        in_turn, wait = self._in_turn, self._waiting.add
+        for task, inputs in runs:
+            run_id = task.run_id
+            entry = (task.priority, run_id, task, inputs)
+            if not in_turn or entry > in_turn[-1]:
+                in_turn.append(entry)
+            else:
+                heappush(self._out_of_turn, entry)
+            wait(run_id)
 
     def pop(self) -> Entry | None:
         """Take the run with the smallest priority, the oldest of equals; None if there is none."""

@@ -23,7 +23,6 @@ from nbcluster.protocol.typenames import type_name
 from nbcluster.store.memory import Datum
 from nbcluster.store.spill import SpillError
 from nbcluster.types import Key
-from nbcluster.worker import context
 from nbcluster.worker.coroutines import CoroutineLoop
 from nbcluster.worker.current import CurrentWorker
 from nbcluster.worker.events import Finished, InputsLost, Outcome
@@ -77,7 +76,7 @@ class Runner:
         """Run a task in this thread, which has this seat. Raises only if memory is short: then :meth:`untold`."""
         key, run_id = task.key, task.run_id
         monotonic = time.monotonic
-        context.enter(key)
+        seat.key = key
         seat.since = start = monotonic()
         try:
             function = self._functions.get(task.function)
@@ -115,7 +114,7 @@ class Runner:
         finally:
             if self._on_task_end is not None:
                 self._on_task_end()
-            context.leave()
+            seat.key = ""
 
     def untold(self, seat: Seat, task: ComputeTask) -> TaskErred:
         """The outcome of a task of which not even its failure could be told."""

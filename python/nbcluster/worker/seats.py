@@ -37,6 +37,7 @@ class Seat:
         self.seceded = False
         """Whether the task that it runs has given it up in the meantime."""
         self.key: Key = ""
+        """Of the task that it runs; empty between two."""
         self.run_id: RunId = 0
         self.since = 0.0
         """When its run began, by the monotonic clock."""

@@ -15,15 +15,17 @@ nobody wants it any more.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from nbcluster.protocol.messages import ComputeTask, MissingData
 from nbcluster.types import Address, Key, RunId
+from nbcluster.worker.story import RunState, Story
 
-RunState = int
+STORY_LENGTH = 10_000
+"""Transitions that are kept."""
+
 NEW: Final = 0
 WAITING: Final = 1
 READY: Final = 2
@@ -44,8 +46,6 @@ STATE_NAMES: Final = (
     "recalled",
     "freed",
 )
-
-STORY_LENGTH = 10_000
 
 
 class WorkerTask(msgspec.Struct, eq=False):
@@ -102,16 +102,6 @@ class Peer:
         self.queued: dict[KeyFetch, None] = {}
 
 
-class StoryLine(NamedTuple):
-    """One transition of one run."""
-
-    time: float
-    key: Key
-    run_id: RunId
-    before: RunState
-    after: RunState
-
-
 class WorkerState:
     """Everything."""
 
@@ -128,9 +118,4 @@ class WorkerState:
         """Only those of whom something is wanted."""
         self.recalling: dict[int, list[RunId]] = {}
         """Requests that the executor has not answered yet, with the runs that were given back without it."""
-        self.story: deque[tuple[float, Key, RunId, RunState, RunState]] = deque(maxlen=STORY_LENGTH)
-        """Bare tuples, for speed; read it as ``StoryLine``."""
-
-    def story_of(self, key: Key) -> list[StoryLine]:
-        """What happened to a key's runs here, as far back as the story goes."""
-        return [StoryLine(*line) for line in self.story if line[1] == key]
+        self.story = Story(STORY_LENGTH)

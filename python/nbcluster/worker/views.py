@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from nbcluster.types import Address, Key
-from nbcluster.worker.state import READY, STATE_NAMES, StoryLine, WorkerTask
+from nbcluster.worker.state import READY, STATE_NAMES, WorkerTask
 
 if TYPE_CHECKING:
     from nbcluster.worker.executor import AtWork
@@ -119,7 +119,7 @@ class WorkerState:
         """What happened to these tasks here: when (monotonic seconds), key, run, state before and after."""
         self._server.settle()
         names = {one.key if isinstance(one, TaskState) else one for one in keys}
-        lines = (StoryLine(*line) for line in list(self._server.core.state.story) if line[1] in names)
+        lines = self._server.core.state.story.of(*names)
         return [(at.time, at.key, at.run_id, STATE_NAMES[at.before], STATE_NAMES[at.after]) for at in lines]
 
 

@@ -12,7 +12,6 @@ import hashlib
 import math
 import random
 import time
-from collections import deque
 from collections.abc import Sized
 from typing import Any, NamedTuple
 
@@ -141,7 +140,6 @@ class Simulation:
         self.network = Network(self.engine, scenario.network, random.Random(scenario.seed + 1))
         self.meter = Meter(self.engine)
         self.core = SchedulerCore(settings or Settings(story_length=0, stream_length=0))
-        self.no_story: deque[Any] = deque(maxlen=0)
         """For the workers: ten thousand stories are too many."""
         self.workers: dict[WorkerName, SimulatedWorker] = {}
         """Those whose link has not ended."""

@@ -13,6 +13,7 @@ from nbcluster.worker import commands as c
 from nbcluster.worker.core import WorkerCore
 from nbcluster.worker.events import DataArrived, Event, FetchFailed, Finished, FromScheduler, RunsEnded, RunsRecalled
 from nbcluster.worker.run_queue import RunQueue
+from nbcluster.worker.story import Story
 from tests.simulation.scale.network import Link
 from tests.simulation.scale.workloads import SMALL, read_arguments
 
@@ -60,7 +61,7 @@ class SimulatedWorker:
         self.resources = resources or {}
         self.address: Address = f"sim://{name}"
         self.core = WorkerCore(self.address)
-        self.core.state.story = simulation.no_story
+        self.core.state.story = Story(0)
         self.functions: set[bytes] = set()
         self.running: dict[RunId, float] = {}
         """With the moment at which each began."""
@@ -116,8 +117,7 @@ class SimulatedWorker:
             if isinstance(command, c.Send):
                 self.say(command.messages)
             elif isinstance(command, c.Execute):
-                for run in command.tasks:
-                    self._queue.push(run.task, run.inputs)
+                self._queue.push((run.task, run.inputs) for run in command.tasks)
                 self._start()
             elif isinstance(command, c.Recall):
                 taken = self._queue.withdraw(command.run_ids)
