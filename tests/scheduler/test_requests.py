@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.delivery import FindReceivers, Receivers
 from nbcluster.protocol.payload import Payload
@@ -67,6 +69,21 @@ def test_a_key_that_comes_twice_in_one_submission_is_one_task() -> None:
     assert [run.key for run in bench.computes("w")] == ["large", "twice"]
     bench.finish("w", "twice")
     assert bench.done() == ["large", "twice"]
+
+
+@pytest.mark.parametrize("known", [[], ["f-1"]], ids=["all new", "one known"])
+@pytest.mark.parametrize("twice", [[], ["g-2"]], ids=["each once", "one twice"])
+def test_keys_of_several_names_come_at_once(known: list[str], twice: list[str]) -> None:
+    """In the order of the submission, and each counted with its name: the bench looks at the counts."""
+    bench = Bench()
+    bench.join("w")
+    bench.submit(*known)
+    bench.submit("f-0", "f-1", "g-2", "name", *twice)
+    bench.run_all()
+    first, *rest = known + [key for key in ("f-0", "f-1", "g-2", "name") if key not in known]
+    assert [run.key for run in bench.computes("w")] == [first, *rest]
+    assert bench.done() == [first, *rest]
+    assert {name: prefix.done for name, prefix in bench.core.state.prefixes.items()} == {"f": 2, "g": 1, "name": 1}
 
 
 def test_a_key_that_is_released_and_submitted_anew_at_once_gets_its_new_meaning() -> None:

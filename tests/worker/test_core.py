@@ -23,7 +23,7 @@ from nbcluster.protocol.messages import (
 from nbcluster.protocol.payload import Payload
 from nbcluster.worker.core import _TRANSITIONS
 from nbcluster.worker.events import Finished, InputsLost, RunsEnded
-from nbcluster.worker.state import FREED, NEW, READY, RETURNED, STATE_NAMES, WAITING, WorkerTask
+from nbcluster.worker.state import FINISHED, FREED, NEW, READY, RETURNED, STATE_NAMES, STORY_LENGTH, WAITING, WorkerTask
 from tests.support.fake_worker_shell import ME, FakeShell, compute_task, datum, needs
 
 A, B = "unix:///a", "unix:///b"
@@ -233,6 +233,20 @@ def test_a_second_run_of_a_key_replaces_the_first() -> None:
     assert list(shell.queued) == [2]
 
 
+def test_a_key_that_comes_twice_in_one_message_runs_once() -> None:
+    shell = FakeShell()
+    shell.tell(Compute([compute_task("x", 1), compute_task("y", 2), compute_task("x", 3)]))
+    assert list(shell.queued) == [2, 3]
+    assert list(shell.core.state.runs) == [2, 3]
+
+
+def test_tasks_with_and_without_inputs_begin_in_their_order() -> None:
+    shell = FakeShell()
+    shell.tell(PutData([datum("here")]))
+    shell.tell(Compute([compute_task("x", 1), compute_task("y", 2, [needs("here", ME)]), compute_task("z", 3)]))
+    assert list(shell.queued) == [1, 2, 3]
+
+
 def test_freeing_a_waiting_run_cancels_what_only_it_wanted() -> None:
     shell = FakeShell()
     shell.tell(Compute([compute_task("z", 1, [needs("w", A)])]))
@@ -358,3 +372,19 @@ def test_the_story_tells_what_happened_to_a_key() -> None:
     story = [(line.run_id, line.before, line.after) for line in shell.core.state.story.of("y")]
     assert story == [(1, NEW, WAITING), (1, WAITING, RETURNED)]
     assert "run 1 returned" not in repr(shell.core.state.story.of("x"))
+
+
+def test_the_story_of_many_runs_is_as_that_of_one_and_keeps_to_its_length() -> None:
+    shell = FakeShell()
+    keys = [f"x-{number}" for number in range(STORY_LENGTH - 1)]
+    shell.tell(Compute([compute_task("first", 1)]))
+    shell.tell(Compute([compute_task(key, number) for number, key in enumerate(keys, 2)]))
+    story = shell.core.state.story
+    (line,) = story.of("x-7")
+    assert line[1:] == ("x-7", 9, NEW, READY)
+    assert [len(lines) for lines in (list(story), story, story.of("first"))] == [STORY_LENGTH, STORY_LENGTH, 1]
+    shell.finish(9)
+    assert [(line.run_id, line.before, line.after) for line in story.of("first", "x-7")] == [
+        (9, NEW, READY),
+        (9, READY, FINISHED),
+    ]

@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from nbcluster.emptied import give_back
 from nbcluster.protocol.messages import Failure, KeyDone, KeyErred, KeysCancelled, Lost, TaskDone
@@ -100,10 +100,10 @@ class Machine:
         """The same for many with the same options that need no others: there is nothing to wait for."""
         started = [task for task in tasks if task.state == RELEASED]
         self._note([task.key for task in started], RELEASED, WAITING, QUEUED)
+        for prefix, count in Counter([task.prefix for task in started]).items():
+            prefix.counts[RELEASED] -= count
+            prefix.counts[QUEUED] += count
         for task in started:
-            counts = task.prefix.counts
-            counts[RELEASED] -= 1
-            counts[QUEUED] += 1
             task.state = QUEUED
         self._placement.enqueue_free(started)
 
@@ -138,6 +138,8 @@ class Machine:
         self._note([task.key for task, _ in runs], PROCESSING, MEMORY)
         holds, here, loosen, keep = worker.holds, worker.only, self._loose.append, self._payloads.keep
         for_whom: dict[SchedClient, list[SchedTask]] = {}
+        wanted: Mapping[SchedClient, None] = NOBODY
+        theirs: list[list[SchedTask]] = []
         for task, done in runs:
             prefix = task.prefix
             prefix.done += 1
@@ -156,13 +158,11 @@ class Machine:
                 keep(task, payload)
             if task.dependents:
                 self._feed_dependents(task)
-            wanted = task.who_wants
-            for client in wanted:
-                tasks = for_whom.get(client)
-                if tasks is None:
-                    for_whom[client] = [task]
-                else:
-                    tasks.append(task)
+            if task.who_wants is not wanted:  # as it nearly always is
+                wanted = task.who_wants
+                theirs = [for_whom.setdefault(client, []) for client in wanted]
+            for tasks in theirs:
+                tasks.append(task)
             if not wanted and not task.waiters:
                 loosen(task)
         self._payloads.make_room()

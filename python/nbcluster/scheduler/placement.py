@@ -29,7 +29,7 @@ from itertools import islice
 from nbcluster.protocol.messages import ComputeTask, Dependency, RecallTasks, TaskDone, TaskOptions
 from nbcluster.scheduler.lanes import Lane, Lanes, is_named, lane_apart
 from nbcluster.scheduler.outbox import Outbox
-from nbcluster.scheduler.state import PROCESSING, QUEUED, SchedTask, SchedulerState, SchedWorker
+from nbcluster.scheduler.state import NO_OPTIONS, PROCESSING, QUEUED, SchedTask, SchedulerState, SchedWorker
 from nbcluster.types import FunctionId, Status
 
 _RUNNING = Status.RUNNING
@@ -211,34 +211,32 @@ class Placement:
         state, processing, functions = self._state, worker.processing, worker.functions
         unknown, occupancy, run_id = self._settings.unknown_duration, worker.occupancy, state.run_ids
         state.story.note_all(state.now, [task.key for task in tasks], (QUEUED, PROCESSING), state.stimulus)
+        prefix, options, function = None, NO_OPTIONS, b""
+        estimate, rank, counts = unknown, 0.0, list[int]()
         runs = []
         for task in tasks:
             run_id += 1
-            prefix = task.prefix
-            estimate = prefix.mean
-            if estimate is None:
-                estimate = unknown
+            if task.prefix is not prefix or task.options is not options or task.function is not function:
+                assert task.function is not None  # most are of one submission, so we are seldom here
+                prefix, options, function = task.prefix, task.options, task.function
+                estimate = unknown if prefix.mean is None else prefix.mean
+                counts, rank = prefix.counts, -options.priority
+                if rank > self._lowest:
+                    self._lowest = rank
+                if function not in functions:
+                    self._define(function, worker)
             occupancy += estimate
             task.estimate = estimate
             task.run_id = run_id
             task.processing_on = worker
-            counts = prefix.counts
             counts[QUEUED] -= 1
             counts[PROCESSING] += 1
             task.state = PROCESSING
             processing[run_id] = task
-            options = task.options
-            rank = -options.priority
-            if rank > self._lowest:
-                self._lowest = rank
             if options.resources:
                 for name, amount in options.resources.items():
                     if amount:
                         worker.available[name] -= amount
-            function = task.function
-            assert function is not None
-            if function not in functions:
-                self._define(function, worker)
             needs = self._dependencies(task, worker) if task.dependencies else ()
             runs.append(
                 ComputeTask(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import cycle, islice
 
 from msgspec.structs import replace
@@ -66,6 +67,9 @@ class Requests:
         keys = message.keys
         sparse = bool(message.dependencies or message.frames)
         parent = self._parent(client, message.line)
+        if keys and not sparse and parent is None and tasks.keys().isdisjoint(keys) and len(set(keys)) == len(keys):
+            self._submit_new(client, message)
+            return
         new, known = [], []
         for index, key in enumerate(keys):
             task = tasks.get(key)
@@ -105,6 +109,26 @@ class Requests:
                 machine.start(task)
         else:
             machine.start_free(new)
+
+    def _submit_new(self, client: SchedClient, message: SubmitTasks) -> None:
+        """The same for many different keys that are all new, of tasks that need no others, as in most maps."""
+        state, keys, function, options = self._state, message.keys, message.function, message.options
+        retries, wanted = options.retries, client.only
+        orders = range(state.orders + 1, state.orders + 1 + len(keys))
+        state.orders = orders[-1]
+        names = [key_prefix(key) for key in keys]
+        prefixes = {}
+        for name, count in Counter(names).items():
+            prefixes[name] = prefix = state.prefix(name)
+            prefix.counts[RELEASED] += count
+        tasks = [
+            SchedTask(key, prefixes[name], order, order, RELEASED, function, data, (), options, retries, client, wanted)
+            for order, key, name, data in zip(orders, keys, names, message.arguments, strict=True)
+        ]
+        state.tasks.update(zip(keys, tasks, strict=True))
+        client.wants.update(dict.fromkeys(tasks, 0))
+        self._count_function(function, message.definition, len(tasks))
+        self._machine.start_free(tasks)
 
     def _parent(self, client: SchedClient, line: Line) -> SchedTask | None:
         """The task whose place those of a submission take, if a task submits them."""
