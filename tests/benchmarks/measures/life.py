@@ -73,8 +73,8 @@ def growth(systems: list[System], rounds: int = 3, many: int = 32) -> Iterator[F
 SECOND_CLIENT = Kind("a second client connects", "ms", "less", (Bar(1 / 4, "distributed"),))
 
 
-def second_client(systems: list[System], rounds: int = 7) -> Iterator[Figure]:
-    """``Client(cluster)`` beside one that is there; the median."""
+def second_client(systems: list[System], rounds: int = 25) -> Iterator[Figure]:
+    """``Client(cluster)`` beside one that is there; the median, after some to warm up."""
 
     def measure(system: ClusterSystem) -> float:
         start = time.perf_counter()
@@ -85,5 +85,5 @@ def second_client(systems: list[System], rounds: int = 7) -> Iterator[Figure]:
 
     for system in clusters(systems):
         with running(system):
-            times = [measure(system) for _ in range(rounds)]
+            times = [measure(system) for _ in range(rounds + 5)][5:]
         yield Figure(SECOND_CLIENT, system.name, median(times) * 1e3)
