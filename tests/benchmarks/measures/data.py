@@ -79,7 +79,7 @@ def to_worker(systems: list[System], mib: int = 256, rounds: int = 3) -> Iterato
         yield from figures(kinds, system, measure(system))
 
 
-def broadcast(systems: list[System], mib: int = 256, rounds: int = 3) -> Iterator[Figure]:
+def broadcast(systems: list[System], mib: int = 256, rounds: int = 5) -> Iterator[Figure]:
     """``scatter(array, broadcast=True)``: the time, and what it costs in memory once every worker has read it.
 
     Memory is that of all processes, the client among them, over the least that it was before any of the rounds, per

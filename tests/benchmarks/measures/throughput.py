@@ -134,5 +134,5 @@ def graph(systems: list[System], blocks: int = 22) -> Iterator[Figure]:
     kind = Kind(f"dask.array graph of {tasks:,} tasks", "ms", "less", (Bar(1 / 8, "distributed"),))
     for system in clusters(systems):
         with running(system):
-            times = [seconds(compute, system.client) for _ in range(4 if system.ours else 3)]
+            times = [seconds(compute, system.client) for _ in range(8 if system.ours else 4)]
         yield Figure(kind, system.name, median(times[1:]) * 1e3)

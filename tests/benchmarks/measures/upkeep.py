@@ -15,8 +15,11 @@ IDLE_MEMORY = Kind("idle cluster of 2 workers: memory", "MB", "less", (Bar(60),)
 IDLE_CPU = Kind("idle cluster of 2 workers: CPU", "%", "less", (Bar(0.5),))
 
 
-def idle(systems: list[System], window: float = 5.0) -> Iterator[Figure]:
-    """Memory (PSS) of all processes but the client's; processor time of all, per second of doing nothing."""
+def idle(systems: list[System], windows: int = 3, window: float = 4.0) -> Iterator[Figure]:
+    """Memory (PSS) of all processes but the client's; processor time of all, per second of doing nothing.
+
+    The latter is the median of some windows: what went before may leave something to be done.
+    """
     for system in clusters(systems):
         others = footprint.descendants()
         with running(system):
@@ -24,10 +27,12 @@ def idle(systems: list[System], window: float = 5.0) -> Iterator[Figure]:
             pids = [pid for pid in footprint.descendants() if pid not in others]
             yield Figure(IDLE_MEMORY, system.name, footprint.pss(pids) / 1e6)
             pids.append(footprint.this_process())
-            before, start = footprint.cpu(pids), time.perf_counter()
-            time.sleep(window)
-            used = footprint.cpu(pids) - before
-            yield Figure(IDLE_CPU, system.name, used / (time.perf_counter() - start) * 100)
+            used = []
+            for _ in range(windows):
+                before, start = footprint.cpu(pids), time.perf_counter()
+                time.sleep(window)
+                used.append((footprint.cpu(pids) - before) / (time.perf_counter() - start))
+            yield Figure(IDLE_CPU, system.name, median(used) * 100)
 
 
 def pending(systems: list[System], tasks: int = 1_000_000, few: int = 1_000) -> Iterator[Figure]:
