@@ -70,6 +70,25 @@ def test_nothing_is_loaded_beyond_what_erred_or_is_large_or_elsewhere() -> None:
         assert ahead.values == [0]
 
 
+class Ending:
+    """Ends what loads it."""
+
+    ahead: LoadedAhead
+
+    def __setstate__(self, state: object) -> None:
+        Ending.ahead.end()
+
+
+def test_nothing_more_is_loaded_after_its_end() -> None:
+    ending = Ending()
+    vars(ending)["state"] = 1
+    Ending.ahead = ahead = LoadedAhead([done(0), done(ending), done(2)])
+    ahead.load()
+    assert len(ahead.values) == 2
+    ahead.load()
+    assert len(ahead.rest) == 1
+
+
 def test_what_cannot_be_loaded_is_left_to_who_collects_the_rest() -> None:
     ahead = LoadedAhead([done(0), done(Refusing()), done(2)])
     ahead.load()

@@ -42,16 +42,18 @@ class LoadedAhead:
 
     def load(self) -> None:
         """Load what is there, up to the first that is not, or that is large: that may have to be asked for."""
-        if self._ended:
-            return
         states, values = self._states, self.values
-        for position in range(len(values), len(states)):
+        for position in range(len(values), len(states)):  # no slice: of very many, it would be made very often
             state = states[position]
             payload = state.payload
-            if payload is None or payload.frames or state.status != FINISHED:
+            if self._ended or payload is None or payload.frames or state.status != FINISHED:
                 return
             try:
                 values.append(load(payload))
             except Exception:
                 self._ended = True  # who collects the rest meets the same, and maybe an earlier error before that
                 return
+
+    def end(self) -> None:
+        """Load nothing more: all are done, or one has failed, which is to be known at once. From any thread."""
+        self._ended = True

@@ -331,6 +331,7 @@ class Session:
         """
         await self.wait(states, stop_early=stop_early, nudge=nudge)
         if ahead is not None:
+            ahead.end()
             states = ahead.rest
         collected: dict[Key, Payload] = {}
         attempts, gone = 0, len(states) + 1
