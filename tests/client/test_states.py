@@ -261,6 +261,19 @@ def test_a_countdown_nudges_whenever_a_portion_more_is_done() -> None:
     countdown.cancel()
 
 
+def test_it_nudges_at_once_if_some_are_done_and_others_are_not() -> None:
+    states, nudged = pending(3), list[int]()
+    Countdown(states, lambda: None, nudge=lambda: nudged.append(0), portion=3)
+    assert nudged == []
+    states[1].finish("int", 28, None)
+    Countdown(states, lambda: None, nudge=lambda: nudged.append(1), portion=3)
+    assert nudged == [1]
+    for state in states:
+        state.finish("int", 28, None)
+    Countdown(states, lambda: None, nudge=lambda: nudged.append(2), portion=3)
+    assert nudged == [1]
+
+
 def test_it_nudges_no_more_when_it_has_fired_or_was_cancelled() -> None:
     nudged = list[int]()
     failing, cancelled = pending(3), pending(3)

@@ -192,7 +192,7 @@ class FutureState(msgspec.Struct, eq=False, weakref=True):
 class Countdown:
     """Calls ``then`` once enough of the given states are done; ``stop_early`` makes one failure enough.
 
-    ``nudge`` is called whenever ``portion`` more of them are done, until then.
+    ``nudge`` is called if some are done at once, and whenever ``portion`` more of them are, until then.
     """
 
     __slots__ = ("_left", "_next", "_nudge", "_open", "_portion", "_states", "_stop_early", "_then")
@@ -229,6 +229,8 @@ class Countdown:
                 state.waiters = alone
             else:
                 state.when_done(self._done)
+        if nudge is not None and self._open < len(states):
+            nudge()
 
     def _done(self, state: FutureState) -> None:
         self._open -= 1

@@ -179,14 +179,13 @@ class LoopThread:
     ) -> T:
         """As ``sync``, for ``function(*args, nudge)``: ``nudge()`` has ``meanwhile()`` called in the caller's thread.
 
-        It is called once before. ``nudge`` may be called on the loop as often as one likes: a caller who is not
-        through with ``meanwhile`` calls it once more.
+        ``nudge`` may be called on the loop as often as one likes: a caller who is not through with ``meanwhile`` calls
+        it once more.
         """
         call = self._call(function, args)
         call.nudged = True
         try:
             self.loop.call_soon_threadsafe(call.begin)
-            meanwhile()
             while wait(call.latch, None) and not call.ended:
                 meanwhile()
         except BaseException:
