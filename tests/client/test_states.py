@@ -7,10 +7,10 @@ import weakref
 
 import pytest
 
-from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, Countdown, FutureState, Origin
+from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, Countdown, FutureState, Origin, finish_all
 from nbcluster.errors import FutureCancelledError, KilledWorker, WorkerLostData
 from nbcluster.protocol.exceptions import dump_exception
-from nbcluster.protocol.messages import Killed, Lost, Raised
+from nbcluster.protocol.messages import KeyDone, Killed, Lost, Raised
 from nbcluster.protocol.payload import Payload
 from tests.support.eventually import eventually
 
@@ -293,6 +293,26 @@ def test_one_that_stops_waiting_leaves_the_others_waiting() -> None:
     first.cancel()
     state.finish("int", 28, None)
     assert calls == ["second", "third"]
+
+
+def test_who_counts_many_states_is_told_once_of_all_that_come_together() -> None:
+    states, calls = pending(6), list[str]()
+    done = [(state, KeyDone(state.key, "int", 28, Payload(b"1"))) for state in states]
+    everything = Countdown(states, lambda: calls.append("all"), nudge=lambda: calls.append("nudge"), portion=1)
+    states[1].when_done(lambda state: calls.append(f"{state.key} alone"))
+    latch = threading.Lock()
+    latch.acquire()
+    states[2].latches = [latch]
+    finish_all(done[:5])
+    assert calls == ["nudge", "f-1 alone", "nudge", "nudge"], "for f-1, for f-2, and for all the others at once"
+    assert not latch.locked()
+    assert not any(state.is_watched for state in states[:5])
+    finish_all(done[5:])
+    assert calls[4:] == ["all"]
+    assert {(state.status, state.type_name, state.nbytes, state.payload) for state in states} == {
+        (FINISHED, "int", 28, Payload(b"1"))
+    }
+    everything.cancel()
 
 
 # --- garbage ---

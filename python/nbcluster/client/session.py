@@ -20,7 +20,7 @@ from nbcluster.client.greeting import Greeting
 from nbcluster.client.loaded_ahead import LoadedAhead
 from nbcluster.client.log_records import reemit
 from nbcluster.client.own_reading import OwnReading
-from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState
+from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState, finish_all
 from nbcluster.client.unsendable import refuse
 from nbcluster.client.wants import Wants
 from nbcluster.comm import tls_contexts
@@ -413,9 +413,8 @@ class Session:
     def _keys_done(self, message: KeysDone) -> None:
         items = message.items
         states = self.wants.states([item.key for item in items], message.let_go)
-        for item, state in zip(items, states, strict=True):
-            if state is not None and state.status != CANCELLED:
-                state.finish(item.type_name, item.nbytes, item.payload)
+        there = zip(states, items, strict=True)
+        finish_all((state, item) for state, item in there if state is not None and state.status != CANCELLED)
 
     def _key_erred(self, message: KeyErred) -> None:
         state = self.wants.state(message.key, message.let_go)

@@ -13,7 +13,7 @@ import msgspec
 from nbcluster.comm.loop import wait_for_latch
 from nbcluster.errors import ActorLostError, FutureCancelledError, KilledWorker, WorkerLostData
 from nbcluster.protocol.exceptions import load_exception
-from nbcluster.protocol.messages import Failure, Killed, Raised
+from nbcluster.protocol.messages import Failure, KeyDone, Killed, Raised
 from nbcluster.protocol.payload import Payload
 from nbcluster.types import Key
 
@@ -41,6 +41,8 @@ class _Waiters(msgspec.Struct, frozen=True, gc=False):
     """Whom to call when a state is done."""
 
     all: tuple[Waiter, ...] = ()
+    countdown: Countdown | None = None
+    """The only one, if it waits for this state and maybe for many others."""
 
 
 _NOBODY: Final = _Waiters()
@@ -189,6 +191,27 @@ class FutureState(msgspec.Struct, eq=False, weakref=True):
         return f"<FutureState {self.key} {self.status}>"
 
 
+def finish_all(results: Iterable[tuple[FutureState, KeyDone]]) -> None:
+    """Results are there: as ``FutureState.finish`` of each, but who waits for many of them is told once."""
+    counts: dict[Countdown, int] = {}
+    for state, done in results:
+        countdown = state.waiters.countdown
+        if countdown is None:
+            state.finish(done.type_name, done.nbytes, done.payload)
+            continue
+        state.type_name = done.type_name
+        state.nbytes = done.nbytes
+        state.payload = done.payload
+        state.status = FINISHED
+        if state.latches is None:  # looked at after the status is set: see `_wake`
+            state.waiters = _NOBODY
+            counts[countdown] = counts.get(countdown, 0) + 1
+        else:
+            state._wake()
+    for countdown, finished in counts.items():
+        countdown.count(finished)
+
+
 class Countdown:
     """Calls ``then`` once enough of the given states are done; ``stop_early`` makes one failure enough.
 
@@ -223,7 +246,7 @@ class Countdown:
         if not self._left:
             self._fire()
             return
-        alone = _Waiters((self._done,))  # shared by all states that nobody else waits for: there may be a million
+        alone = _Waiters((self._done,), self)  # shared by all states that nobody else waits for: there may be a million
         for state in self._states:
             if state.waiters is _NOBODY:
                 state.waiters = alone
@@ -233,13 +256,17 @@ class Countdown:
             nudge()
 
     def _done(self, state: FutureState) -> None:
-        self._open -= 1
-        self._left = left = self._left - 1
-        if left <= self._next or (self._stop_early and state.status != FINISHED):
-            self._look(left, state)
+        if self._stop_early and state.status != FINISHED:
+            self._fire()
+        self.count(1)
 
-    def _look(self, left: int, state: FutureState) -> None:
-        if left <= 0 or (self._stop_early and state.status != FINISHED):
+    def count(self, finished: int) -> None:
+        """So many more of them are done."""
+        self._open -= finished
+        self._left = left = self._left - finished
+        if left > self._next:
+            return
+        if left <= 0:
             self._fire()
         elif self._nudge is not None and self._then is not None:
             self._next = max(0, left - self._portion)
