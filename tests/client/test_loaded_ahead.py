@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from nbcluster import Client, LocalCluster
+from nbcluster import Client, LocalCluster, SubprocessCluster
 from nbcluster.client.loaded_ahead import LoadedAhead
 from nbcluster.client.states import FutureState
 from nbcluster.protocol.payload import Frame, Payload
@@ -100,7 +101,7 @@ def test_what_cannot_be_loaded_is_left_to_who_collects_the_rest() -> None:
 @pytest.fixture(scope="module")
 def client() -> Any:
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        SubprocessCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
@@ -116,8 +117,10 @@ def hold(number: int, gate: Gate | None) -> Noting:
 def test_results_are_loaded_while_others_are_computed(
     client: Client, tmp_path: Path, shape: Callable[[list[Any]], Any]
 ) -> None:
-    gate, count, before = Gate(tmp_path / "gate"), 3 * LoadedAhead.PORTION, loaded
-    futures = [client.submit(hold, number, None, pure=False) for number in range(count)]
+    gate, count = Gate(tmp_path / "gate"), 8 * LoadedAhead.PORTION
+    client.run(hold, 0, None)  # each worker has imported what it needs: none is far behind the other
+    before = loaded
+    futures = client.map(hold, range(count), gate=None, pure=False)
     futures.append(client.submit(hold, count, gate, pure=False))
 
     def open_when_many_are_loaded() -> None:
@@ -133,6 +136,16 @@ def test_results_are_loaded_while_others_are_computed(
     assert loaded - before >= count + 1
     assert type(results) is shape
     assert [result.number for result in results] == list(range(count + 1))
+
+
+def test_none_is_where_the_scheduler_wants_the_same_lock() -> None:
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        patch.object(LoadedAhead, "load", side_effect=AssertionError),
+    ):
+        futures = client.map(abs, range(2 * LoadedAhead.PORTION))
+        assert client.gather(futures) == list(range(2 * LoadedAhead.PORTION))
 
 
 def fail_or_not(number: int, gate: Gate) -> int:

@@ -91,6 +91,8 @@ class DataClient(ExplainingClient):
             if ready is not None:
                 with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
                     return finish(ready)
+        # A scheduler in this process would only wait meanwhile: it wants the same interpreter lock.
+        meanwhile = None if self._session.connection.in_process else ahead.load
         return self._sync(
             self._collect,
             states,
@@ -98,7 +100,7 @@ class DataClient(ExplainingClient):
             ahead,
             then=finish,
             asynchronous=asynchronous,
-            meanwhile=ahead.load,
+            meanwhile=meanwhile,
         )
 
     async def _collect(
