@@ -110,7 +110,7 @@ class DataClient(ExplainingClient):
         ahead: LoadedAhead | None = None,
         nudge: Callable[[], object] | None = None,
     ) -> dict[Key, Payload]:
-        return await self._session.collect(states, stop_early=stop_early, ahead=ahead, nudge=nudge)
+        return await self._session.results.collect(states, stop_early=stop_early, ahead=ahead, nudge=nudge)
 
     def _states(self, futures: Iterable[Future]) -> dict[Key, FutureState]:
         """The states of this client's futures, each key once."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbcluster import errors
+from nbcluster.client.collecting import Collector
 from nbcluster.client.coordination.link import CoordinationLink
 from nbcluster.client.delivering import Deliveries
 from nbcluster.client.generations import Generations
@@ -20,7 +21,7 @@ from nbcluster.client.greeting import Greeting
 from nbcluster.client.loaded_ahead import LoadedAhead
 from nbcluster.client.log_records import reemit
 from nbcluster.client.own_reading import OwnReading
-from nbcluster.client.states import CANCELLED, FINISHED, PENDING, Countdown, FutureState, finish_all
+from nbcluster.client.states import CANCELLED, PENDING, Countdown, FutureState, finish_all
 from nbcluster.client.unsendable import refuse
 from nbcluster.client.wants import Wants
 from nbcluster.comm import tls_contexts
@@ -42,15 +43,13 @@ from nbcluster.protocol.messages import (
     Locate,
     Located,
     Location,
-    MissingData,
     Pushed,
-    ReportMissing,
     Stopping,
     TaskOutput,
     Welcome,
 )
 from nbcluster.protocol.operating import OperationDone
-from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.protocol.payload import Frame
 from nbcluster.protocol.records import Message
 from nbcluster.protocol.recreation import TaskDescribed
 from nbcluster.protocol.running import CallOutcome, FunctionRan
@@ -66,9 +65,6 @@ logger = logging.getLogger("nbcluster.client")
 
 TIDY_PAUSE = 1.0
 """Seconds between two looks at what has become of the shared memory that this process provides."""
-
-_ATTEMPTS = 5
-"""How often a result is looked for that is gone from where it was said to be."""
 
 
 class Session:
@@ -106,6 +102,7 @@ class Session:
         self.of_tasks = False
         """It is that of a worker's tasks."""
         self._peers = peers
+        self.results = Collector(self.wait, self._locate, peers.fetch, self.wants.post)
         self._welcome: asyncio.Future[Welcome] = self.wants.loop.create_future()
         self._greeting = greeting
         self._calls = greeting.calls
@@ -312,95 +309,6 @@ class Session:
             await done
         finally:
             countdown.cancel()
-
-    async def collect(
-        self,
-        states: Collection[FutureState],
-        *,
-        stop_early: bool,
-        ahead: LoadedAhead | None = None,
-        nudge: Callable[[], object] | None = None,
-    ) -> dict[Key, Payload]:
-        """The payloads of those states that finish; large ones come from the workers that hold them.
-
-        Args:
-            states: which.
-            stop_early: return when one has failed.
-            ahead: what of them the caller loads itself, and needs no payloads of.
-            nudge: called whenever there is more for that.
-        """
-        await self.wait(states, stop_early=stop_early, nudge=nudge)
-        if ahead is not None:
-            ahead.end()
-            states = ahead.rest
-        collected: dict[Key, Payload] = {}
-        attempts, gone = 0, len(states) + 1
-        while True:
-            missing, pending = [], False
-            for state in states:  # once over all: what there are so many of is in no cache
-                status = state.status
-                if status == PENDING:
-                    pending = True
-                elif status != FINISHED:
-                    if stop_early:
-                        return collected
-                elif state.payload is None:
-                    if state.key not in collected:
-                        missing.append(state.key)
-                elif state.key not in collected:
-                    collected[state.key] = state.payload
-            if missing:
-                await self._fetch(missing, collected)
-            elif not pending:
-                before, gone = gone, await self._open(states, collected, last=attempts + 1 == _ATTEMPTS)
-                if not gone:
-                    return collected
-                attempts = attempts + 1 if gone >= before else 0  # what has been opened stays
-            await self.wait(states, stop_early=stop_early)
-
-    async def _open(self, states: Collection[FutureState], collected: dict[Key, Payload], last: bool) -> int:
-        """Have a look at what is said to be in shared memory. Returns how many are gone: they have to be asked for."""
-        gone = 0
-        if not any(payload.frames for payload in collected.values()):
-            return 0  # as it is for small ones, of which there may be very many
-        for state in states:
-            payload = collected.get(state.key)
-            if payload is None or not payload.is_shared:
-                continue
-            try:
-                collected[state.key] = await asyncio.to_thread(payload.open)
-            except errors.SharedDataGoneError:
-                if last:
-                    raise
-                gone += 1
-                del collected[state.key]
-                if state.payload is payload:
-                    state.payload = None
-        return gone
-
-    async def _fetch(self, keys: list[Key], collected: dict[Key, Payload]) -> None:
-        """Fetch what is in memory somewhere; report what turns out not to be: it will be pending again."""
-        by_holder: dict[Address, list[Key]] = {}
-        for location in await self._locate(keys):
-            if location.payload is not None:
-                collected[location.key] = location.payload
-            elif location.holders:
-                by_holder.setdefault(location.holders[0], []).append(location.key)
-        fetching = [self._fetch_from(holder, keys) for holder, keys in by_holder.items()]
-        missing = []
-        for payloads, not_there in await asyncio.gather(*fetching):
-            collected.update(payloads)
-            missing += not_there
-        if missing:
-            self.wants.post(ReportMissing(missing))
-
-    async def _fetch_from(self, holder: Address, keys: list[Key]) -> tuple[dict[Key, Payload], list[MissingData]]:
-        try:
-            items, missing = await self._peers.fetch(holder, keys)
-        except errors.CommError as error:
-            logger.info("Could not fetch %d results from %s: %s", len(keys), holder, error)
-            return {}, [MissingData(key, holder) for key in keys]
-        return {item.key: item.payload for item in items}, [MissingData(key, holder) for key in missing]
 
     # --- what comes in ---
 
