@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 
-from nbcluster import Client, LocalCluster, SubprocessCluster
+from nbcluster import Client, LocalCluster, SubprocessCluster, wait
 from nbcluster.client.loaded_ahead import LoadedAhead
 from nbcluster.client.states import FutureState
 from nbcluster.protocol.payload import Frame, Payload
@@ -138,14 +138,17 @@ def test_results_are_loaded_while_others_are_computed(
     assert [result.number for result in results] == list(range(count + 1))
 
 
-def test_none_is_where_the_scheduler_wants_the_same_lock() -> None:
+def test_none_is_where_the_scheduler_wants_the_same_lock(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
         patch.object(LoadedAhead, "load", side_effect=AssertionError),
     ):
-        futures = client.map(abs, range(2 * LoadedAhead.PORTION))
-        assert client.gather(futures) == list(range(2 * LoadedAhead.PORTION))
+        done, pending = client.submit(abs, -1), client.submit(gate.pass_through, 2)
+        wait([done])  # elsewhere it would be loaded at once, for the other is not there
+        threading.Timer(0.05, gate.open).start()
+        assert client.gather([done, pending]) == [1, 2]
 
 
 def fail_or_not(number: int, gate: Gate) -> int:

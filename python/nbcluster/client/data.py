@@ -70,37 +70,29 @@ class DataClient(ExplainingClient):
         by_key = self._states(found)
         states = list(by_key.values())
         is_plain = type(futures) is list and len(by_key) == len(found) and found == futures
-
         ahead = LoadedAhead(states)
 
         def finish(payloads: Mapping[Key, Payload]) -> Any:
-            keys = [state.key for state in ahead.rest]
-            there = [key for key in keys if key in payloads]
-            if errors == "raise" and len(there) < len(keys):
+            rest = ahead.rest
+            there = [state.key for state in rest if state.key in payloads]
+            if errors == "raise" and len(there) < len(rest):
                 for state in states:
                     if state.status in (ERROR, CANCELLED):
                         raise state.exception() or RuntimeError(state.key)
             values = ahead.values + [load(payloads[key]) for key in there]
-            if is_plain:  # once over all: what there are so many of is in no cache
+            if is_plain:
                 return values
-            keys = [*by_key][: len(ahead.values)] + there
-            return replace_futures(futures, dict(zip(keys, values, strict=True)))
+            loaded = [*by_key][: len(ahead.values)]
+            return replace_futures(futures, dict(zip(loaded + there, values, strict=True)))
 
         if not (self.asynchronous or asynchronous):
             ready = _payloads_at_hand(states)
             if ready is not None:
                 with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
                     return finish(ready)
-        # A scheduler in this process would only wait meanwhile: it wants the same interpreter lock.
-        meanwhile = None if self._session.connection.in_process else ahead.load
+        stop_early = errors == "raise"
         return self._sync(
-            self._collect,
-            states,
-            errors == "raise",
-            ahead,
-            then=finish,
-            asynchronous=asynchronous,
-            meanwhile=meanwhile,
+            self._collect, states, stop_early, ahead, then=finish, asynchronous=asynchronous, meanwhile=ahead.load
         )
 
     async def _collect(
@@ -110,7 +102,10 @@ class DataClient(ExplainingClient):
         ahead: LoadedAhead | None = None,
         nudge: Callable[[], object] | None = None,
     ) -> dict[Key, Payload]:
-        return await self._session.results.collect(states, stop_early=stop_early, ahead=ahead, nudge=nudge)
+        session = self._session
+        if session.connection.in_process:
+            nudge = None  # the scheduler would only wait meanwhile: it wants the same interpreter lock
+        return await session.results.collect(states, stop_early=stop_early, ahead=ahead, nudge=nudge)
 
     def _states(self, futures: Iterable[Future]) -> dict[Key, FutureState]:
         """The states of this client's futures, each key once."""

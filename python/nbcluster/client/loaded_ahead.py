@@ -3,7 +3,7 @@
     loop     ── results arrive ──▶ states ── a portion more is done ──▶ nudge
     caller   waits ──────────────────────────────▶ load() ──▶ waits ──▶ load() ──▶ …
 
-What is left to be done after the last result is then one portion, however many results there are.
+If they come about in their order, no more than a portion is left to be done after the last of them.
 """
 
 from __future__ import annotations

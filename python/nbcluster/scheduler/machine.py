@@ -158,7 +158,7 @@ class Machine:
                 keep(task, payload)
             if task.dependents:
                 self._feed_dependents(task)
-            if task.who_wants is not wanted:  # as it nearly always is
+            if task.who_wants is not wanted:  # nearly all have the same
                 wanted = task.who_wants
                 theirs = [for_whom.setdefault(client, []) for client in wanted]
             for tasks in theirs:
