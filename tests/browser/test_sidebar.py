@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Response, expect
 
 from tests.support.browser import LabPage
 from tests.support.eventually import eventually
@@ -37,10 +39,13 @@ class Sidebar:
         self.part("sidebar-new").click()
         self.part("new-name").fill(name)
         self.part("new-workers").fill("1")
-        self.page.locator(".jp-Dialog .jp-mod-accept").click()
-        eventually(lambda: any(view["name"] == name for view in self.api.clusters()))
-        (cluster_id,) = (str(view["id"]) for view in self.api.clusters() if view["name"] == name)
-        return cluster_id
+        with self.page.expect_response(_makes_a_cluster) as made:
+            self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        assert made.value.status == HTTPStatus.CREATED, made.value.text()
+        view = made.value.json()
+        assert view["name"] == name
+        assert view["id"] in [other["id"] for other in self.api.clusters()]
+        return str(view["id"])
 
     def view(self, cluster_id: str) -> dict[str, object]:
         view: dict[str, object] = self.api.get(f"clusters/{cluster_id}")
@@ -49,6 +54,10 @@ class Sidebar:
     def shut_down(self, cluster_id: str) -> None:
         self.entry(cluster_id).get_by_test_id("nbcluster-shut-down").click()
         self.page.locator(".jp-Dialog .jp-mod-accept").click()
+
+
+def _makes_a_cluster(answer: Response) -> bool:
+    return answer.request.method == "POST" and urlsplit(answer.url).path.endswith("/api/v1/clusters")
 
 
 @pytest.fixture
