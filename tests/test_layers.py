@@ -66,6 +66,7 @@ SHELLS = {
         "server",
         "sessions",
         "side_calls",
+        "tidying",
         "views",
     },
     "worker": {

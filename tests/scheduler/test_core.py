@@ -22,6 +22,7 @@ from nbcluster.scheduler.events import (
     FromClient,
     FromWorker,
     RetireWorkers,
+    Tidy,
     WorkerJoined,
     WorkerLeft,
 )
@@ -68,9 +69,12 @@ class ModelWorker:
 class Cluster(RuleBasedStateMachine):
     """Clients, links and workers around one core."""
 
+    put_off = 0
+
     def __init__(self) -> None:
         super().__init__()
-        self.core = SchedulerCore(Settings(inline_limit=4, inline_budget=20, client_budget=10, most_ahead=3))
+        tiny = Settings(inline_limit=4, inline_budget=20, client_budget=10, most_ahead=3, put_off=self.put_off)
+        self.core = SchedulerCore(tiny)
         self.now = 0.0
         self.workers: dict[int, ModelWorker] = {}
         self.names = 0
@@ -365,6 +369,7 @@ class Cluster(RuleBasedStateMachine):
         for client in list(self.wants):
             del self.wants[client]
             self.handle(ClientLeft(client))
+        self.handle(Tidy(1000))
         assert not self.core.replicas.jobs
         assert not self.core.state.replicated
         assert not self.core.state.pinned
@@ -377,3 +382,18 @@ Cluster.TestCase.settings = settings(
     max_examples=50, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEveryInterleaving = Cluster.TestCase
+
+
+class ClusterThatPutsOff(Cluster):
+    """The same where up to three results that nobody wants any more are kept for a while."""
+
+    put_off = 3
+
+    @precondition(lambda self: self.core.put_off)
+    @rule(most=st.integers(1, 3))
+    def tidy(self, most: int) -> None:
+        self.handle(Tidy(most))
+
+
+ClusterThatPutsOff.TestCase.settings = Cluster.TestCase.settings
+TestEveryInterleavingWithWhatIsPutOff = ClusterThatPutsOff.TestCase

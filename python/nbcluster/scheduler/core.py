@@ -9,7 +9,7 @@ The server (``server.py``), the property tests and the simulator drive this very
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from nbcluster.protocol import coordination as c
@@ -31,6 +31,7 @@ from nbcluster.scheduler.events import (
     Logged,
     RetireWorkers,
     Tick,
+    Tidy,
     WorkerJoined,
     WorkerLeft,
 )
@@ -44,8 +45,11 @@ from nbcluster.scheduler.replicas import Replicas
 from nbcluster.scheduler.reports import Reports
 from nbcluster.scheduler.requests import Requests
 from nbcluster.scheduler.running import Running
-from nbcluster.scheduler.state import SchedClient, SchedulerState, SchedWorker, Settings
+from nbcluster.scheduler.state import SchedClient, SchedTask, SchedulerState, SchedWorker, Settings
 from nbcluster.types import Status
+
+_PATIENT = frozenset({m.SubmitTasks, m.ReleaseKeys})
+"""Before anything else that a client says, what nobody wants any more is forgotten: it may name such a key."""
 
 
 class SchedulerCore:
@@ -116,6 +120,7 @@ class SchedulerCore:
             Forget: self._forget,
             DropSpares: lambda _: self.replicas.drop_spares(),
             Tick: lambda _: self.coordination.tick(),
+            Tidy: lambda event: self._machine.tidy(event.most),
             Logged: lambda event: self.coordination.log(event.message),
         }
 
@@ -132,6 +137,11 @@ class SchedulerCore:
             self.replicas.check()
         return self._outbox.flush()
 
+    @property
+    def put_off(self) -> Collection[SchedTask]:
+        """What nobody wants any more, and is kept until there is time for ``Tidy``."""
+        return self._machine.put_off
+
     # --- events ---
 
     def _from_client(self, event: FromClient) -> None:
@@ -139,8 +149,11 @@ class SchedulerCore:
         if client is None:
             return
         for message in event.messages:
-            self.state.stimulus = type(message).__name__
-            self._on_request[type(message)](client, message)
+            kind = type(message)
+            self.state.stimulus = kind.__name__
+            if kind not in _PATIENT:
+                self._machine.put_nothing_off()
+            self._on_request[kind](client, message)
 
     def _from_worker(self, event: FromWorker) -> None:
         worker = self.state.workers.get(event.name)
@@ -183,9 +196,11 @@ class SchedulerCore:
         self.replicas.failed(worker, message)
 
     def _retire(self, event: RetireWorkers) -> None:
+        self._machine.put_nothing_off()  # else copies would be made of it
         self._reports.retire(event.names)
 
     def _forget(self, event: Forget) -> None:
+        self._machine.put_nothing_off()
         for task in list(self.state.keeper.wants):
             self._machine.unwant(task, self.state.keeper)
         for client in self.state.clients.values():

@@ -71,6 +71,12 @@ class Tick(NamedTuple):
     """Time has passed, and somebody waits for a lease that may have expired."""
 
 
+class Tidy(NamedTuple):
+    """There is time to forget what nobody wants any more: so many tasks."""
+
+    most: int
+
+
 class Logged(NamedTuple):
     """User code in the scheduler's process logs something under topics."""
 
@@ -88,5 +94,6 @@ Event = (
     | Forget
     | DropSpares
     | Tick
+    | Tidy
     | Logged
 )

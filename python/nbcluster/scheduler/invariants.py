@@ -44,7 +44,7 @@ def check(core: SchedulerCore) -> None:
 
 
 def _tasks(state: SchedulerState, core: SchedulerCore) -> Iterator[str]:
-    queued = set(core.placement.queued())
+    queued, put_off = set(core.placement.queued()), set(core.put_off)
     for key, task in state.tasks.items():
         if task.key != key:
             yield f"{key}: is filed under another key than {task.key}"
@@ -58,9 +58,9 @@ def _tasks(state: SchedulerState, core: SchedulerCore) -> Iterator[str]:
             yield f"{key}: {STATE_NAMES[task.state]}, held by {set(task.who_has)}, payload {task.payload}"
         if (task.state == ERRED) != (task.failure is not None):
             yield f"{key}: {STATE_NAMES[task.state]} with failure {task.failure}"
-        if not task.needed and task.state != RELEASED:
+        if not task.needed and task.state != RELEASED and task not in put_off:
             yield f"{key}: {STATE_NAMES[task.state]}, and nobody needs it"
-        if not task.needed and not task.dependents:
+        if not task.needed and not task.dependents and task not in put_off:
             yield f"{key}: nobody needs it, no lineage holds it, and it is still there"
         if task.needed and task.state == RELEASED and key not in state.scattering:
             yield f"{key}: needed, and nobody computes it"

@@ -1,7 +1,8 @@
 """How tasks are let go of: what a ``Machine`` does when nobody needs a task any more, or somebody cancels it.
 
 Nobody frees a task directly. Who stops needing it says ``loosen``; ``settle`` then releases and forgets what nobody
-needs, in one place, at the end of the event.
+needs, in one place, at the end of the event. Only many small results that a client lets go of at a time are *put off*,
+some of them: to forget them is a good part of what a task costs, and other tasks are waited for.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class LettingGo:
         self._placement = placement
         self._payloads = Payloads(state)
         self._loose: list[SchedTask] = []
+        self.put_off: list[SchedTask] = []
+        """In memory as they are, for ``tidy``; somebody may want them again by then."""
         self._kept: list[SchedTask] = []
         """What was to be computed to its end, and has been."""
 
@@ -82,6 +85,17 @@ class LettingGo:
         if plain:
             self._forget_plain(plain)
         self._payloads.pass_over_dropped()
+
+    def tidy(self, most: int) -> None:
+        """Have ``settle`` look at some of what was put off: what was first."""
+        self._loose += self.put_off[:most]
+        del self.put_off[:most]
+
+    def put_nothing_off(self) -> None:
+        """Forget all that was put off, now."""
+        if self.put_off:
+            self.tidy(len(self.put_off))
+            self.settle()
 
     def _forget_plain(self, tasks: list[SchedTask]) -> None:
         """Release and forget tasks in memory that have to do with no others, as nearly all have not."""
@@ -214,8 +228,9 @@ class LettingGo:
             self._loose.append(task)
 
     def unwant_keys(self, keys: Iterable[Key], client: SchedClient) -> None:
-        """The same for the tasks of all these keys that it has futures for."""
-        tasks, pop, only, loosen = self._state.tasks, client.wants.pop, client.only, self._loose.append
+        """The same for the tasks of all these keys that it has futures for. Many small results are put off."""
+        loose: list[SchedTask] = []
+        tasks, pop, only, loosen = self._state.tasks, client.wants.pop, client.only, loose.append
         pushed = 0
         for key in keys:
             task = tasks.get(key)
@@ -230,3 +245,17 @@ class LettingGo:
             loosen(task)
         give_back(client.wants)
         client.pushed -= pushed
+        most = self._state.settings.put_off
+        if most / 8 < len(loose) <= most - len(self.put_off):  # of more, those that were just looked at cost least
+            for task in loose:
+                (self.put_off if _is_small_and_plain(task) else self._loose).append(task)
+        else:
+            self._loose += loose
+
+
+def _is_small_and_plain(task: SchedTask) -> bool:
+    """True for a result of a few bytes that has to do with no other task."""
+    payload = task.payload
+    if payload is None or payload.frames or task.state != MEMORY:
+        return False
+    return not (task.dependencies or task.dependents)

@@ -402,6 +402,11 @@ class Placement:
 
     # --- figures ---
 
+    @property
+    def all_idle(self) -> bool:
+        """True if every worker has room for tasks, and a thread of each nothing to do."""
+        return len(self._idle) == len(self._state.workers)
+
     def queued(self) -> Iterator[SchedTask]:
         """All tasks in the lanes, in no particular order."""
         for lane in self._lanes:

@@ -70,6 +70,7 @@ class Requests:
         if keys and not sparse and parent is None and tasks.keys().isdisjoint(keys) and len(set(keys)) == len(keys):
             self._submit_new(client, message)
             return
+        machine.put_nothing_off()  # it may name such a key
         new, known = [], []
         for index, key in enumerate(keys):
             task = tasks.get(key)

@@ -35,7 +35,7 @@ from nbcluster.protocol.messages import (
     WorkerMessage,
 )
 from nbcluster.protocol.payload import Payload, SharedMemory
-from nbcluster.scheduler import figures
+from nbcluster.scheduler import figures, tidying
 from nbcluster.scheduler.core import SchedulerCore
 from nbcluster.scheduler.errands import Errand, Errands, Ports
 from nbcluster.scheduler.events import (
@@ -58,6 +58,7 @@ from nbcluster.scheduler.outbox import LookLocally, Retired, ToClient, ToWorker
 from nbcluster.scheduler.plugins import SchedulerPlugins
 from nbcluster.scheduler.sessions import ClientSession, Session, WorkerSession
 from nbcluster.scheduler.state import Settings
+from nbcluster.scheduler.tidying import Tidying
 from nbcluster.snapshot import PrefixView, TaskCounts, TaskRecord, WorkerView
 from nbcluster.types import Address, Role, RunId, WorkerName
 
@@ -86,7 +87,7 @@ class SchedulerServer:
         settings: Settings | None = None,
         blocked_handlers: Collection[str] = (),
     ) -> None:
-        self.core = SchedulerCore(settings)
+        self.core = SchedulerCore((settings or Settings())._replace(put_off=tidying.MOST))
         self.core.state.epoch = time.time() - time.monotonic()
         self.blocked = blocked_types(blocked_handlers)
         """What clients may not ask."""
@@ -110,6 +111,7 @@ class SchedulerServer:
         self._numbers = 0
         self._spares: asyncio.TimerHandle | None = None
         self._ticker: asyncio.TimerHandle | None = None
+        self._tidying = Tidying(self.core, self.handle)
         self._changed = asyncio.Event()
         self._inspector = Inspector()
         self.local_directory = ""
@@ -153,6 +155,7 @@ class SchedulerServer:
             self._spares.cancel()
         if self._ticker is not None:
             self._ticker.cancel()
+        self._tidying.close()
         for listener in self._listeners:
             serving.serve_no_more(listener.address)
             await listener.close()
@@ -170,8 +173,10 @@ class SchedulerServer:
         """Run an event through the core and send what it says; call ``then`` before plugins hear of transitions."""
         commands = self.core.handle(event, time.monotonic())
         self.changes += 1
-        if self.core.coordination.ticks and self._ticker is None and not self.closing:
-            self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
+        if not self.closing:
+            self._tidying.look()
+            if self.core.coordination.ticks and self._ticker is None:
+                self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
         for command in commands:
             if type(command) is ToWorker:
                 worker = self._workers.get(command.name)

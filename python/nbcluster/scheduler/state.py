@@ -85,6 +85,8 @@ class Settings(NamedTuple):
     """Bytes of small results that the scheduler itself keeps."""
     client_budget: int = 64 * 2**20
     """Bytes of small results pushed to each client before it asks."""
+    put_off: int = 0
+    """So many small results that nobody wants any more may wait for ``Tidy``: of those that come many at a time."""
     story_length: int = 20_000
     stream_length: int = 20_000
     lease_timeout: float = 30.0

@@ -1,0 +1,54 @@
+"""When a scheduler forgets what nobody wants any more and has been put off: while no task is awaited, or else soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from nbcluster.scheduler.core import SchedulerCore
+from nbcluster.scheduler.events import Event, Tidy
+
+MOST = 2000
+"""So many small results may be put off."""
+
+_AT_ONCE = 250
+"""In one turn of the loop, between which others are heard."""
+
+_PATIENCE = 0.02
+"""Seconds until some are forgotten although workers are busy: they may be so for hours."""
+
+
+class Tidying:
+    """Sees to it that nothing is put off for long.
+
+    Args:
+        core: whose.
+        handle: carries out an event.
+    """
+
+    def __init__(self, core: SchedulerCore, handle: Callable[[Event], None]) -> None:
+        self._core = core
+        self._handle = handle
+        self._soon: asyncio.Handle | None = None
+        self._late: asyncio.TimerHandle | None = None
+
+    def look(self) -> None:
+        """Something has happened."""
+        if self._soon is not None or not self._core.put_off:
+            return
+        loop = asyncio.get_running_loop()
+        if self._core.placement.all_idle:
+            self._soon = loop.call_soon(self._tidy)
+        elif self._late is None:
+            self._late = loop.call_later(_PATIENCE, self._tidy)
+
+    def close(self) -> None:
+        """Leave everything as it is."""
+        for handle in (self._soon, self._late):
+            if handle is not None:
+                handle.cancel()
+        self._soon = self._late = None
+
+    def _tidy(self) -> None:
+        self.close()
+        self._handle(Tidy(_AT_ONCE))  # which has it look again
