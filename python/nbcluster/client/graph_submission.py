@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nbcluster.client.annotating import HEEDED, Annotated, as_given, checked, pickled
+from nbcluster.client.garbage import collector_paused
 from nbcluster.client.generations import following
 from nbcluster.client.graph import Graph
 from nbcluster.client.large_arguments import LargeArguments
@@ -44,7 +45,9 @@ class GraphSubmission:
         share: Callable[[memoryview, bool], Frame] | None = None,
         line: Line = SAME_LINE,
     ) -> None:
-        self._graph = graph = Graph(dsk, keys, is_known)
+        with collector_paused():
+            graph = Graph(dsk, keys, is_known)
+        self._graph = graph
         self._options = annotated.options
         self._line = line
         self._own = _own_options(graph, annotated, keys)
@@ -61,12 +64,13 @@ class GraphSubmission:
         for start in range(0, len(graph.order), PIECE):
             end = start + PIECE
             wanted, tasks, functions = [], [], dict[FunctionId, Payload]()
-            for key in graph.order[start:end]:
-                name = graph.text(key)
-                held = name in outcomes or last_use.get(key, 0) >= end
-                if held:
-                    wanted.append(name)
-                tasks.append(self._task(key, name, held, functions))
+            with collector_paused():
+                for key in graph.order[start:end]:
+                    name = graph.text(key)
+                    held = name in outcomes or last_use.get(key, 0) >= end
+                    if held:
+                        wanted.append(name)
+                    tasks.append(self._task(key, name, held, functions))
             yield wanted, SubmitGraph(functions, tasks, self._options, line, start)
             line = following(line)
         others = outcomes.difference(graph.text(key) for key in graph.order)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from queue import Queue
 from typing import Any
 
@@ -13,6 +14,7 @@ from nbcluster.client import others, submission
 from nbcluster.client.annotating import Annotated, in_force
 from nbcluster.client.connected import ConnectedClient, nothing
 from nbcluster.client.future import Future
+from nbcluster.client.garbage import collector_paused
 from nbcluster.client.gathering import futures_in
 from nbcluster.client.generations import following
 from nbcluster.client.states import ERROR, FutureState
@@ -147,17 +149,19 @@ class SubmittingClient(ConnectedClient):
         context = contextvars.copy_context()
         line = self._line(interval)
         futures: list[Future] = []
-        for args in zip(*iterables, strict=False):
-            name = batch.add(args, kwargs, None if keys is None else _next_key(keys))
-            if annotated.differ:
-                batch.options = annotated.of(name)
-            if len(batch.keys) >= size:
-                more = size >= submission.FIRST_BATCH  # smaller ones wait, and leave together
-                futures += self._submit_batch(batch, context, line, more)
-                line = following(line)
-                size = min(2 * size, most)
-        if batch.keys:
-            futures += self._submit_batch(batch, context, line)
+        calls, full = zip(*iterables, strict=False), True
+        while full:
+            with collector_paused():
+                for args in islice(calls, size):
+                    name = batch.add(args, kwargs, None if keys is None else _next_key(keys))
+                    if annotated.differ:
+                        batch.options = annotated.of(name)
+                full = len(batch.keys) == size
+                if batch.keys:
+                    more = full and size >= submission.FIRST_BATCH  # smaller ones wait, and leave together
+                    futures += self._submit_batch(batch, context, line, more)
+                    line = following(line)
+                    size = min(2 * size, most)
         if foreign:
             others.hold(self, foreign)
         return futures

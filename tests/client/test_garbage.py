@@ -1,0 +1,75 @@
+"""When Python's garbage collector pauses, and when it goes on."""
+
+from __future__ import annotations
+
+import gc
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from dask._task_spec import Task
+
+from nbcluster.client import submission
+from nbcluster.client.annotating import Annotated
+from nbcluster.client.client import Client
+from nbcluster.client.garbage import collector_paused
+from nbcluster.client.graph_submission import PIECE, GraphSubmission
+from tests.support.staged_client import ClientStage, with_client
+
+
+@contextmanager
+def noted() -> Iterator[list[int]]:
+    """The generations of the collections meanwhile."""
+    seen: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            seen.append(info["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        yield seen
+    finally:
+        gc.callbacks.remove(note)
+
+
+def test_it_goes_on_afterwards_whatever_happened() -> None:
+    with pytest.raises(RuntimeError, match="paused"), collector_paused():
+        raise RuntimeError("running" if gc.isenabled() else "paused")
+    assert gc.isenabled()
+
+
+def test_one_that_was_turned_off_stays_off() -> None:
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_within_another_pause_it_stays_paused_until_that_ends() -> None:
+    with collector_paused():
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_it_looks_at_a_graph_once_for_each_piece() -> None:
+    graph = {f"x-{n}": Task(f"x-{n}", sum, [n, [n], {n: n}]) for n in range(4 * PIECE)}
+    made = GraphSubmission(graph, list(graph), Annotated(submission.options(), {}, ()), set[str]().__contains__)
+    with noted() as collections:
+        assert len(list(made.messages())) == 4
+    assert len(collections) <= 4
+
+
+@with_client
+async def test_it_looks_at_a_map_once_for_each_message(stage: ClientStage, client: Client) -> None:
+    with noted() as collections:
+        futures = client.map(operator.neg, range(10 * submission.MAP_BATCH))
+    assert len(futures) == 10 * submission.MAP_BATCH
+    assert len(collections) <= 2 * (10 + 4), "a message for each 1,000 tasks, and smaller ones first"
+    assert gc.isenabled()
