@@ -6,7 +6,7 @@ import itertools
 
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
-from nbcluster.scheduler.events import ClientJoined, ClientLeft, Forget
+from nbcluster.scheduler.events import ClientJoined, ClientLeft, Forget, RetireWorkers, Tidy
 from tests.support.scheduler_bench import Bench
 from tests.support.task_states import in_memory, processing, waiting
 
@@ -37,6 +37,102 @@ def test_a_chain_of_any_length_is_forgotten_without_recursion() -> None:
     bench.fail(0, "f-0")
     assert len(bench.heard("ada", m.KeyErred)) == 5000
     bench.release(*keys)
+    assert bench.core.state.tasks == {}
+
+
+# --- putting off ---
+
+
+def with_results(count: int, put_off: int, inline: bool = True) -> tuple[Bench, list[str]]:
+    """So many results, all of one worker, which is idle."""
+    bench = Bench(put_off=put_off)
+    keys = [f"f-{number}" for number in range(count)]
+    bench.submit(*keys)
+    bench.join(0)
+    bench.run_all(inline=inline)
+    return bench, keys
+
+
+def freed(bench: Bench) -> list[str]:
+    return [key for message in bench.heard(0, m.FreeKeys) for key in message.keys]
+
+
+def test_many_small_results_are_forgotten_when_there_is_time() -> None:
+    bench, keys = with_results(8, put_off=8)
+    bench.release(*keys)
+    assert freed(bench) == []
+    bench.handle(Tidy(3))
+    assert sorted(freed(bench)) == keys[:3]
+    bench.handle(Tidy(8))
+    assert sorted(freed(bench)) == keys
+    assert bench.core.state.tasks == {}
+
+
+def test_a_few_results_are_forgotten_at_once() -> None:
+    bench, keys = with_results(8, put_off=8)
+    bench.release(keys[0])
+    assert freed(bench) == keys[:1]
+
+
+def test_what_is_more_than_may_be_put_off_is_forgotten_at_once() -> None:
+    bench, keys = with_results(12, put_off=8)
+    bench.release(*keys[:6])
+    bench.release(*keys[6:])
+    assert sorted(freed(bench)) == sorted(keys[6:])
+
+
+def test_large_results_are_forgotten_at_once() -> None:
+    bench, keys = with_results(8, put_off=8, inline=False)
+    bench.release(*keys)
+    assert sorted(freed(bench)) == keys
+
+
+def test_tasks_that_have_not_ended_are_forgotten_at_once() -> None:
+    bench = Bench(put_off=8)
+    keys = [f"f-{number}" for number in range(8)]
+    bench.submit(*keys)
+    bench.join(0)
+    bench.release(*keys)
+    assert bench.core.state.tasks == {}
+
+
+def test_what_is_wanted_again_in_the_meantime_is_computed_anew_as_ever() -> None:
+    bench, keys = with_results(8, put_off=8)
+    bench.release(*keys)
+    bench.submit(keys[0])
+    assert bench.state(keys[0]) == "processing"
+    assert sorted(freed(bench)) == keys
+
+
+def test_data_that_is_scattered_by_a_name_that_was_let_go_of_is_the_new_data() -> None:
+    bench, keys = with_results(8, put_off=8)
+    bench.release(*keys)
+    bench.scatter(keys[0])
+    assert len(bench.heard(0, m.PutData)) == 1
+    assert sorted(freed(bench)) == keys
+
+
+def test_other_new_tasks_do_not_wait_for_what_was_put_off() -> None:
+    bench, keys = with_results(8, put_off=8)
+    bench.release(*keys)
+    bench.submit("g-0")
+    assert freed(bench) == []
+    assert bench.state("g-0") == "processing"
+
+
+def test_what_was_put_off_is_not_copied_from_a_worker_that_goes() -> None:
+    bench, keys = with_results(8, put_off=8)
+    bench.join(1)
+    bench.release(*keys)
+    bench.handle(RetireWorkers([0]))
+    assert bench.heard(1, m.AcquireReplicas) == []
+    assert sorted(freed(bench)) == keys
+
+
+def test_a_restart_forgets_what_was_put_off() -> None:
+    bench, keys = with_results(8, put_off=8)
+    bench.release(*keys)
+    bench.handle(Forget("cluster-restarted", "The cluster was restarted."))
     assert bench.core.state.tasks == {}
 
 
