@@ -43,6 +43,10 @@ class System(ABC):
         """The results of all."""
         return [future.result() for future in futures]
 
+    def is_at_rest(self) -> bool:
+        """Whether it has let go of everything that nobody wants any more."""
+        return True
+
 
 class ClusterSystem(System):
     """A package with the API of dask.distributed."""
@@ -78,6 +82,9 @@ class ClusterSystem(System):
         results: list[int] = self.client.gather(futures)
         return results
 
+    def is_at_rest(self) -> bool:
+        return not self.client.run_on_scheduler(_known_tasks)
+
     def scale(self, workers: int) -> None:
         """Have that many workers in all, ready."""
         self.cluster.scale(workers)
@@ -108,6 +115,10 @@ class PoolSystem(System):
 
     def submit(self, function: Callable[[int], int], argument: int) -> Any:
         return self.pool.submit(function, argument)
+
+
+def _known_tasks(dask_scheduler: Any) -> int:
+    return len(dask_scheduler.tasks)
 
 
 def _loky(workers: int) -> Any:
