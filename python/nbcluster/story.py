@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 Line = TypeVar("Line", bound=tuple[Any, ...])
 Line_co = TypeVar("Line_co", bound=tuple[Any, ...], covariant=True)
@@ -18,7 +18,7 @@ class Lines(Protocol[Line_co]):
 
 
 class Story(Generic[Line]):
-    """The latest lines, in order. Each is a bare tuple, for speed.
+    """The latest lines, in order. Each is a tuple, for speed.
 
     Args:
         length: how many are kept, at most.
@@ -56,14 +56,31 @@ class Story(Generic[Line]):
     def _shorten(self) -> None:
         while self._count > self._length:
             entry = self._entries.popleft()
-            self._count -= 1 if type(entry) is tuple else len(entry)
+            self._count -= 1 if isinstance(entry, tuple) else len(entry)
+
+    def latest(self, most: int) -> list[Line]:
+        """The last lines, in order: so many, if there are."""
+        entries: list[Line | Lines[Line]] = []
+        count = 0
+        for entry in reversed(self._entries):
+            if count >= most:
+                break
+            entries.append(entry)
+            count += 1 if isinstance(entry, tuple) else len(entry)
+        lines: list[Line] = []
+        for entry in reversed(entries):
+            if isinstance(entry, tuple):
+                lines.append(entry)
+            else:
+                lines += entry
+        return lines[max(0, len(lines) - most) :]
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Line]:
         for entry in list(self._entries):  # a thread may ask
-            if type(entry) is tuple:
-                yield cast(Line, entry)
+            if isinstance(entry, tuple):
+                yield entry
             else:
-                yield from cast("Lines[Line]", entry)
+                yield from entry

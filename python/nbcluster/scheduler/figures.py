@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from nbcluster.scheduler.placement import Placement
 from nbcluster.scheduler.state import (
     ERRED,
@@ -84,8 +82,6 @@ def occupancy(state: SchedulerState) -> float:
 
 def task_stream(state: SchedulerState, after: int, limit: int) -> list[TaskRecord]:
     """Completed runs after number ``after``; the latest ``limit`` of them."""
-    stream = state.stream
-    fresh = min(len(stream), state.runs_done - after, limit)
     return [
         TaskRecord(
             key=run.key,
@@ -98,5 +94,5 @@ def task_stream(state: SchedulerState, after: int, limit: int) -> list[TaskRecor
             nbytes=run.nbytes,
             number=run.number,
         )
-        for run in islice(stream, max(0, len(stream) - fresh), None)
+        for run in state.stream.since(after, limit)
     ]

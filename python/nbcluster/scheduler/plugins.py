@@ -9,7 +9,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -22,11 +21,11 @@ from nbcluster.protocol.records import Message
 from nbcluster.protocol.running import RegisterSchedulerPlugin
 from nbcluster.protocol.serialize import load
 from nbcluster.scheduler.facade import SchedulerFacade, shown_move
+from nbcluster.scheduler.runs import RunRecord
 from nbcluster.scheduler.state import (
     ERRED,
     MEMORY,
     PROCESSING,
-    RunRecord,
     SchedulerState,
     SchedWorker,
 )
@@ -113,7 +112,7 @@ class SchedulerPlugins:
         story = self._state.story
         if self._told and story.fresh is None:
             story.fresh = []
-            self._runs_told = self._state.runs_done
+            self._runs_told = self._state.stream.ended
         elif not self._told:
             story.fresh = None
 
@@ -178,10 +177,9 @@ class SchedulerPlugins:
 
     def _fresh_runs(self) -> dict[Key, RunRecord]:
         """The runs that have ended since the last time, by key."""
-        stream, done = self._state.stream, self._state.runs_done
-        fresh = min(len(stream), done - self._runs_told)
-        self._runs_told = done
-        return {run.key: run for run in islice(stream, len(stream) - fresh, None)}
+        stream, told = self._state.stream, self._runs_told
+        self._runs_told = stream.ended
+        return {run.key: run for run in stream.since(told)}
 
     def _how_it_ended(self, key: Key, after: State, run: RunRecord | None) -> dict[str, Any]:
         """What more is known of a task that is done."""

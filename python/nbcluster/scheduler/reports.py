@@ -36,7 +36,6 @@ from nbcluster.scheduler.requests import Requests
 from nbcluster.scheduler.state import (
     MEMORY,
     RELEASED,
-    RunRecord,
     SchedTask,
     SchedulerState,
     SchedWorker,
@@ -65,25 +64,9 @@ class Reports:
 
     def tasks_done(self, worker: SchedWorker, message: TasksDone) -> None:
         """Runs that succeeded; a stale one's result is freed."""
-        state = self._state
-        stream, name, number = state.stream, worker.name, state.runs_done
         runs = self._placement.succeeded(worker, message.items)
-        for task, done in runs:
-            number += 1
-            stream.append(
-                RunRecord(
-                    number,
-                    done.key,
-                    task.prefix.name,
-                    name,
-                    done.thread,
-                    done.start,
-                    done.stop,
-                    "finished",
-                    done.nbytes,
-                )
-            )
-        state.runs_done = number
+        keys, prefixes = [task.key for task, _ in runs], [task.prefix.name for task, _ in runs]
+        self._state.stream.note_finished(worker.name, keys, prefixes, [done for _, done in runs])
         self._machine.finish(worker, runs)
         if len(runs) < len(message.items):
             known = {done.run_id for _, done in runs}
@@ -103,21 +86,8 @@ class Reports:
         task = worker.processing.get(message.run_id)
         if task is None:
             return
-        state = self._state
-        state.runs_done += 1
-        state.stream.append(
-            RunRecord(
-                state.runs_done,
-                task.key,
-                task.prefix.name,
-                worker.name,
-                message.thread,
-                message.start,
-                message.stop,
-                "error",
-                0,
-            )
-        )
+        prefix, start, stop = task.prefix.name, message.start, message.stop
+        self._state.stream.note_failed(worker.name, task.key, prefix, message.thread, start, stop)
         worker.done += 1
         if task.retries > 0:
             task.retries -= 1

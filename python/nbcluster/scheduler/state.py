@@ -24,6 +24,7 @@ import msgspec
 
 from nbcluster.protocol.messages import DataItem, Failure, TaskOptions
 from nbcluster.protocol.payload import Frame, Payload
+from nbcluster.scheduler.runs import RunLog
 from nbcluster.scheduler.story import State, Story
 from nbcluster.types import Address, FunctionId, Key, RunId, Status, WorkerName, host_of
 
@@ -296,20 +297,6 @@ class Scattering:
     targets: set[WorkerName] = field(default_factory=set)
 
 
-class RunRecord(msgspec.Struct, frozen=True, gc=False):
-    """One completed run, for the task stream. Start and stop are by the worker's wall clock."""
-
-    number: int
-    key: Key
-    prefix: str
-    worker: WorkerName
-    thread: int
-    start: float
-    stop: float
-    status: str
-    nbytes: int
-
-
 class SchedulerState:
     """Everything, in one place."""
 
@@ -339,13 +326,12 @@ class SchedulerState:
         self.inlined_count = 0
         self.inlined_bytes = 0
         self.story = Story(settings.story_length)
-        self.stream: deque[RunRecord] = deque(maxlen=settings.stream_length)
+        self.stream = RunLog(settings.stream_length)
         self.epoch = 0.0
         """Added to ``now``: seconds since 1970."""
         self.now = 0.0
         """When the event that is being handled came, and what it was: for the story."""
         self.stimulus = ""
-        self.runs_done = 0
         self.orders = 0
         self.run_ids = 0
         self.recalls = 0

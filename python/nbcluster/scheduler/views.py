@@ -396,8 +396,8 @@ class TaskState(_View[SchedTask]):
         state = self._core.state
         if not isinstance(self._record.failure, Raised):
             return set()
-        last = next((run.worker for run in reversed(state.stream) if run.key == self.key), None)
-        worker = None if last is None else state.workers.get(last)
+        last = state.stream.last_failure(self.key)
+        worker = None if last is None else state.workers.get(last.worker)
         return set() if worker is None else {worker.address}
 
 
