@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 Line = TypeVar("Line", bound=tuple[Any, ...])
 Line_co = TypeVar("Line_co", bound=tuple[Any, ...], covariant=True)
@@ -70,9 +70,9 @@ class Story(Generic[Line]):
         lines: list[Line] = []
         for entry in reversed(entries):
             if isinstance(entry, tuple):
-                lines.append(entry)
+                lines.append(cast(Line, entry))
             else:
-                lines += entry
+                lines += cast("Lines[Line]", entry)
         return lines[max(0, len(lines) - most) :]
 
     def __len__(self) -> int:
@@ -81,6 +81,6 @@ class Story(Generic[Line]):
     def __iter__(self) -> Iterator[Line]:
         for entry in list(self._entries):  # a thread may ask
             if isinstance(entry, tuple):
-                yield entry
+                yield cast(Line, entry)
             else:
                 yield from entry
