@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from nbcluster.protocol import messages as m
 from nbcluster.protocol.payload import Payload
 from nbcluster.scheduler import tidying
+from nbcluster.scheduler.tidying import Tidying
 from tests.support.eventually import soon
+from tests.support.scheduler_bench import Bench
 from tests.support.scheduler_stage import Party, Stage, staged, submission
 
 KEYS = [f"f-{number}" for number in range(tidying.MOST // 2)]
@@ -53,11 +57,21 @@ async def test_while_a_task_runs_it_is_forgotten_all_the_same(stage: Stage) -> N
     assert set(stage.server.core.state.tasks) == {"g-0"}
 
 
-@staged
-async def test_what_is_put_off_stays_when_the_scheduler_closes(stage: Stage) -> None:
-    client, worker = await with_results(stage)
-    client.say(submission("g-0"), m.ReleaseKeys(KEYS))
-    await soon(lambda: stage.server.core.put_off)
-    await stage.server.close("the test is over")
-    assert Payload(b"x") in {task.payload for task in stage.server.core.put_off}
-    assert freed(worker) == set()
+def test_what_is_put_off_stays_when_the_scheduler_closes() -> None:
+    bench = Bench(put_off=8)
+    bench.submit("f-0", "f-1")
+    bench.join(0)
+    bench.run_all()
+    bench.release("f-0", "f-1")
+    handled: list[object] = []
+
+    async def close() -> None:
+        tidying_up = Tidying(bench.core, handled.append)
+        tidying_up.look()
+        tidying_up.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(close())
+    assert handled == []
+    assert [task.key for task in bench.core.put_off] == ["f-0", "f-1"]

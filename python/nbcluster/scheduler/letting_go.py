@@ -42,7 +42,7 @@ class LettingGo:
         self._payloads = Payloads(state)
         self._loose: list[SchedTask] = []
         self.put_off: list[SchedTask] = []
-        """In memory as they are, for ``tidy``; somebody may want them again by then."""
+        """In memory as they are, for ``tidy``. Whoever is about to name a key anew first calls ``put_nothing_off``."""
         self._kept: list[SchedTask] = []
         """What was to be computed to its end, and has been."""
 

@@ -1,4 +1,4 @@
-"""When a scheduler forgets what nobody wants any more and has been put off: while no task is awaited, or else soon."""
+"""When a scheduler forgets what was put off: while every worker has a thread to spare, or else soon."""
 
 from __future__ import annotations
 
