@@ -82,17 +82,4 @@ def occupancy(state: SchedulerState) -> float:
 
 def task_stream(state: SchedulerState, after: int, limit: int) -> list[TaskRecord]:
     """Completed runs after number ``after``; the latest ``limit`` of them."""
-    return [
-        TaskRecord(
-            key=run.key,
-            prefix=run.prefix,
-            worker=run.worker,
-            thread=run.thread,
-            start=run.start,
-            stop=run.stop,
-            status=run.status,
-            nbytes=run.nbytes,
-            number=run.number,
-        )
-        for run in state.stream.since(after, limit)
-    ]
+    return [TaskRecord(**run._asdict()) for run in state.stream.since(after, limit)]
