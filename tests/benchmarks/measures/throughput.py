@@ -61,7 +61,7 @@ _EVEN = {
 
 
 def _rates(system: System, cases: list[tuple[int, bool]], enough: float) -> dict[tuple[int, bool], float]:
-    """Of numbers of tasks, pure or not. In five turns each takes twice ``enough`` seconds; peers stop at ten times.
+    """Of numbers of tasks, pure or not. In all turns, each takes twice ``enough`` seconds; peers stop at ten times it.
 
     Machines are faster and slower for seconds: the more turns, the less that favours a size.
     """
