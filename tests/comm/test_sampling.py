@@ -4,6 +4,9 @@ import gc
 import threading
 import weakref
 
+import pytest
+
+from nbcluster.comm import sampling
 from nbcluster.comm.sampling import MOST_SLOTS, AtWork, History, Sampler
 from nbcluster.protocol.profiles import nested
 from tests.support.eventually import eventually
@@ -63,6 +66,43 @@ def test_a_sampler_looks_only_while_there_is_work() -> None:
     worker.busy = False
     eventually(lambda: sampler.parked, "the sampler to rest")
     worker.done.set()
+    sampler.close()
+
+
+def test_work_that_is_given_while_a_sampler_is_about_to_park_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "REST", 0.02)
+    worker = Worker()
+
+    class Late(Sampler):
+        """Is given work at its last moment awake."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "parked" and value and self.__dict__.get("parked") is False and not worker.busy:
+                worker.busy = True
+                self.wake()
+            super().__setattr__(name, value)
+
+    sampler = Late(worker.at_work)
+    sampler.wake()
+    eventually(lambda: worker.history.profile("job").counts[0] > 2, "samples")
+    worker.done.set()
+    sampler.close()
+
+
+def test_work_that_no_thread_has_begun_yet_keeps_a_sampler_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "REST", 0.05)
+    given = 0
+
+    def at_work() -> list[AtWork]:
+        nonlocal given
+        given += 1
+        sampler.wake()
+        return []
+
+    sampler = Sampler(at_work)
+    sampler.wake()
+    eventually(lambda: given >= 20, "looks")
+    assert not sampler.parked
     sampler.close()
 
 

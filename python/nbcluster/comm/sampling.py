@@ -1,7 +1,7 @@
 """Samples of what threads do, for profiles: taken a hundred times a second while there is work, never without.
 
-Whoever gives the threads work says ``wake()`` if the sampler is ``parked``. It looks every 10 ms from then on, and
-parks itself after a second without work: so a pause between two tasks wakes nobody, and who is idle runs no sampler.
+Whoever gives the threads work says ``wake()``. The sampler looks every 10 ms from then on, and parks itself after a
+second without work: so a pause between two tasks wakes nobody, and who is idle runs no sampler.
 """
 
 from __future__ import annotations
@@ -102,18 +102,21 @@ class Sampler:
 
     def __init__(self, at_work: Callable[[], list[AtWork]]) -> None:
         self.parked = True
+        self._given = False
         self._at_work = at_work
         self._awake = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """There is work. Any thread may say so."""
-        self.parked = False
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="nbcluster-sampler", daemon=True)
-            self._thread.start()
-        self._awake.set()
+        """There is work. The thread that gives it says so, each time: it costs nothing if nobody sleeps."""
+        self._given = True
+        if self.parked:
+            self.parked = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="nbcluster-sampler", daemon=True)
+                self._thread.start()
+            self._awake.set()
 
     def close(self) -> None:
         """Sample no more, and leave no thread; what was sampled stays. Idempotent."""
@@ -128,9 +131,13 @@ class Sampler:
             self._awake.clear()
             last = time.monotonic()
             while not self._closed.wait(INTERVAL) and time.monotonic() - last < REST:
-                if self.sample():
+                if self.sample() or self._given:
+                    self._given = False
                     last = time.monotonic()
             self.parked = True
+            if self._given:  # since the last look, by who may have seen that this is not parked
+                self.parked = False
+                self._awake.set()
 
     def sample(self) -> int:
         """Look once; returns how many threads were at work."""

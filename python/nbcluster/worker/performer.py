@@ -38,7 +38,7 @@ class Performer:
         store: has the results.
         peers: the links to other workers.
         received_log: notes what came over them.
-        sampler: is woken when there is something to look at.
+        sampler: is told when there is something to look at.
         idle_sharing: hears of large results; None if they are never shared.
         owner: of the asyncio tasks in which data is fetched.
         tell: sends messages to the scheduler.
@@ -86,8 +86,7 @@ class Performer:
 
     def _execute(self, command: c.Execute) -> None:
         self._executor.submit([(run.task, self._fill(run)) for run in command.tasks])
-        if self._sampler.parked:
-            self._sampler.wake()
+        self._sampler.wake()
 
     def _capture(self, command: c.Capture) -> None:
         for run in command.tasks:

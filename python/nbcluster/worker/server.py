@@ -388,7 +388,7 @@ class WorkerServer:
         if self.outputs is not None:
             self.outputs.flush()  # what a task printed comes before its result
         self._handle(RunsEnded(outcomes))
-        if self._inspector.sampler.parked and self.core.state.runs:
+        if self.core.state.runs:
             self._inspector.sampler.wake()
 
     def _tell_done(self, done: TaskDone, first: Callable[[], None]) -> bool:
