@@ -22,6 +22,9 @@ from nbcluster.protocol.messages import CancelKeys, Line, TaskOptions, WantKeys
 from nbcluster.types import Key
 from nbcluster.units import parse_seconds
 
+_PAUSED = 16
+"""Messages of a ``map`` for which Python's garbage collector pauses, one pause for all of them."""
+
 
 class SubmittingClient(ConnectedClient):
     """Turns calls into tasks."""
@@ -152,16 +155,19 @@ class SubmittingClient(ConnectedClient):
         calls, full = zip(*iterables, strict=False), True
         while full:
             with collector_paused():
-                for args in islice(calls, size):
-                    name = batch.add(args, kwargs, None if keys is None else _next_key(keys))
-                    if annotated.differ:
-                        batch.options = annotated.of(name)
-                full = len(batch.keys) == size
-                if batch.keys:
-                    more = full and size >= submission.FIRST_BATCH  # smaller ones wait, and leave together
-                    futures += self._submit_batch(batch, context, line, more)
-                    line = following(line)
-                    size = min(2 * size, most)
+                for _ in range(_PAUSED):
+                    for args in islice(calls, size):
+                        name = batch.add(args, kwargs, None if keys is None else _next_key(keys))
+                        if annotated.differ:
+                            batch.options = annotated.of(name)
+                    full = len(batch.keys) == size
+                    if batch.keys:
+                        more = full and size >= submission.FIRST_BATCH  # smaller ones wait, and leave together
+                        futures += self._submit_batch(batch, context, line, more)
+                        line = following(line)
+                        size = min(2 * size, most)
+                    if not full:
+                        break
         if foreign:
             others.hold(self, foreign)
         return futures
