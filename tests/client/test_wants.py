@@ -229,9 +229,10 @@ async def test_while_something_else_goes_on_only_as_many_are_let_go_of_as_there_
     stage.hear_done(*(f"new-{number}" for number in range(300)))
     await soon(lambda: sum(sizes_of_releases(stage)) == 5000)
     sizes = sizes_of_releases(stage)
-    assert sizes[0] == 300
-    assert 2 <= sizes.index(2000) <= 5
-    assert sizes[1 : sizes.index(2000)] == [200, 50, 50, 50][: sizes.index(2000) - 1]
+    before = sizes[: sizes.index(2000)]
+    assert 2 <= len(before) <= 5
+    # As many as are new leave in the turn after these; a look may come between.
+    assert sorted(before, reverse=True) == [300, 200, 50, 50, 50][: len(before)]
     assert len(kept) == 300
 
 
