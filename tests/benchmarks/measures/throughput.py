@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
@@ -15,6 +16,8 @@ from tests.benchmarks.work import NAP, add, nap, noop
 
 SIZES = (1_000, 5_000, 10_000, 50_000, 200_000)
 _TURNS = 5
+Case = tuple[int, bool]
+"""How many tasks, and whether they are pure."""
 _fill = count(1)
 
 
@@ -60,24 +63,35 @@ _EVEN = {
 }
 
 
-def _rates(system: System, cases: list[tuple[int, bool]], enough: float) -> dict[tuple[int, bool], float]:
-    """Of numbers of tasks, pure or not. In all turns, each takes twice ``enough`` seconds; peers stop at ten times it.
-
-    Machines are faster and slower for seconds: the more turns, the less that favours a size.
-    """
-    times: dict[tuple[int, bool], list[float]] = {case: [] for case in cases}
-    for turn in range(1, _TURNS + 1):
-        for case, taken in times.items():
-            tasks, pure = case
-            more = system.name in OURS or sum(taken) < 10 * enough
-            if more:
-                while not system.is_at_rest():
-                    time.sleep(0.2)  # a client that is asked often lets go of little in between
-                system.map(noop, fresh(tasks), pure)
-            while more:
-                taken.append(seconds(system.map, noop, fresh(tasks), pure))
-                more = sum(taken) < 2 * enough * turn / _TURNS
+def _rates(system: System, cases: list[Case], enough: float) -> dict[Case, float]:
+    """By case. Each takes twice ``enough`` seconds in all of its turns together; peers stop at ten times it."""
+    times: dict[Case, list[float]] = {case: [] for case in cases}
+    turns = list(_turns(cases))
+    left = Counter(turns)
+    for case in turns:
+        left[case] -= 1
+        taken, (tasks, pure) = times[case], case
+        more = system.name in OURS or sum(taken) < 10 * enough
+        if more:
+            while not system.is_at_rest():
+                time.sleep(0.2)  # a client that is asked often lets go of little in between
+            system.map(noop, fresh(tasks), pure)
+        while more:
+            taken.append(seconds(system.map, noop, fresh(tasks), pure))
+            more = sum(taken) < 2 * enough * (1 - left[case] / turns.count(case))
     return {case: case[0] / median(taken) for case, taken in times.items()}
+
+
+def _turns(cases: Sequence[Case]) -> Iterator[Case]:
+    """Who has its turn after whom: the largest five times, and before each of these all that are smaller.
+
+    Machines are faster and slower for seconds. What the largest takes averages that; others are met at more moments.
+    """
+    most = max(tasks for tasks, _ in cases)
+    smaller = [case for case in cases if case[0] < most]
+    for largest in _TURNS * [case for case in cases if case[0] == most]:
+        yield from smaller
+        yield largest
 
 
 SUBMITS = Kind("loop of submit, then gather", "tasks/s", "more", (Bar(2, "ProcessPool"),))
