@@ -77,6 +77,19 @@ def test_arguments_may_be_nodes_and_anything_else_is_left_alone(argument: Any, v
     assert answer({"a": DataNode("a", 1), "b": Task("b", identity, argument)}, "b") == value
 
 
+def test_lists_within_lists_of_keys_are_plain_arguments() -> None:
+    """So reductions of arrays need no function of their own for each task."""
+    graph = read({"a": 1, "b": 2, "c": (len, [["a", "b"], ("b", [3])])}, "c")
+    a, b = TaskRef("a"), TaskRef("b")
+    assert graph.call("c") == (len, ([[a, b], (b, [3])],), {})
+
+
+def test_lists_of_calls_are_part_of_one_task() -> None:
+    graph = read({"a": 1, "c": (sum, ["a", (operator.neg, "a"), 5])}, "c")
+    assert graph.call("c").function is call
+    assert run(graph)["c"] == 5
+
+
 def test_keyword_arguments_may_be_nodes_too() -> None:
     dsk = {"a": DataNode("a", 16), "b": Task("b", int, "ff", base=Ref("a"))}
     assert answer(dsk, "b") == 255

@@ -21,6 +21,8 @@ from nbcluster.protocol.fused import Fused, call, identity
 from nbcluster.protocol.serialize import TaskRef
 from nbcluster.types import Key
 
+_CONTAINERS = (list, tuple)
+
 
 class Call(NamedTuple):
     """What one task of a graph does."""
@@ -55,6 +57,8 @@ class Graph:
                 f"dask {__version__} knows no futures but those of distributed; install 2026.1.2 or later"
             )
         self._spec = _task_spec
+        self._cast = getattr(_task_spec, "_identity_cast", None)
+        """What makes a container that was written as such into a tuple of a task."""
         self._is_known = is_known
         graph, self.annotations = _materialize(dsk)
         """What is to be heeded, by kind, and by key."""
@@ -217,6 +221,8 @@ class Graph:
         if kind is spec.Dict:
             items = [self._argument(one) for one in value.args]
             return dict(zip(items[::2], items[1::2], strict=True))
+        if kind is spec.Task and value.func is self._cast and value.kwargs.get("typ") in _CONTAINERS:
+            return value.kwargs["typ"]([self._argument(one) for one in value.args])
         raise _NotPlain
 
 
