@@ -7,7 +7,6 @@ some of them: to forget them is a good part of what a task costs, and other task
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from nbcluster.emptied import give_back
@@ -29,6 +28,7 @@ from nbcluster.scheduler.state import (
     excluding,
 )
 from nbcluster.scheduler.story import State
+from nbcluster.scheduler.tally import tally
 from nbcluster.types import FunctionId, Key
 
 
@@ -126,7 +126,7 @@ class LettingGo:
         for worker, held in freed.items():
             give_back(worker.holds)
             self._outbox.free_all(worker, held)
-        for function, count in Counter([task.function for task in tasks]).items():
+        for function, count in tally([task.function for task in tasks]).items():
             if function is not None:
                 self._discount(function, count)
 

@@ -8,7 +8,6 @@ Rules
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from nbcluster.protocol.messages import Failure, KeyDone, KeyErred, Lost, TaskDone
@@ -29,6 +28,7 @@ from nbcluster.scheduler.state import (
     excluding,
     including,
 )
+from nbcluster.scheduler.tally import tally
 
 
 class Machine(LettingGo):
@@ -69,7 +69,7 @@ class Machine(LettingGo):
         """The same for many with the same options that need no others: there is nothing to wait for."""
         started = [task for task in tasks if task.state == RELEASED]
         self._note([task.key for task in started], RELEASED, WAITING, QUEUED)
-        for prefix, count in Counter([task.prefix for task in started]).items():
+        for prefix, count in tally([task.prefix for task in started]).items():
             prefix.counts[RELEASED] -= count
             prefix.counts[QUEUED] += count
         for task in started:

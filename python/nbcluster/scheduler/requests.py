@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import cycle, islice
 
 from msgspec.structs import replace
@@ -43,6 +42,7 @@ from nbcluster.scheduler.state import (
     SchedWorker,
     including,
 )
+from nbcluster.scheduler.tally import tally
 from nbcluster.types import FunctionId, Key, Status, key_prefix
 
 _ABOUT_EQUAL = 64 * 2**20
@@ -67,10 +67,12 @@ class Requests:
         keys = message.keys
         sparse = bool(message.dependencies or message.frames)
         parent = self._parent(client, message.line)
-        if keys and not sparse and parent is None and tasks.keys().isdisjoint(keys) and len(set(keys)) == len(keys):
+        are_new = not sparse and parent is None and self._are_new(keys)
+        if are_new and len(keys) > 1:
             self._submit_new(client, message)
             return
-        machine.put_nothing_off()  # it may name such a key
+        if not are_new:
+            machine.put_nothing_off()  # it may name such a key
         new, known = [], []
         for index, key in enumerate(keys):
             task = tasks.get(key)
@@ -111,6 +113,10 @@ class Requests:
         else:
             machine.start_free(new)
 
+    def _are_new(self, keys: list[Key]) -> bool:
+        """True if they all are, and different."""
+        return self._state.tasks.keys().isdisjoint(keys) and len(set(keys)) == len(keys)
+
     def _submit_new(self, client: SchedClient, message: SubmitTasks) -> None:
         """The same for many different keys that are all new, of tasks that need no others, as in most maps."""
         state, keys, function, options = self._state, message.keys, message.function, message.options
@@ -119,7 +125,7 @@ class Requests:
         state.orders = orders[-1]
         names = [key_prefix(key) for key in keys]
         prefixes = {}
-        for name, count in Counter(names).items():
+        for name, count in tally(names).items():
             prefixes[name] = prefix = state.prefix(name)
             prefix.counts[RELEASED] += count
         tasks = [
