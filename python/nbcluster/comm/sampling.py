@@ -109,7 +109,7 @@ class Sampler:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """There is work. The thread that gives it says so, each time: it costs nothing if nobody sleeps."""
+        """There is work. The thread that gives it says so, each time: that wakes only who sleeps."""
         self._given = True
         if self.parked:
             self.parked = False
