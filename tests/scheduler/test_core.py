@@ -61,7 +61,7 @@ class ModelWorker:
             self.outbox.append(m.TasksRecalled(given, message.request))
         elif isinstance(message, m.PutData):
             self.data.update(item.key for item in message.items)
-            self.outbox.append(m.DataAdded([m.StoredData(item.key, 1) for item in message.items]))
+            self.outbox.append(m.DataAdded([m.StoredData(item.key, 1, item.stamp) for item in message.items]))
         elif isinstance(message, RunCall):
             self.outbox.append(CallEnded(message.number, Returned(Payload(b"value"))))
 

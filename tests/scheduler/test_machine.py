@@ -366,3 +366,57 @@ def test_what_is_put_again_before_the_former_has_been_reported_counts_once_it_is
     assert bench.heard(0, m.FreeKeys) == []
     bench.report(0, m.DataAdded([m.StoredData("d-0", 10, second)]))
     assert bench.state("d-0") == "memory"
+
+
+def freed_while_it_is_put_there_again() -> Bench:
+    """Data that is lineage, and has been let go of: worker 0 is about to say that it has it, and to be told to drop it."""
+    bench = Bench()
+    bench.join(0)
+    bench.scatter("d-0")
+    bench.report(0, there(bench, "d-0"))
+    bench.submit("g-0", needs={"g-0": ["d-0"]})
+    bench.finish(0, "g-0")
+    bench.scatter("d-0", broadcast=True)
+    bench.release("d-0")
+    assert bench.heard(0, m.FreeKeys)[-1].keys == ["d-0"]
+    return bench
+
+
+def there(bench: Bench, key: str) -> m.DataAdded:
+    """What a worker says of data that was scattered to it."""
+    return m.DataAdded([m.StoredData(key, 10, bench.task(key).order)])
+
+
+def test_what_is_freed_while_it_is_put_there_again_is_not_there() -> None:
+    bench = freed_while_it_is_put_there_again()
+    bench.report(0, there(bench, "d-0"))
+    assert bench.state("d-0") == "released"
+    assert not bench.core.state.scattering, "nobody needs it, and nobody has it"
+
+
+def test_what_is_wanted_again_after_it_was_freed_on_its_way_is_put_there_anew() -> None:
+    bench = freed_while_it_is_put_there_again()
+    bench.ask(m.WantKeys(["d-0"]))
+    bench.report(0, there(bench, "d-0"))
+    assert bench.state("d-0") == "released"
+    bench.report(0, there(bench, "d-0"))
+    assert bench.state("d-0") == "memory"
+    assert bench.done()[-1] == "d-0"
+    assert set(bench.task("d-0").who_has) == {bench.worker(0)}
+
+
+def test_what_is_freed_on_its_way_to_one_worker_is_still_to_come_to_the_other() -> None:
+    bench = Bench()
+    bench.join(0)
+    bench.scatter("d-0")
+    bench.report(0, there(bench, "d-0"))
+    bench.submit("g-0", needs={"g-0": ["d-0"]})
+    bench.finish(0, "g-0")
+    bench.join(1)
+    bench.scatter("d-0", broadcast=True)
+    bench.release("d-0")
+    bench.ask(m.WantKeys(["d-0"]))
+    bench.report(0, there(bench, "d-0"))
+    bench.report(1, there(bench, "d-0"))
+    assert set(bench.task("d-0").who_has) == {bench.worker(1)}
+    assert bench.done()[-1] == "d-0"

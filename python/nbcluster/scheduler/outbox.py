@@ -87,15 +87,19 @@ class Outbox:
         _append(self._workers, worker, ForgetFunctions, function)
 
     def free(self, worker: SchedWorker, key: Key) -> None:
-        """Have a worker forget a key, and not run it."""
+        """Have a worker forget a key, and not run it. Nor will it have what is on its way to it by now."""
         self._patient.discard(worker)
+        worker.putting.pop(key, None)
         _append(self._workers, worker, FreeKeys, key)
 
     def free_all(self, worker: SchedWorker, keys: list[Key]) -> None:
-        """Have a worker forget what it holds."""
+        """The same for what it holds of finished tasks."""
         batches = self._workers.setdefault(worker, [])
         if not batches:
             self._patient.add(worker)
+        if worker.putting:
+            for key in keys:
+                worker.putting.pop(key, None)
         _extend(batches, FreeKeys, keys)
 
     def to_worker(self, worker: SchedWorker, message: Message) -> None:

@@ -178,7 +178,10 @@ class Reports:
     def _has_arrived(self, worker: SchedWorker, stored: StoredData) -> bool:
         """True unless what was put there is not what its key means by now: then the worker is to forget it."""
         key, putting = stored.key, worker.putting
-        if putting.get(key) != stored.stamp:
+        if key not in putting:
+            self._put_elsewhere(worker, key)
+            return False  # it was freed on the way
+        if putting[key] != stored.stamp:
             return False  # something newer is on its way, and will take its place
         del putting[key]
         task = self._state.tasks.get(key)
@@ -186,6 +189,19 @@ class Reports:
             self._outbox.free(worker, key)
             return False
         return True
+
+    def _put_elsewhere(self, worker: SchedWorker, key: Key) -> None:
+        """Scattered data did not stay with a worker: if it is to come to no other, find one for it, or let go of it."""
+        scattering = self._state.scattering.get(key)
+        if scattering is None or worker.name not in scattering.targets:
+            return
+        scattering.targets.remove(worker.name)
+        if scattering.targets:
+            return
+        if self._state.tasks[key].needed:
+            self._requests.place_scattered([key])
+        else:
+            del self._state.scattering[key]
 
     def data_shared(self, worker: SchedWorker, message: DataShared) -> None:
         """Results are in shared memory now: they survive their worker, and whoever needs them gets them from here."""

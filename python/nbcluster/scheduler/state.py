@@ -236,7 +236,7 @@ class SchedWorker:
         """Those of them that have seceded: they occupy no thread."""
         self.holds: dict[SchedTask, None] = {}
         self.putting: dict[Key, int] = {}
-        """Scattered data on its way there: the order of the task that each was sent for."""
+        """Scattered data on its way there that is to stay: the order of the task that each was sent for."""
         self.functions: set[FunctionId] = set()
         self.occupancy = 0.0
         self.recalling: RunId | None = None
