@@ -44,6 +44,7 @@ VOCABULARY = {
     "story",
     "errors",
     "lean",
+    "markup",
     "page_policy",
     "preloading",
     "process_memory",

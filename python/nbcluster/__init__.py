@@ -10,7 +10,6 @@ Public names are imported when they are first used: ``import nbcluster`` alone c
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from nbcluster import lean
@@ -168,8 +167,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    lean.import_msgspec()
-    value = getattr(importlib.import_module(home), name)
+    value = getattr(lean.import_for_user(home), name)
     globals()[name] = value
     return value
 

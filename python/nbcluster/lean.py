@@ -1,10 +1,8 @@
 """Processes of ours that begin and end without ado: how they import, and how they leave.
 
-    import_msgspec()    in any process, before anything else of ours
-    begin(), ready()    in a process of ours, around what it imports
-    run()               from then on, to its end
-
-A user's process takes part in the first of these alone.
+- ``import_for_user``: in a user's process, to import what is ours
+- ``begin``, ``ready``: in a process of ours, around what it imports
+- ``run``: from then on, to its end
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NoReturn
 
 _NEEDLESS = "typing_extensions"
@@ -38,7 +37,19 @@ class _Refuse:
             raise ModuleNotFoundError(f"{name} is not needed here", name=name)
 
 
-def import_msgspec() -> None:
+def import_for_user(module: str) -> ModuleType:
+    """Import a module of ours. Nothing of that is garbage, so the collector does not look at it again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        _import_msgspec()
+        return importlib.import_module(module)
+    finally:
+        if running:
+            gc.enable()
+
+
+def _import_msgspec() -> None:
     """Import msgspec without ``typing_extensions``, which takes it longer than all the rest.
 
     It falls back to ``typing``, where since Python 3.11 the three names that it wants are the very same. Whoever
@@ -58,7 +69,7 @@ def begin() -> None:
     """A process of ours begins to import: nothing of that is garbage, so nobody needs to look for any."""
     atexit.register(_end)  # the first of all, so it is called last
     gc.disable()
-    import_msgspec()
+    _import_msgspec()
 
 
 def ready() -> None:

@@ -369,7 +369,7 @@ def test_what_is_put_again_before_the_former_has_been_reported_counts_once_it_is
 
 
 def freed_while_it_is_put_there_again() -> Bench:
-    """Data that is lineage, and has been let go of: worker 0 is about to say that it has it, and to be told to drop it."""
+    """Data that is lineage, and let go of: worker 0 is about to say that it has it, and to be told to drop it."""
     bench = Bench()
     bench.join(0)
     bench.scatter("d-0")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbcluster.bandwidth import NETWORK_SIZES, Bandwidths, mean, measure_disk, measure_memory, measure_network
 from nbcluster.client.data import DataClient
 from nbcluster.client.running import RunningClient, results
 from nbcluster.protocol.calling import dump_side_call
 from nbcluster.protocol.messages import Scatter
 from nbcluster.protocol.running import RunFunction
 from nbcluster.types import Address
+
+if TYPE_CHECKING:
+    from nbcluster.bandwidth import Bandwidths
 
 DISK_SECONDS, MEMORY_SECONDS, NETWORK_SECONDS = 0.5, 0.1, 0.3
 """How long each size is measured."""
@@ -40,14 +42,19 @@ class BenchmarkingClient(DataClient, RunningClient):
         return self._sync(self._benchmark)
 
     async def _benchmark(self) -> dict[str, Bandwidths]:
-        disk = await self._measured(measure_disk, DISK_SECONDS)
-        memory = await self._measured(measure_memory, MEMORY_SECONDS)
+        from nbcluster import bandwidth
+
+        disk = await self._measured(bandwidth.measure_disk, DISK_SECONDS)
+        memory = await self._measured(bandwidth.measure_memory, MEMORY_SECONDS)
         workers = random.sample(list(memory), len(memory))  # workers of one machine tend to be next to each other
         pairs = zip(workers[::2], workers[1::2], strict=False)
         network = await asyncio.gather(*(self._between(reader, holder) for reader, holder in pairs))
-        return {"disk": mean(list(disk.values())), "memory": mean(list(memory.values())), "network": mean(network)}
+        found = {"disk": list(disk.values()), "memory": list(memory.values()), "network": network}
+        return {part: bandwidth.mean(measured) for part, measured in found.items()}
 
     async def _between(self, reader: Address, holder: Address) -> Bandwidths:
+        from nbcluster.bandwidth import NETWORK_SIZES, measure_network
+
         items = await asyncio.to_thread(
             lambda: [self._data_item(random.randbytes(size), False) for size in NETWORK_SIZES.values()]
         )

@@ -6,8 +6,8 @@ import asyncio
 import inspect
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from nbcluster.client.target import ClusterLike, Target, of_address, of_cluster
 from nbcluster.comm import scheduler_file
@@ -21,8 +21,7 @@ _PAUSE = 0.01
 """Seconds between two looks at a file that is not there yet."""
 
 
-@dataclass(frozen=True)
-class Destination:
+class Destination(NamedTuple):
     """What was said to ``Client``: an address, a scheduler file, a cluster object, or nothing of these."""
 
     place: Address | ClusterLike | Target | None
@@ -30,7 +29,7 @@ class Destination:
     security: Security | None = None
     timeout: float = 30.0
     """Seconds to wait for a file, and for whoever is to listen at an address."""
-    cluster_keywords: Mapping[str, Any] = field(default_factory=dict)
+    cluster_keywords: Mapping[str, Any] = MappingProxyType({})
     """Of the cluster that is made if none is named."""
 
     def find(self, loop_thread: LoopThread) -> Target:
@@ -62,9 +61,10 @@ class Destination:
             from nbcluster.cluster.local import LocalCluster
 
             return of_cluster(await LocalCluster(asynchronous=True, **self.cluster_keywords), owned=True)
-        if inspect.isawaitable(self.place) and getattr(self.place, "status", "") == Status.CREATED:
-            await self.place
-        return _of_object(self.place)
+        cluster: Any = self.place
+        if inspect.isawaitable(cluster) and getattr(cluster, "status", "") == Status.CREATED:
+            await cluster
+        return _of_object(cluster)
 
     async def _of_file(self, path: str) -> Target:
         """The cluster of a scheduler file, which somebody may be about to write."""

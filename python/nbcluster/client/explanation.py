@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
-
+from nbcluster.markup import escape
 from nbcluster.protocol import explanation as why
 from nbcluster.protocol.explanation import Situation
 from nbcluster.types import Address, Key

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.client.short_tracebacks import shortened
 from nbcluster.client.states import CANCELLED, FINISHED, PENDING, FutureState
+from nbcluster.markup import escape
 from nbcluster.protocol.serialize import are_noted, reduce_future
 from nbcluster.protocol.typenames import find_type
 from nbcluster.types import Key

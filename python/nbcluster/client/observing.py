@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from nbcluster.client.tables import SchedulerInfo
 from nbcluster.comm.scheduler_file import StrPath, write
 from nbcluster.commands import GetView, View
 from nbcluster.errors import WorkerStartTimeoutError
+from nbcluster.markup import escape
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Address, Key, Status, host_of
 from nbcluster.units import format_bytes

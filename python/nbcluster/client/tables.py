@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from html import escape
 from typing import Any
 
+from nbcluster.markup import escape
 from nbcluster.units import format_bytes
 
 _ROWS = 200

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from nbcluster.comm.credentials import find_token
 from nbcluster.comm.security import Security
@@ -24,8 +23,7 @@ def is_cluster(place: object) -> TypeGuard[ClusterLike]:
     return hasattr(place, "scheduler_address") and not isinstance(place, type)
 
 
-@dataclass
-class Target:
+class Target(NamedTuple):
     """Where to connect, with what, and which cluster object stands behind it."""
 
     address: Address

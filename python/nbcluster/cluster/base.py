@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +17,7 @@ from nbcluster.comm.security import Security
 from nbcluster.commands import AnyAnswer, AnyCommand, GetLogs, Scale, StopAdapting, StopWorkers
 from nbcluster.commands import Logs as LogAnswer
 from nbcluster.engines.base import Engine
+from nbcluster.markup import escape
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Address, Status, WorkerName
 from nbcluster.units import format_bytes, parse_seconds
@@ -291,7 +291,7 @@ class Cluster(Lifecycle):
 
     def _repr_html_(self) -> str:
         bundle = self._repr_mimebundle_()
-        return str(bundle.get("text/html", html.escape(repr(self))))
+        return str(bundle.get("text/html", escape(repr(self))))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         renderer = type(self).renderer

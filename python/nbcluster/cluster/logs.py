@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 
+from nbcluster.markup import escape
 from nbcluster.snapshot import LogLine
 
 _COLOURS = {"WARNING": "orange", "ERROR": "crimson", "CRITICAL": "orangered", "STDERR": "gray"}

@@ -8,9 +8,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from nbcluster.types import Address
 
@@ -20,8 +20,7 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True)
-class TcpAddress:
+class TcpAddress(NamedTuple):
     """A host and a port; ``encrypted`` makes it ``tls://``. Port 0, in a listener's address, means any free one."""
 
     host: str
@@ -43,8 +42,7 @@ class TcpAddress:
         return f"{'tls' if self.encrypted else 'tcp'}://{host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class UnixAddress:
+class UnixAddress(NamedTuple):
     """A socket file."""
 
     path: Path
@@ -53,8 +51,7 @@ class UnixAddress:
         return f"unix://{self.path}"
 
 
-@dataclass(frozen=True)
-class InprocAddress:
+class InprocAddress(NamedTuple):
     """A listener in this process; an empty name, in a listener's address, means any free one."""
 
     name: str

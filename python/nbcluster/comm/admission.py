@@ -7,12 +7,10 @@ those places until then; nobody else is slowed down.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class HandshakePolicy:
+class HandshakePolicy(NamedTuple):
     """How patient a listener is with strangers."""
 
     deadline: float = 5.0

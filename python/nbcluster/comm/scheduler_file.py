@@ -6,21 +6,28 @@ and everybody else is refused.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from nbcluster.types import Address
 
 StrPath = str | os.PathLike[str]
 
 
+class _Information(msgspec.Struct):
+    """What who reads the file needs of it."""
+
+    address: Address
+
+
 def write(path: StrPath, info: dict[str, Any]) -> None:
     """Write the file, all at once: who waits for it never sees half of it."""
     target = Path(path)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.write_text(json.dumps(info, indent=2))
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(info)))
     draft.replace(target)
 
 
@@ -35,9 +42,6 @@ def read(path: StrPath) -> Address | None:
     except FileNotFoundError:
         return None
     try:
-        address = json.loads(text)["address"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"scheduler_file={str(path)!r} does not say where a scheduler is: {error!r}") from None
-    if not isinstance(address, str):
-        raise ValueError(f"scheduler_file={str(path)!r} does not say where a scheduler is: its address is {address!r}")
-    return address
+        return msgspec.json.decode(text, type=_Information).address
+    except msgspec.DecodeError as error:
+        raise ValueError(f"scheduler_file={str(path)!r} does not say where a scheduler is: {error}") from None

@@ -25,9 +25,8 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pickle import PickleBuffer
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -56,8 +55,7 @@ _FULL = 1024 * 1024
 """From this size on a batch of messages is not added to, so that neither side is long busy with one frame."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What one frame may be; both ends check it."""
 
     body: int = 256 << 20
