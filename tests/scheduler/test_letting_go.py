@@ -68,10 +68,13 @@ def test_many_small_results_are_forgotten_when_there_is_time() -> None:
     assert bench.core.state.tasks == {}
 
 
-def test_a_few_results_are_forgotten_at_once() -> None:
+def test_results_that_are_let_go_of_one_by_one_are_forgotten_together_when_there_is_time() -> None:
     bench, keys = with_results(8, put_off=8)
-    bench.release(keys[0])
-    assert freed(bench) == keys[:1]
+    for key in keys:
+        bench.release(key)
+    assert freed(bench) == []
+    bench.handle(Tidy(8))
+    assert [sorted(message.keys) for message in bench.heard(0, m.FreeKeys)] == [keys]
 
 
 def test_what_is_more_than_may_be_put_off_is_forgotten_at_once() -> None:

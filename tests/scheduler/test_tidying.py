@@ -50,6 +50,16 @@ async def test_while_no_task_runs_it_is_forgotten_little_by_little(stage: Stage)
 
 
 @staged
+async def test_a_few_are_forgotten_soon_after_whether_or_not_anything_else_happens(stage: Stage) -> None:
+    client, worker = await with_results(stage)
+    client.say(m.ReleaseKeys(KEYS[:1]))
+    await soon(lambda: freed(worker) == set(KEYS[:1]))
+    client.say(m.ReleaseKeys(KEYS[1:]))
+    await soon(lambda: freed(worker) == set(KEYS))
+    assert not stage.server.core.state.tasks
+
+
+@staged
 async def test_while_a_task_runs_it_is_forgotten_all_the_same(stage: Stage) -> None:
     client, worker = await with_results(stage)
     client.say(submission("g-0"), m.ReleaseKeys(KEYS))

@@ -56,6 +56,8 @@ class Backlog:
     def first(self) -> Entry | None:
         """Who is next, if there is anybody."""
         in_turn, out_of_turn = self._in_turn, self._out_of_turn
+        if not in_turn and not out_of_turn:
+            return None
         while in_turn and in_turn[0][1][0].state != QUEUED:
             self._shift()
         while out_of_turn and out_of_turn[0][2].state != QUEUED:

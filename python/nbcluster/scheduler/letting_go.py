@@ -1,8 +1,8 @@
 """How tasks are let go of: what a ``Machine`` does when nobody needs a task any more, or somebody cancels it.
 
 Nobody frees a task directly. Who stops needing it says ``loosen``; ``settle`` then releases and forgets what nobody
-needs, in one place, at the end of the event. Only many small results that a client lets go of at a time are *put off*,
-some of them: to forget them is a good part of what a task costs, and other tasks are waited for.
+needs, in one place, at the end of the event. Only small results that a client lets go of are *put off*, so many of
+them: to forget them is a good part of what a task costs, and other tasks are waited for.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class LettingGo:
             self._loose.append(task)
 
     def unwant_keys(self, keys: Iterable[Key], client: SchedClient) -> None:
-        """The same for the tasks of all these keys that it has futures for. Many small results are put off."""
+        """The same for the tasks of all these keys that it has futures for. Small results are put off."""
         loose: list[SchedTask] = []
         tasks, pop, only, loosen = self._state.tasks, client.wants.pop, client.only, loose.append
         pushed = 0
@@ -245,8 +245,8 @@ class LettingGo:
             loosen(task)
         give_back(client.wants)
         client.pushed -= pushed
-        most = self._state.settings.put_off
-        if most / 8 < len(loose) <= most - len(self.put_off):  # of more, those that were just looked at cost least
+        room = self._state.settings.put_off - len(self.put_off)
+        if len(loose) <= room:  # of more, those that were just looked at cost least
             for task in loose:
                 (self.put_off if _is_small_and_plain(task) else self._loose).append(task)
         else:

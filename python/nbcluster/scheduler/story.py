@@ -40,5 +40,8 @@ class Story(story.Story[Transition]):
 
     def note_all(self, when: float, keys: Sequence[Key], states: tuple[State, ...], stimulus: str) -> None:
         """Each of these keys passed through the same states. What ``keys`` holds must not be changed any more."""
-        if keys:
+        if len(keys) == 1:
+            for before, after in pairwise(states):
+                self.note((when, keys[0], before, after, stimulus))
+        elif keys:
             self.note_many(_Passed(when, keys, states, stimulus))

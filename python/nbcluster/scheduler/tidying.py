@@ -1,4 +1,4 @@
-"""When a scheduler forgets what was put off: while every worker has a thread to spare, or else soon."""
+"""When a scheduler forgets what was put off: much of it while every worker has a thread to spare, or else soon."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from nbcluster.scheduler.events import Event, Tidy
 
 MOST = 2000
 """So many small results may be put off."""
+
+_MANY = 64
+"""Of fewer, some more are waited for: the next task may come at any moment, when one comes after the other."""
 
 _AT_ONCE = 250
 """In one turn of the loop, between which others are heard."""
@@ -34,13 +37,13 @@ class Tidying:
 
     def look(self) -> None:
         """Something has happened."""
-        if self._soon is not None or not self._core.put_off:
+        put_off = self._core.put_off
+        if self._soon is not None or not put_off:
             return
-        loop = asyncio.get_running_loop()
-        if self._core.placement.all_idle:
-            self._soon = loop.call_soon(self._tidy)
+        if len(put_off) >= _MANY and self._core.placement.all_idle:
+            self._soon = asyncio.get_running_loop().call_soon(self._tidy)
         elif self._late is None:
-            self._late = loop.call_later(_PATIENCE, self._tidy)
+            self._late = asyncio.get_running_loop().call_later(_PATIENCE, self._tidy)
 
     def close(self) -> None:
         """Leave everything as it is."""

@@ -270,15 +270,28 @@ class WorkerCore:
     # --- the executor's reports ---
 
     def _runs_ended(self, event: RunsEnded) -> None:
+        taken_up: list[ComputeTask] = []
         finished: list[Finished] = []
+        keys: set[Key] = set()
         for outcome in event.outcomes:
             if isinstance(outcome, Finished):
                 finished.append(outcome)
+                keys.add(outcome.done.key)
+            elif isinstance(outcome, TakenUp) and outcome.task.key not in keys:
+                taken_up.append(outcome.task)
+                keys.add(outcome.task.key)
             else:
-                self._finished(finished)
-                finished = []
+                self._begun_and_finished(taken_up, finished)
+                taken_up, finished, keys = [], [], set()
                 self._otherwise_ended(outcome)
-        self._finished(finished)
+        self._begun_and_finished(taken_up, finished)
+
+    def _begun_and_finished(self, taken_up: list[ComputeTask], finished: list[Finished]) -> None:
+        """One run after the other, each of its own key: it is the same if first they all begin, and then some end."""
+        if taken_up:
+            self._ready(taken_up)  # they are the executor's already
+        if finished:
+            self._finished(finished)
 
     def _finished(self, outcomes: list[Finished]) -> None:
         state = self.state
@@ -303,7 +316,7 @@ class WorkerCore:
 
     def _otherwise_ended(self, outcome: OtherOutcome) -> None:
         if isinstance(outcome, TakenUp):
-            self._ready([outcome.task])  # it is the executor's already
+            self._ready([outcome.task])
         elif isinstance(outcome, m.FreeKeys):
             self._free(outcome)
         elif (run := self.state.runs.get(outcome.run_id)) is None:

@@ -54,7 +54,9 @@ class Story(story.Story[Line]):
         self, when: float, keys: Sequence[Key], run_ids: Sequence[RunId], before: RunState, after: RunState
     ) -> None:
         """The same happened to all of these runs. Neither sequence may be changed any more."""
-        if keys:
+        if len(keys) == 1:
+            self.note((when, keys[0], run_ids[0], before, after))
+        elif keys:
             self.note_many(_Passed(when, keys, run_ids, before, after))
 
     def of(self, *names: Key) -> list[StoryLine]:
