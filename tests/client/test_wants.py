@@ -275,6 +275,19 @@ async def test_what_is_submitted_leaves_before_a_great_many_are_let_go_of_and_wi
 
 
 @staged
+async def test_those_that_die_one_by_one_are_let_go_of_together_at_the_next_look(stage: Stage) -> None:
+    held = stage.want("first")
+    stage.wants.flush()
+    before = len(sizes_of_releases(stage))
+    for number in range(10):
+        held = stage.want(f"next-{number}")
+        stage.wants.flush()
+    assert len(sizes_of_releases(stage)) == before
+    await soon(lambda: sizes_of_releases(stage)[before:] == [10])
+    assert len(held) == 1
+
+
+@staged
 async def test_as_many_are_let_go_of_as_die_while_something_else_goes_on(stage: Stage) -> None:
     states = stage.want(*(f"old-{number}" for number in range(2000)))
     awaited = stage.want("new")

@@ -51,6 +51,9 @@ _RELEASES_BUSY = 200
 _RELEASES_FEW = 50
 """And if not. Besides, as many are let go of as are new: so there are never more."""
 
+_MADE_FEW = 32
+"""New states up to which no dead are buried when something is said: at the next look as many will be."""
+
 _MADE_UNHEARD = 1000
 """States up to which the loop need not hear of new ones: it looks for as many dead."""
 
@@ -280,10 +283,13 @@ class Wants:
         return found
 
     def flush(self) -> None:
-        """Say all that is queued, and that the dead are not wanted any more: as many as there are new ones."""
+        """Say all that is queued, and that the dead are not wanted any more: as many as there are new ones, if many."""
         self._wake_pending = False
         self.before_flush()
-        self._flush(self._made)
+        if self._made < _MADE_FEW and self._look_again is not None:
+            self._say_all()
+        else:
+            self._flush(self._made)
         self.quiet = 0
 
     def _flush(self, releases: int) -> None:
