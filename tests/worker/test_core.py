@@ -23,7 +23,7 @@ from nbcluster.protocol.messages import (
 from nbcluster.protocol.payload import Payload
 from nbcluster.worker.commands import KeepResults
 from nbcluster.worker.core import _TRANSITIONS
-from nbcluster.worker.events import Finished, InputsLost, RunsEnded, TakenUp
+from nbcluster.worker.events import Finished, InputsLost, Outcome, RunsEnded, TakenUp
 from nbcluster.worker.state import FINISHED, FREED, NEW, READY, RETURNED, STATE_NAMES, STORY_LENGTH, WAITING, WorkerTask
 from tests.support.fake_worker_shell import ME, FakeShell, compute_task, datum, needs
 
@@ -71,7 +71,7 @@ def test_runs_that_a_thread_has_taken_up_and_finished_one_after_the_other_are_st
     shell = FakeShell()
     done = [finished("x", 1, "one"), finished("y", 2, "two"), finished("z", 3, "three")]
     x, y, z = compute_task("x", 1), compute_task("y", 2), compute_task("z", 3)
-    row = [TakenUp(x), done[0], TakenUp(y), done[1], TakenUp(z), done[2]]
+    row: list[Outcome] = [TakenUp(x), done[0], TakenUp(y), done[1], TakenUp(z), done[2]]
     commands = shell.core.handle(RunsEnded(row), 0.0)
     assert [command.results for command in commands if isinstance(command, KeepResults)] == [done]
     assert shell.core.state.runs == {}
@@ -82,7 +82,13 @@ def test_in_a_row_of_a_threads_own_runs_each_means_what_it_does_when_it_comes(fr
     shell = FakeShell()
     between = [FreeKeys(["x"])] if freed else []
     first, second = compute_task("x", 1), compute_task("x", 2)
-    row = [TakenUp(first), finished("x", 1, "former"), *between, TakenUp(second), finished("x", 2, "latter")]
+    row: list[Outcome] = [
+        TakenUp(first),
+        finished("x", 1, "former"),
+        *between,
+        TakenUp(second),
+        finished("x", 2, "latter"),
+    ]
     (message,) = shell.handle(RunsEnded(row))
     assert isinstance(message, TasksDone)
     assert [done.run_id for done in message.items] == [1, 2]

@@ -421,8 +421,11 @@ def _not_barred(outgoing: deque[Message | _Bar]) -> list[Message]:
 
 def _taken(outgoing: deque[Message | _Bar]) -> list[Message]:
     """What waits by now and is not barred, taken out, in order; neighbours that can be said in one message are one."""
+    waiting = _not_barred(outgoing)
+    if len(waiting) == 1:
+        return waiting
     messages: list[Message] = []
-    for kind, group in groupby(_not_barred(outgoing), type):
+    for kind, group in groupby(waiting, type):
         if kind is SubmitTasks:
             messages += joined(list(group))  # type: ignore[arg-type]
         elif kind is ReleaseKeys:

@@ -118,8 +118,9 @@ class Outlet:
     def write(self, buffers: list[Buffer]) -> None:
         """Send buffers in order; they must not change until they are sent."""
         with self._lock:
-            if left := self._at_once.left:
-                buffers = [memoryview(self._at_once.data)[-left:], *buffers]
+            if self._at_once is not _NOTHING:
+                if left := self._at_once.left:
+                    buffers = [memoryview(self._at_once.data)[-left:], *buffers]
                 self._at_once = _NOTHING
             if buffers and not self._transport.is_closing():
                 self._write(buffers)

@@ -106,9 +106,6 @@ def portions(messages: list[Any]) -> Iterator[list[Any]]:
     So what the first tasks of a large map lead to is on its way, and others are heard, before the next are looked at;
     and so it is before those are looked at that are let go of, which is not urgent.
     """
-    if len(messages) == 1:
-        yield messages
-        return
     portion: list[Any] = []
     for message in messages:
         if type(message) in (SubmitTasks, ReleaseKeys) and len(message.keys) >= MANY_KEYS:
@@ -157,6 +154,9 @@ class ClientSession(Session):
     def received(self, messages: list[Any]) -> None:
         """Handle what a client says: of what takes long, one message in each turn of the loop."""
         waits = bool(self._due)
+        if not waits and len(messages) == 1:
+            self._take(messages)
+            return
         self._due.extend(portions(messages))
         if not waits:
             try:
@@ -200,7 +200,7 @@ class ClientSession(Session):
             if refusals:
                 logger.error("%s asked for what is blocked: %s", self.id, refusals[0])
                 self.send(refusals)
-        if any(type(message) in FOR_SHELL for message in messages):
+        if not FOR_SHELL.isdisjoint(map(type, messages)):
             for message in messages:
                 if type(message) in FOR_SHELL:
                     self._host.serve(self, message)
