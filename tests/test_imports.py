@@ -78,6 +78,12 @@ def test_who_only_has_a_client_has_no_scheduler_no_worker_and_no_supervisor() ->
         assert not [name for name in there if name.startswith(f"nbcluster.{package}")]
 
 
+def test_who_has_a_client_has_not_imported_what_only_some_uses_of_it_need() -> None:
+    there = modules_after("from nbcluster import Client, LocalCluster")
+    graphs = {f"nbcluster.client.{name}" for name in ("graph", "graph_futures", "graph_steps", "graph_submission")}
+    assert not there & {*graphs, "nbcluster.bandwidth", "nbcluster.protocol.culprit", "html", "json"}
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="before that, typing does not have all of it")
 def test_msgspec_gets_from_typing_what_it_would_else_import_at_a_high_price() -> None:
     statement = "from nbcluster import Client, LocalCluster"

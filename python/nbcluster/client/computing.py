@@ -17,7 +17,6 @@ from nbcluster.client.data import DataClient
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import all_futures, with_parts
 from nbcluster.client.graph_keys import key_text
-from nbcluster.client.graph_submission import GraphSubmission
 from nbcluster.client.short_tracebacks import shortened
 from nbcluster.client.states import CANCELLED, FutureState
 from nbcluster.protocol.messages import Line
@@ -251,6 +250,8 @@ class ComputingClient(DataClient):
 
     def _submit_graph(self, dsk: Any, keys: list[Any], options: Annotated, line: Line) -> list[Future]:
         """Futures for keys of a graph, in their order."""
+        from nbcluster.client.graph_submission import GraphSubmission
+
         wants = self._session.wants
         wants.check_open()
         wants.release_dead()  # graphs bring names of their own: these may have meant something else

@@ -29,7 +29,6 @@ import msgspec
 from nbcluster.errors import SerializationError, SharedDataGoneError
 from nbcluster.protocol.buffers import copied
 from nbcluster.protocol.by_name import MARK, dumps_by_name
-from nbcluster.protocol.culprit import find_culprit
 from nbcluster.protocol.fingerprints import fingerprint
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.sizeof import sizeof as sizeof
@@ -140,6 +139,8 @@ def _dumps(value: Any, frames: list[Frame] | None) -> bytes:
 def _unpicklable(roots: list[tuple[str, Any]], error: BaseException) -> BaseException:
     if isinstance(error, MemoryError):
         return error
+    from nbcluster.protocol.culprit import find_culprit
+
     path, culprit, reason = find_culprit(roots, error)
     return SerializationError(
         f"cannot pickle {path} (of type {type(culprit).__qualname__}): {type(reason).__name__}: {reason}. "
