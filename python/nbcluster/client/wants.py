@@ -52,7 +52,7 @@ _RELEASES_FEW = 50
 """And if not. Besides, as many are let go of as are new: so there are never more."""
 
 _MADE_FEW = 32
-"""New states up to which no dead are buried when something is said: at the next look as many will be."""
+"""New states up to which no dead are buried when something is said, if the next look is near: then as many will be."""
 
 _MADE_UNHEARD = 1000
 """States up to which the loop need not hear of new ones: it looks for as many dead."""
@@ -286,7 +286,8 @@ class Wants:
         """Say all that is queued, and that the dead are not wanted any more: as many as there are new ones, if many."""
         self._wake_pending = False
         self.before_flush()
-        if self._made < _MADE_FEW and self._look_again is not None:
+        looks_soon = self._look_again is not None and self._look_after == _LOOK_SOON
+        if looks_soon and self._made < _MADE_FEW:
             self._say_all()
         else:
             self._flush(self._made)
