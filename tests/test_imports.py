@@ -78,6 +78,21 @@ def test_who_only_has_a_client_has_no_scheduler_no_worker_and_no_supervisor() ->
         assert not [name for name in there if name.startswith(f"nbcluster.{package}")]
 
 
+def test_while_the_client_is_imported_the_collector_pauses_and_then_goes_on_if_it_did_before() -> None:
+    script = """if True:
+        import gc, nbcluster
+        phases = []
+        gc.callbacks.append(lambda phase, info: phases.append(phase))
+        nbcluster.LocalCluster
+        assert phases.count("start") <= 1, "one may follow at once"
+        assert gc.isenabled()
+        gc.disable()
+        nbcluster.Client
+        assert not gc.isenabled()
+    """
+    imported_by(script)
+
+
 def test_who_has_a_client_has_not_imported_what_only_some_uses_of_it_need() -> None:
     there = modules_after("from nbcluster import Client, LocalCluster")
     graphs = {f"nbcluster.client.{name}" for name in ("graph", "graph_futures", "graph_steps", "graph_submission")}

@@ -43,6 +43,7 @@ VOCABULARY = {
     "emptied",
     "story",
     "errors",
+    "garbage",
     "lean",
     "markup",
     "page_policy",

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
 
+from nbcluster.garbage import collector_paused
+
 _NEEDLESS = "typing_extensions"
 _THE_SAME_IN_TYPING: bool = sys.version_info >= (3, 11)
 
@@ -39,14 +41,9 @@ class _Refuse:
 
 def import_for_user(module: str) -> ModuleType:
     """Import a module of ours. Nothing of that is garbage, so the collector does not look at it again and again."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
+    with collector_paused():
         _import_msgspec()
         return importlib.import_module(module)
-    finally:
-        if running:
-            gc.enable()
 
 
 def _import_msgspec() -> None:

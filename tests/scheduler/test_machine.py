@@ -368,14 +368,20 @@ def test_what_is_put_again_before_the_former_has_been_reported_counts_once_it_is
     assert bench.state("d-0") == "memory"
 
 
-def freed_while_it_is_put_there_again() -> Bench:
-    """Data that is lineage, and let go of: worker 0 is about to say that it has it, and to be told to drop it."""
+def with_lineage() -> Bench:
+    """Worker 0 has data that a result was made of."""
     bench = Bench()
     bench.join(0)
     bench.scatter("d-0")
     bench.report(0, there(bench, "d-0"))
     bench.submit("g-0", needs={"g-0": ["d-0"]})
     bench.finish(0, "g-0")
+    return bench
+
+
+def freed_while_it_is_put_there_again() -> Bench:
+    """The data is let go of: worker 0 is about to say that it has it again, and to be told to drop it."""
+    bench = with_lineage()
     bench.scatter("d-0", broadcast=True)
     bench.release("d-0")
     assert bench.heard(0, m.FreeKeys)[-1].keys == ["d-0"]
@@ -406,12 +412,7 @@ def test_what_is_wanted_again_after_it_was_freed_on_its_way_is_put_there_anew() 
 
 
 def test_what_is_freed_on_its_way_to_one_worker_is_still_to_come_to_the_other() -> None:
-    bench = Bench()
-    bench.join(0)
-    bench.scatter("d-0")
-    bench.report(0, there(bench, "d-0"))
-    bench.submit("g-0", needs={"g-0": ["d-0"]})
-    bench.finish(0, "g-0")
+    bench = with_lineage()
     bench.join(1)
     bench.scatter("d-0", broadcast=True)
     bench.release("d-0")

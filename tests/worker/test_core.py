@@ -77,18 +77,17 @@ def test_runs_that_a_thread_has_taken_up_and_finished_one_after_the_other_are_st
     assert shell.core.state.runs == {}
 
 
-@pytest.mark.parametrize("freed", [True, False])
-def test_in_a_row_of_a_threads_own_runs_each_means_what_it_does_when_it_comes(freed: bool) -> None:
+@pytest.mark.parametrize("begun", [True, False], ids=["begun before", "begun in the row"])
+@pytest.mark.parametrize("freed", [True, False], ids=["freed", "kept"])
+def test_in_a_row_of_a_threads_own_runs_each_means_what_it_does_when_it_comes(freed: bool, begun: bool) -> None:
     shell = FakeShell()
     between = [FreeKeys(["x"])] if freed else []
-    first, second = compute_task("x", 1), compute_task("x", 2)
-    row: list[Outcome] = [
-        TakenUp(first),
-        finished("x", 1, "former"),
-        *between,
-        TakenUp(second),
-        finished("x", 2, "latter"),
-    ]
+    first, second = TakenUp(compute_task("x", 1)), TakenUp(compute_task("x", 2))
+    row: list[Outcome] = [finished("x", 1, "former"), *between, second, finished("x", 2, "latter")]
+    if begun:
+        shell.handle(RunsEnded([first]))
+    else:
+        row.insert(0, first)
     (message,) = shell.handle(RunsEnded(row))
     assert isinstance(message, TasksDone)
     assert [done.run_id for done in message.items] == [1, 2]

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nbcluster.client.annotating import HEEDED, Annotated, as_given, checked, pickled
-from nbcluster.client.garbage import collector_paused
 from nbcluster.client.generations import following
 from nbcluster.client.graph import Graph
 from nbcluster.client.large_arguments import LargeArguments
+from nbcluster.garbage import collector_paused
 from nbcluster.protocol.messages import SAME_LINE, GraphTask, Line, SubmitGraph, TaskOptions, WantKeys
 from nbcluster.protocol.payload import Frame, Payload
 from nbcluster.protocol.records import Message

@@ -14,10 +14,10 @@ from nbcluster.client import others, submission
 from nbcluster.client.annotating import Annotated, in_force
 from nbcluster.client.connected import ConnectedClient, nothing
 from nbcluster.client.future import Future
-from nbcluster.client.garbage import collector_paused
 from nbcluster.client.gathering import futures_in
 from nbcluster.client.generations import following
 from nbcluster.client.states import ERROR, FutureState
+from nbcluster.garbage import collector_paused
 from nbcluster.protocol.messages import CancelKeys, Line, TaskOptions, WantKeys
 from nbcluster.types import Key
 from nbcluster.units import parse_seconds

@@ -272,17 +272,16 @@ class WorkerCore:
     def _runs_ended(self, event: RunsEnded) -> None:
         taken_up: list[ComputeTask] = []
         finished: list[Finished] = []
-        keys: set[Key] = set()
+        begun, by_key = set[Key](), self.state.by_key
         for outcome in event.outcomes:
             if isinstance(outcome, Finished):
                 finished.append(outcome)
-                keys.add(outcome.done.key)
-            elif isinstance(outcome, TakenUp) and outcome.task.key not in keys:
+            elif isinstance(outcome, TakenUp) and (key := outcome.task.key) not in begun and key not in by_key:
                 taken_up.append(outcome.task)
-                keys.add(outcome.task.key)
+                begun.add(key)
             else:
                 self._begun_and_finished(taken_up, finished)
-                taken_up, finished, keys = [], [], set()
+                taken_up, finished, begun = [], [], set()
                 self._otherwise_ended(outcome)
         self._begun_and_finished(taken_up, finished)
 

@@ -14,8 +14,8 @@ from dask._task_spec import Task
 from nbcluster.client import submission
 from nbcluster.client.annotating import Annotated
 from nbcluster.client.client import Client
-from nbcluster.client.garbage import collector_paused
 from nbcluster.client.graph_submission import PIECE, GraphSubmission
+from nbcluster.garbage import collector_paused
 from tests.support.staged_client import ClientStage, with_client
 
 
