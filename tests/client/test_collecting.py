@@ -102,6 +102,27 @@ async def test_what_is_gone_from_shared_memory_is_looked_for_again(stage: Stage)
 
 
 @staged
+async def test_what_turns_out_to_be_shared_is_not_asked_for_again(stage: Stage) -> None:
+    states = stage.want("located", "held", "large")
+    stage.hear_done("located", "held", "large", payload=None)
+    part = Payload(b"x", (Frame(None, shared=Somewhere(gone=False)), Frame(b"beside it")))
+    stage.peers.held["w0"] = {"held": shared(gone=False), "large": part}
+    for asked in (["located", "held", "large"], ["large"]):
+        before = len(stage.link.said(m.Locate))
+        collecting = asyncio.ensure_future(stage.session.results.collect(states, stop_early=True))
+        await soon(lambda: len(stage.link.said(m.Locate)) == before + 1)  # noqa: B023 (it is called in this round)
+        locate = stage.link.said(m.Locate)[-1]
+        assert locate.keys == asked, "of what came as bytes, nothing is kept"
+        places = [m.Location("located", shared(gone=False), [], 8)]
+        places += [m.Location(key, None, ["w0"], 8) for key in ("held", "large")]
+        stage.link.hear(m.Located(locate.request, [place for place in places if place.key in asked]))
+        collected = await collecting
+        assert {key: bytes(payload.frames[0].buffer) for key, payload in collected.items()} == dict.fromkeys(
+            ("located", "held", "large"), b"data"
+        )
+
+
+@staged
 async def test_what_remains_gone_is_an_error_and_no_endless_search(stage: Stage) -> None:
     states = stage.want("a")
     stage.hear_done("a", payload=None)

@@ -74,7 +74,7 @@ class Collector:
         collected: dict[Key, Payload] = {}
         attempts, gone = 0, len(states) + 1
         while True:
-            missing, pending = [], False
+            missing, pending = list[FutureState](), False
             for state in states:  # once over all: what there are so many of is in no cache
                 status = state.status
                 if status == PENDING:
@@ -84,7 +84,7 @@ class Collector:
                         return collected
                 elif state.payload is None:
                     if state.key not in collected:
-                        missing.append(state.key)
+                        missing.append(state)
                 elif state.key not in collected:
                     collected[state.key] = state.payload
             if missing:
@@ -116,21 +116,30 @@ class Collector:
                     state.payload = None
         return gone
 
-    async def _fetch(self, keys: list[Key], collected: dict[Key, Payload]) -> None:
-        """Fetch what is in memory somewhere; report what turns out not to be: it will be pending again."""
+    async def _fetch(self, states: list[FutureState], collected: dict[Key, Payload]) -> None:
+        """Fetch what is in memory somewhere; report what turns out not to be: it will be pending again.
+
+        What turns out to be in memory that is shared is noted: whoever wants it again looks there.
+        """
+        found: dict[Key, Payload] = {}
         by_holder: dict[Address, list[Key]] = {}
-        for location in await self._locate(keys):
+        for location in await self._locate([state.key for state in states]):
             if location.payload is not None:
-                collected[location.key] = location.payload
+                found[location.key] = location.payload
             elif location.holders:
                 by_holder.setdefault(location.holders[0], []).append(location.key)
         fetching = [self._fetch_from(holder, keys) for holder, keys in by_holder.items()]
         missing = []
         for payloads, not_there in await asyncio.gather(*fetching):
-            collected.update(payloads)
+            found.update(payloads)
             missing += not_there
         if missing:
             self._tell(ReportMissing(missing))
+        collected.update(found)
+        for state in states:
+            payload = found.get(state.key)
+            if payload is not None and payload.is_only_named and state.payload is None and state.status == FINISHED:
+                state.payload = payload
 
     async def _fetch_from(self, holder: Address, keys: list[Key]) -> tuple[dict[Key, Payload], list[MissingData]]:
         try:

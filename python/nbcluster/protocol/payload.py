@@ -108,6 +108,11 @@ class Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return bool(frames) and any(frame.shared is not None for frame in frames)
 
     @property
+    def is_only_named(self) -> bool:
+        """True if all large data is in shared memory: whoever keeps this keeps its name, and next to no bytes."""
+        return bool(self.frames) and all(frame.shared is not None for frame in self.frames)
+
+    @property
     def is_lost(self) -> bool:
         """True if it can never be read: what was shared of it is gone."""
         return any(frame.shared is not None and frame.shared.lost for frame in self.frames)
