@@ -120,7 +120,7 @@ TINY: dict[str, Measure] = {
     "start": lambda s: life.start_and_stop(s, rounds=1),
     "imports": lambda s: life.imports(s, rounds=1),
     "growth": lambda s: life.growth(s, rounds=1, many=3),
-    "second_client": lambda s: life.second_client(s, rounds=1),
+    "second_client": lambda s: life.second_client(s, rounds=1, clients=2),
     "to_client": lambda s: data.to_client(s, mib=1, rounds=1),
     "to_worker": lambda s: data.to_worker(s, mib=1, rounds=1),
     "broadcast": lambda s: data.broadcast(s, mib=1, rounds=1),

@@ -15,13 +15,13 @@ from tests.benchmarks.systems import PoolSystem, System, clusters, running
 from tests.benchmarks.work import NAP, add, nap, noop
 
 SIZES = (1_000, 5_000, 10_000, 50_000, 200_000)
-_TURNS = 5
+_TURNS = 8
 Case = tuple[int, bool]
 """How many tasks, and whether they are pure."""
 _fill = count(1)
 
 
-def throughput(systems: list[System], sizes: Sequence[int] = SIZES, enough: float = 0.5) -> Iterator[Figure]:
+def throughput(systems: list[System], sizes: Sequence[int] = SIZES, enough: float = 0.8) -> Iterator[Figure]:
     """No-op tasks per second through map and gather, with fresh arguments: the median of many rounds.
 
     Sizes take turns, for they are held against each other. In a turn, rounds follow upon each other, so that each pays
@@ -83,7 +83,7 @@ def _rates(system: System, cases: list[Case], enough: float) -> dict[Case, float
 
 
 def _turns(cases: Sequence[Case]) -> Iterator[Case]:
-    """Who has its turn after whom: the largest five times, and before each of these all that are smaller.
+    """Who has its turn after whom: the largest eight times, and before each of these all that are smaller.
 
     Machines are faster and slower for seconds. What the largest takes averages that; others are met at more moments.
     """
