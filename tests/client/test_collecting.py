@@ -117,7 +117,7 @@ async def test_what_turns_out_to_be_shared_is_not_asked_for_again(stage: Stage) 
         places += [m.Location(key, None, ["w0"], 8) for key in ("held", "large")]
         stage.link.hear(m.Located(locate.request, [place for place in places if place.key in asked]))
         collected = await collecting
-        assert {key: bytes(payload.frames[0].buffer) for key, payload in collected.items()} == dict.fromkeys(
+        assert {key: bytes(payload.frames[0].open()) for key, payload in collected.items()} == dict.fromkeys(
             ("located", "held", "large"), b"data"
         )
 

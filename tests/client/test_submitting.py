@@ -166,8 +166,9 @@ async def test_the_first_messages_of_a_map_are_small_and_on_their_way_before_the
     numbers = Counted(2500)
     said: list[tuple[int, int]] = []
 
-    def send_at_once(message: Any, first: object) -> bool:
+    def send_at_once(message: Any, first: object, keep_gil: bool) -> bool:
         said.append((len(message.keys), numbers.read))
+        assert keep_gil, "there is more to compute"
         return True
 
     with pytest.MonkeyPatch.context() as patch:
@@ -188,7 +189,7 @@ async def test_they_are_as_small_where_only_the_loop_sends(stage: ClientStage, c
 @with_client
 async def test_messages_of_few_tasks_do_not_leave_one_by_one(stage: ClientStage, client: Client) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage.link, "send_at_once", lambda message, first: pytest.fail("it can wait for more"))
+        patch.setattr(stage.link, "send_at_once", lambda *_: pytest.fail("it can wait for more"))
         client.map(add, range(100), batch_size=1)
     [submitted] = await stage.said(m.SubmitTasks)
     assert len(submitted.keys) == 100

@@ -49,7 +49,7 @@ def say_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What threads send themselves."""
     said: list[Any] = []
 
-    def send_at_once(message: Any, first: object) -> bool:
+    def send_at_once(message: Any, first: object, keep_gil: bool) -> bool:
         said.append(message)
         return True
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,12 +131,20 @@ def read(there: socket.socket, count: int) -> bytes:
     return data
 
 
+either_way = pytest.mark.parametrize("keep_gil", [False, True], ids=["and lets others compute", "and computes on"])
+
+
+@either_way
 @pytest.mark.parametrize("loop", LOOPS)
-def test_another_thread_writes_without_the_loop(loop: str) -> None:
+def test_another_thread_writes_without_the_loop(loop: str, keep_gil: bool) -> None:
     async def main() -> None:
         outlet, transport, there = await linked()
         calls: list[int] = []
-        thread = threading.Thread(target=lambda: calls.append(outlet.write_at_once(b"abc", lambda: calls.append(7))))
+
+        def write() -> None:
+            calls.append(outlet.write_at_once(bytearray(b"abc"), lambda: calls.append(7), keep_gil))
+
+        thread = threading.Thread(target=write)
         thread.start()
         assert read(there, 3) == b"abc"  # while the loop is held up right here
         thread.join()
@@ -145,13 +155,14 @@ def test_another_thread_writes_without_the_loop(loop: str) -> None:
     run(loop, main())
 
 
+@either_way
 @pytest.mark.parametrize("loop", LOOPS)
-def test_what_a_thread_cannot_write_comes_before_all_that_the_loop_writes_later(loop: str) -> None:
+def test_what_a_thread_cannot_write_comes_before_all_that_the_loop_writes_later(loop: str, keep_gil: bool) -> None:
     async def main() -> None:
         outlet, transport, there = await linked()
         sent = b""
         number = 0
-        while outlet.write_at_once(piece := number.to_bytes(4, "little") * 50_000, lambda: None):
+        while outlet.write_at_once(piece := number.to_bytes(4, "little") * 50_000, lambda: None, keep_gil):
             sent += piece
             number += 1
         assert 0 < outlet.pending_bytes < 200_000  # the socket is full, and has taken a part
@@ -161,7 +172,7 @@ def test_what_a_thread_cannot_write_comes_before_all_that_the_loop_writes_later(
         as_sent = await received == sent + b"later"  # pytest would look for long at how they differ
         assert as_sent
         await soon(lambda: not outlet.pending_bytes)
-        assert outlet.write_at_once(b"again", lambda: None)
+        assert outlet.write_at_once(b"again", lambda: None, keep_gil)
         assert read(there, 5) == b"again"
         await end(outlet, transport, there)
 
@@ -215,14 +226,15 @@ def test_what_a_thread_begins_to_write_leaves_once_and_as_a_whole_even_if_it_is_
     run(loop, main())
 
 
+@either_way
 @pytest.mark.parametrize("loop", LOOPS)
-def test_what_a_thread_writes_to_a_link_that_has_broken_is_lost_with_it(loop: str) -> None:
+def test_what_a_thread_writes_to_a_link_that_has_broken_is_lost_with_it(loop: str, keep_gil: bool) -> None:
     async def main() -> None:
         outlet, _, there = await linked()
         there.close()
-        assert outlet.write_at_once(b"abc", lambda: None)
-        assert outlet.pending_bytes == 0
+        assert outlet.write_at_once(b"abc", lambda: None, keep_gil)
         await soon(lambda: outlet._own is None)
+        assert outlet.pending_bytes == 0
 
     run(loop, main())
 
@@ -241,3 +253,40 @@ def test_a_thread_does_not_write_what_is_large_or_to_what_is_closed_or_encrypted
     fake.get_extra_info = lambda name, default=None: object()  # type: ignore[method-assign]
     assert not outlet.allow_threads()
     assert not outlet.write_at_once(b"abc", lambda: pytest.fail("it is not written"))
+
+
+def test_a_thread_that_computes_on_loses_the_interpreter_to_nobody_while_it_sends() -> None:
+    async def main() -> None:
+        outlet, transport, there = await linked()
+        outlet.write_at_once(b"first", lambda: None, keep_gil=True)  # which finds out how to send
+        data = read(there, 5)
+        turns, over, begun = 0, False, threading.Event()
+
+        def compute() -> None:
+            nonlocal turns
+            while not over:
+                turns += 1
+                begun.set()
+                time.sleep(1e-5)  # else it would have the interpreter for good
+
+        other = threading.Thread(target=compute)
+        switch_interval = sys.getswitchinterval()
+        sys.setswitchinterval(1000)
+        try:
+            other.start()
+            begun.wait()
+            for _ in range(20):
+                before = turns
+                sent = [outlet.write_at_once(b"next!", lambda: None, keep_gil=True) for _ in range(100)]
+                meanwhile = turns - before
+                data += read(there, 500)
+                assert all(sent)
+                assert not meanwhile
+        finally:
+            over = True
+            sys.setswitchinterval(switch_interval)
+            other.join()
+        assert data == b"first" + 2000 * b"next!"
+        await end(outlet, transport, there)
+
+    run("asyncio", main())

@@ -152,7 +152,7 @@ class Wants:
         self.quiet = 0
         if self._look_again is None or self._made > _MADE_UNHEARD or (more and self._connection.lent):
             self._wake()  # first: who is interrupted later has it look for the dead, and read the answers, all the same
-        return self._connection.send_at_once(message, _nothing)
+        return self._connection.send_at_once(message, _nothing, more)
 
     def post(self, message: Message) -> None:
         """Send a message after all that were queued before.

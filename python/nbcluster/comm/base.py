@@ -77,12 +77,13 @@ class Connection(ABC):
         """Prepare for ``send_at_once``. On the loop. Returns False if only the loop can send on this link."""
         return False
 
-    def send_at_once(self, message: Message, first: Callable[[], None]) -> bool:
+    def send_at_once(self, message: Message, first: Callable[[], None], keep_gil: bool = False) -> bool:
         """Send a message from any thread, without waking the loop, if it is small and nothing else is on its way out.
 
         Args:
             message: what to send.
             first: called before it is sent, if it will be.
+            keep_gil: the thread computes on, and is not to lose Python's interpreter lock to another meanwhile.
 
         Returns:
             Whether it was sent; if not, the caller has the loop ``send`` it.

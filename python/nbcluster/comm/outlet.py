@@ -17,8 +17,9 @@ import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from nbcluster.comm import keeping_gil
 from nbcluster.protocol.payload import Buffer
 
 HIGH_WATER = 1 << 20
@@ -43,7 +44,7 @@ class _AtOnce:
     @property
     def left(self) -> int:
         """How many bytes were not."""
-        return len(self.data) - sum(self.sent)
+        return len(self.data) - max(sum(self.sent), 0)
 
 
 _NOTHING = _AtOnce(b"")
@@ -87,15 +88,18 @@ class Outlet:
         """The socket, for other threads, if they are allowed and it is open."""
         return self._own
 
-    def write_at_once(self, data: Buffer, first: Callable[[], None]) -> bool:
-        """Write from any thread, if nothing is pending, after a call of ``first``. Returns whether it was done."""
+    def write_at_once(self, data: Buffer, first: Callable[[], None], keep_gil: bool = False) -> bool:
+        """Write from any thread, if nothing is pending, after a call of ``first``. Returns whether it was done.
+
+        ``keep_gil``: the thread computes on, and is not to lose Python's interpreter lock to another meanwhile.
+        """
         with self._lock:
             if self._own is None or len(data) > AT_ONCE or self.pending_bytes or self._transport.is_closing():
                 return False
             first()
             try:
                 at_once = self._at_once = _AtOnce(data)
-                at_once.sent.extend(map(self._own.send, (data,), (socket.MSG_DONTWAIT,)))
+                at_once.sent.extend(_sends(self._own, data, keep_gil))
             except BlockingIOError:
                 pass  # nothing was sent: the loop does it all
             except OSError:  # the loop will hear that the link has broken
@@ -165,3 +169,10 @@ class Outlet:
             size += len(self._queue[0])
             small.append(self._queue.popleft())
         return small[0] if len(small) == 1 else b"".join(small)
+
+
+def _sends(sock: socket.socket, data: Buffer, keep_gil: bool) -> Iterator[int]:
+    """What sends when the next number is asked for: that of the bytes that were sent, or -1."""
+    if keep_gil and keeping_gil.SENDS:
+        return map(keeping_gil.sender(), (sock.fileno(),), (bytes(data),), (len(data),), (socket.MSG_DONTWAIT,))
+    return map(sock.send, (data,), (socket.MSG_DONTWAIT,))

@@ -113,14 +113,14 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
         """Prepare for :meth:`send_at_once`. Returns False on a link that is encrypted."""
         return self._outlet.allow_threads()
 
-    def send_at_once(self, message: Message, first: Callable[[], None]) -> bool:
+    def send_at_once(self, message: Message, first: Callable[[], None], keep_gil: bool = False) -> bool:
         """Send a message from any thread, if it is small and nothing else is on its way out."""
         if self._closed or self._flush_due:
             return False
         encoder = Encoder(self._limits)
         encoder.add((message,))
         buffers = encoder.take()
-        return len(buffers) == 1 and self._outlet.write_at_once(buffers[0], first)
+        return len(buffers) == 1 and self._outlet.write_at_once(buffers[0], first, keep_gil)
 
     def _end_turn(self) -> None:
         self._flush_due = False

@@ -75,7 +75,7 @@ SECOND_CLIENT = Kind("a second client connects", "ms", "less", (Bar(1 / 4, "dist
 
 
 def second_client(systems: list[System], rounds: int = 5, clients: int = 10) -> Iterator[Figure]:
-    """``Client(cluster)`` beside one that is there; the median of rounds that take turns, each after some to warm up."""
+    """``Client(cluster)`` beside one that is there: median over rounds that take turns, without the first of each."""
 
     def connects(system: ClusterSystem) -> float:
         start = time.perf_counter()
