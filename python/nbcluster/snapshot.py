@@ -25,7 +25,8 @@ class WorkerView(View, frozen=True):
     name: WorkerName
     address: Address = ""
     status: Status = Status.STARTING
-    pid: int = 0
+    pid: int | None = None
+    """Of its process; None while there is none."""
     nthreads: int = 1
     memory_limit: int | None = None
     memory: int = 0

@@ -264,6 +264,7 @@ def test_an_environment_among_keywords_that_are_opened_later_is_that_of_the_work
         keywords = {"n_workers": 1, "threads_per_worker": 1, "env": {"FLAVOUR": "vanilla"}}
         async with running(keywords={}, pickled_keywords=pickle.dumps(keywords)) as engine:
             [worker] = engine.view.workers
+            assert worker.pid is not None
             assert "FLAVOUR=vanilla" in _environment(worker.pid)
 
     run(test())

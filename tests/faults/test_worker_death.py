@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tells deaths by
 
 
 def test_to_kill_a_worker_that_is_being_replaced_ends_nobody() -> None:
-    script = "from tests.support.kill import kill; kill(0); print('alive')"
+    script = "from tests.support.kill import kill; kill(None); print('alive')"
     ended = subprocess.run([sys.executable, "-c", script], start_new_session=True, capture_output=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, b"alive\n")
 

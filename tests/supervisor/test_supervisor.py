@@ -58,7 +58,9 @@ async def supervising(port: Port, settings: RestartSettings | None = None) -> As
 
 
 async def pid_of(supervisor: Supervisor, name: WorkerName, other_than: int = 0) -> int:
-    return await soon(lambda: (pid := supervisor.slots[name].pid) != other_than and pid)
+    pid = await soon(lambda: (pid := supervisor.slots[name].pid) != other_than and pid)
+    assert pid
+    return pid
 
 
 def test_workers_start_and_stop() -> None:
@@ -112,6 +114,7 @@ def test_a_crash_loop_shows_and_ends_when_its_cause_is_gone() -> None:
             supervisor.start([0])
             await soon(lambda: supervisor.slots[0].status is Status.BROKEN)
             assert supervisor.slots[0].last_exit.startswith("exited with code 3")
+            await soon(lambda: supervisor.slots[0].pid is None, "there is no process in between: 0 would be a group")
             await soon(lambda: len(port.exits) > 5)
             port.script = WAIT
             await soon(lambda: supervisor.slots[0].pid and supervisor.slots[0].memory)

@@ -40,17 +40,17 @@ class Killer:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval) and len(self.killed) != self._limit:
-            pids = [worker.pid for worker in self._cluster.workers.values() if worker.pid]
+            pids = [worker.pid for worker in self._cluster.workers.values() if worker.pid is not None]
             if pids:
                 pid = self._random.choice(pids)
                 self.killed.append((time.monotonic(), pid))
                 kill(pid)
 
 
-def kill(pid: int) -> None:
-    """SIGKILL, to a process that may be gone already: the pid of a worker that is being replaced is 0."""
-    if pid == 0:
-        return  # to the kernel, 0 is the whole group of this process: pytest, and make above it
+def kill(pid: int | None) -> None:
+    """SIGKILL, to a process that may be gone already: a worker that is being replaced has none."""
+    if pid is None:
+        return
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -81,7 +81,8 @@ export interface IWorkerView {
   readonly name: number | string;
   readonly address: string;
   readonly status: Status;
-  readonly pid: number;
+  /** Of its process; None while there is none. */
+  readonly pid: number | null;
   readonly nthreads: number;
   readonly memory_limit: number | null;
   /** Resident bytes of the process. */

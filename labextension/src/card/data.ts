@@ -75,7 +75,7 @@ function readWorker(worker: unknown): IWorkerView {
     name: typeof name === 'number' ? name : text(name),
     address: text(data.address),
     status: text(data.status) as Status,
-    pid: number(data.pid),
+    pid: typeof data.pid === 'number' ? data.pid : null,
     nthreads: number(data.nthreads),
     memory_limit: typeof limit === 'number' ? limit : null,
     memory: number(data.memory),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from queue import Queue
@@ -156,10 +156,7 @@ class SubmittingClient(ConnectedClient):
         while full:
             with collector_paused():
                 for _ in range(_PAUSED):
-                    for args in islice(calls, size):
-                        name = batch.add(args, kwargs, None if keys is None else _next_key(keys))
-                        if annotated.differ:
-                            batch.options = annotated.of(name)
+                    _add_all(batch, islice(calls, size), kwargs, keys, annotated)
                     full = len(batch.keys) == size
                     if batch.keys:
                         more = full and size >= submission.FIRST_BATCH  # smaller ones wait, and leave together
@@ -269,6 +266,19 @@ def _check_iterables(iterables: tuple[Any, ...]) -> None:
             raise TypeError(f"map() takes lists after the function, and {one!r} may become one: give its result()")
         if not isinstance(one, Iterable) and not hasattr(type(one), "__getitem__"):
             raise TypeError(f"map() takes lists or the like after the function, and {one!r} has no elements")
+
+
+def _add_all(
+    batch: submission.Batch,
+    calls: Iterable[tuple[Any, ...]],
+    kwargs: Mapping[str, Any],
+    keys: Iterator[Key] | None,
+    annotated: Annotated,
+) -> None:
+    for args in calls:
+        name = batch.add(args, kwargs, None if keys is None else _next_key(keys))
+        if annotated.differ:
+            batch.options = annotated.of(name)
 
 
 def _next_key(keys: Iterator[Key]) -> Key:

@@ -17,7 +17,7 @@ class Slot(NamedTuple):
     """What is known of a worker apart from what it says itself."""
 
     status: Status
-    pid: int = 0
+    pid: int | None = None
     restarts: int = 0
     last_exit: str = ""
     memory: int = 0

@@ -228,7 +228,7 @@ class Member(Server):
         )
         return config, entry.token
 
-    async def _joined(self, pid: Callable[[], int], timeout: float | None = None) -> None:
+    async def _joined(self, pid: Callable[[], int | None], timeout: float | None = None) -> None:
         """Wait until the worker is there, in the process that it is to be in; its time begins."""
         await self._lookout.wait_for(pid, timeout or self._timeout or START_TIMEOUT)
         self._lifetimes.born(self.name)

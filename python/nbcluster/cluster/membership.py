@@ -106,7 +106,7 @@ class Lookout:
         self._on_told = on_told
         self._link: ControlLink
         self._name: WorkerName | None = None
-        self._pid = 0
+        self._pid: int | None = None
         self._joined = asyncio.Event()
         self.address: Address = ""
         """Where the peers of the worker reach it; empty while it has not joined."""
@@ -136,7 +136,7 @@ class Lookout:
 
     def expect(self) -> None:
         """Another worker is to come: what is known of a former one counts no more."""
-        self._pid, self.address = 0, ""
+        self._pid, self.address = None, ""
 
     async def take(self, name: WorkerName, *, supervised: bool, in_process: bool) -> None:
         """Take a name for a worker.
@@ -153,7 +153,7 @@ class Lookout:
         await self._link.ask(lambda number: TakeName(number, name, supervised))
         self._name = name
 
-    async def wait_for(self, pid: Callable[[], int], timeout: float) -> None:
+    async def wait_for(self, pid: Callable[[], int | None], timeout: float) -> None:
         """Wait until the worker has joined, from this process.
 
         Raises:
@@ -161,7 +161,7 @@ class Lookout:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        while not self._pid or self._pid != pid():
+        while self._pid is None or self._pid != pid():
             if self._link.closed_because:
                 raise ClusterClosedError(f"the cluster is closed: {self._link.closed_because}")
             if loop.time() > deadline:

@@ -112,7 +112,7 @@ class Nanny(Member):
     @property
     def worker_address(self) -> Address | None:
         """Where the peers of its worker reach that; None while there is none."""
-        return (self._lookout.address or None) if self._supervisor is not None and self._pid else None
+        return (self._lookout.address or None) if self._supervisor is not None and self.is_alive() else None
 
     @property
     def worker_dir(self) -> str | None:
@@ -136,17 +136,13 @@ class Nanny(Member):
 
     def is_alive(self) -> bool:
         """True if its worker's process runs."""
-        return self._pid != 0
+        return self.pid is not None
 
     @property
     def pid(self) -> int | None:
         """Of the worker's process; None while there is none."""
-        return self._pid or None
-
-    @property
-    def _pid(self) -> int:
         slot = None if self._supervisor is None else self._supervisor.slots.get(self.name)
-        return 0 if slot is None else slot.pid
+        return None if slot is None else slot.pid
 
     # --- what is done to its worker ---
 
@@ -157,8 +153,8 @@ class Nanny(Member):
             timeout: seconds that it has for ending by itself.
             reason: for the log.
         """
-        grace, supervisor, pid = parse_seconds(timeout, "timeout"), self._supervisor, self._pid
-        if supervisor is None or not pid:
+        grace, supervisor, pid = parse_seconds(timeout, "timeout"), self._supervisor, self.pid
+        if supervisor is None or pid is None:
             return
         logger.info("The worker of %s is ended: %s", self, check_text("reason", reason))
         await supervisor.restart([self.name], grace)
@@ -171,7 +167,7 @@ class Nanny(Member):
             ClusterError: the nanny does not run, or was closed meanwhile.
         """
         supervisor = self._running("instantiate")
-        if not self._pid:
+        if not self.is_alive():
             await supervisor.restart([self.name])  # one that waits after too many deaths waits no more
         up, ended = asyncio.ensure_future(self._up.wait()), asyncio.ensure_future(self._ended.wait())
         await asyncio.wait([up, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -272,7 +268,7 @@ class Nanny(Member):
 
     async def _first_joined(self) -> None:
         """Wait until the first worker has joined. One that ends before would do so again and again."""
-        joining = asyncio.ensure_future(self._joined(lambda: self._pid))
+        joining = asyncio.ensure_future(self._joined(lambda: self.pid))
         ended = asyncio.ensure_future(self._exited.wait())
         try:
             await asyncio.wait([joining, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -289,7 +285,7 @@ class Nanny(Member):
         while True:
             await self._exited.wait()
             self._exited.clear()
-            await self._joined(lambda: self._pid, math.inf)
+            await self._joined(lambda: self.pid, math.inf)
             self._is_up(supervisor)
 
     def _is_up(self, supervisor: Supervisor) -> None:

@@ -66,8 +66,8 @@ class SlotView(NamedTuple):
     """What is known of a slot."""
 
     status: Status
-    pid: int
-    """0 while there is no process."""
+    pid: int | None
+    """None while there is no process."""
     restarts: int
     last_exit: str
     memory: int
@@ -219,7 +219,7 @@ class Supervisor:
             status, restarts = self._policy.status(name), self._policy.restarts(name)
         except KeyError:
             status, restarts = Status.CLOSING, 0
-        pid = 0 if slot.process is None else slot.process.pid
+        pid = None if slot.process is None else slot.process.pid
         return SlotView(status, pid, restarts, slot.last_exit, self._memory.memory(name), self._memory.cpu(name))
 
     # --- decisions ---
