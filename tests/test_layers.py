@@ -40,6 +40,7 @@ VOCABULARY = {
     "commands",
     "config",
     "dask_settings",
+    "deadlines",
     "emptied",
     "story",
     "errors",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from nbcluster.comm.transports import connect
 from nbcluster.commands import AnyAnswer, GetLogs, GetView, Logs, Scale, Subscribe, View
 from nbcluster.dashboard.cluster_link import ClusterLink, OnPush
 from nbcluster.errors import BlockedHandlerError, ClusterError, CommClosedError, TimeoutError
-from nbcluster.protocol.messages import CallFailed, ToClient
+from nbcluster.protocol.messages import Answered, CallFailed, ToClient
 from nbcluster.types import Role
 from tests.support.eventually import soon
 from tests.support.fake_cluster import TOKEN, FakeCluster, make_view
@@ -107,3 +108,24 @@ def test_a_cluster_that_does_not_answer_is_not_waited_for_for_ever() -> None:
 
     with pytest.raises(TimeoutError, match="GetView"):
         asyncio.run(scenario())
+
+
+def test_a_call_that_is_given_up_when_its_answer_arrives_is_given_up() -> None:
+    async def scenario() -> None:
+        async with FakeCluster() as cluster, linked(cluster) as link:
+            asking = asyncio.ensure_future(link.call(GetView()))
+            answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            received = link.received
+
+            def give_up(messages: list[Any]) -> None:
+                received(messages)
+                if any(isinstance(message, Answered) for message in messages):
+                    asking.cancel()
+                    answered.set_result(None)
+
+            link.received = give_up  # type: ignore[method-assign]
+            await answered
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    asyncio.run(scenario())

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nbcluster.arguments import check_flag
 from nbcluster.client import defaults
 from nbcluster.client.states import FINISHED, PENDING
+from nbcluster.deadlines import within
 from nbcluster.errors import ActorLostError, CommError, TimeoutError
 from nbcluster.protocol import serialize
 from nbcluster.protocol.actors import ActorAnswered, CallActor, ReadActor
@@ -115,7 +116,7 @@ class ActorFuture(BaseActorFuture[Any]):
         """
         seconds = None if timeout is None else parse_seconds(timeout, "timeout")
         if self._client.asynchronous:
-            return asyncio.wait_for(self._wait(), seconds)
+            return within(self._wait(), seconds)
         if not self._answer.done():
             latch = threading.Lock()
             latch.acquire()

@@ -18,6 +18,7 @@ from nbcluster.client.defaults import check_client, default_client
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import all_futures, with_parts
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
+from nbcluster.deadlines import within
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.serialize import load
 
@@ -217,7 +218,7 @@ class as_completed:  # noqa: N801 (a function to its users, as in concurrent.fut
             if client is None:
                 continue
             try:
-                await asyncio.wait_for(client._await_here(wake.wait()), left)
+                await within(client._await_here(wake.wait()), left)
             except asyncio.TimeoutError:
                 raise self._too_late(await client._await_here(client._why_late(self._pending()))) from None
             wake.clear()

@@ -36,6 +36,7 @@ from nbcluster.comm.peers import PeerPool
 from nbcluster.comm.security import Security, security_of_client
 from nbcluster.comm.transports import connect
 from nbcluster.commands import Close
+from nbcluster.deadlines import within
 from nbcluster.errors import ClosedClientError, TimeoutError
 from nbcluster.protocol.messages import Line, ToClient, Welcome
 from nbcluster.protocol.records import Message
@@ -440,7 +441,7 @@ def seconds_or_none(timeout: float | str | None) -> float | None:
 
 async def awaited(coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any] | None, timeout: float | None) -> Any:
     """What an asynchronous client returns: to be awaited within ``timeout``, and passed through ``then``."""
-    result = await (coroutine if timeout is None else asyncio.wait_for(coroutine, timeout))
+    result = await (coroutine if timeout is None else within(coroutine, timeout))
     return result if then is None else then(result)
 
 

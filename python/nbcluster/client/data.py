@@ -18,6 +18,7 @@ from nbcluster.client.large_arguments import LargeArguments
 from nbcluster.client.loaded_ahead import LoadedAhead
 from nbcluster.client.short_tracebacks import shortened
 from nbcluster.client.states import CANCELLED, ERROR, FINISHED, PENDING, FutureState
+from nbcluster.deadlines import within
 from nbcluster.errors import SerializationError, SharedDataGoneError, TimeoutError
 from nbcluster.protocol.messages import DataItem, Scatter
 from nbcluster.protocol.payload import Payload
@@ -162,7 +163,7 @@ class DataClient(ExplainingClient):
 
     async def _collect_in_time(self, state: FutureState, seconds: float) -> dict[Key, Payload]:
         try:
-            return await asyncio.wait_for(self._collect((state,), True), seconds)
+            return await within(self._collect((state,), True), seconds)
         except asyncio.TimeoutError:
             raise _late(state, seconds, await self._why_late((state,))) from None
 
@@ -194,7 +195,7 @@ class DataClient(ExplainingClient):
 
     async def _done_in_time(self, state: FutureState, seconds: float | None) -> None:
         try:
-            await asyncio.wait_for(self._wait_for((state,)), seconds)
+            await within(self._wait_for((state,)), seconds)
         except asyncio.TimeoutError:
             raise _late(state, seconds, await self._why_late((state,))) from None
 
@@ -268,7 +269,7 @@ class DataClient(ExplainingClient):
 
         async def arrive() -> None:
             try:
-                await asyncio.wait_for(self._session.wait(states), seconds)
+                await within(self._session.wait(states), seconds)
             except asyncio.TimeoutError:
                 which = "worker" if names is None else f"of workers={workers!r}"
                 raise TimeoutError(

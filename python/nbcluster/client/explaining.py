@@ -13,6 +13,7 @@ from nbcluster.client.connected import ConnectedClient
 from nbcluster.client.explanation import Explanation
 from nbcluster.client.future import Future
 from nbcluster.client.states import CANCELLED, ERROR, FutureState
+from nbcluster.deadlines import within
 from nbcluster.errors import BlockedHandlerError, ClosedClientError, CommError, TimeoutError
 from nbcluster.protocol import explanation as why
 from nbcluster.protocol.explanation import Situation
@@ -97,7 +98,7 @@ class ExplainingClient(ConnectedClient):
             return ""
         state = some[0]
         try:
-            said = await asyncio.wait_for(self._explain(state.key, state, 0.5 * _BRIEF), _BRIEF)
+            said = await within(self._explain(state.key, state, 0.5 * _BRIEF), _BRIEF)
         except (asyncio.TimeoutError, BlockedHandlerError, ClosedClientError, CommError):
             return ""
         named = repr(state.key)

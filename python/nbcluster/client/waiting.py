@@ -11,6 +11,7 @@ from nbcluster.client.connected import seconds_or_none
 from nbcluster.client.future import Future
 from nbcluster.client.gathering import futures_in
 from nbcluster.client.states import CANCELLED, PENDING
+from nbcluster.deadlines import within
 from nbcluster.errors import FutureCancelledError, FuturesCancelledError, TimeoutError
 
 ALL_COMPLETED = "ALL_COMPLETED"
@@ -74,7 +75,7 @@ def wait(fs: Any, timeout: float | str | None = None, return_when: str = ALL_COM
 
     async def watch() -> None:
         try:
-            await asyncio.wait_for(client._wait_for(states, enough), seconds)
+            await within(client._wait_for(states, enough), seconds)
         except asyncio.TimeoutError:
             raise late(await client._why_late(state for state in states if state.status == PENDING)) from None
 

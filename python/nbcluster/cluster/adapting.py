@@ -27,6 +27,7 @@ from nbcluster.cluster.lifecycle import Lifecycle
 from nbcluster.cluster.scaling import Load, Scaler
 from nbcluster.cluster.shrinking import GroupOf, dispensable, insist
 from nbcluster.commands import Adapt, GetView, Scale, StopAdapting, StopWorkers, WhoMayGo, Workers, validate
+from nbcluster.deadlines import within
 from nbcluster.errors import ClusterClosedError
 from nbcluster.snapshot import ClusterView
 from nbcluster.types import Status, WorkerName
@@ -276,7 +277,7 @@ class Adaptive:
         """Look, again and again; not at once, for an object of a subclass may not be completely made yet."""
         while self.state == "running":
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._urged.wait(), self.interval)
+                await within(self._urged.wait(), self.interval)
             self._urged.clear()
             if self.cluster.status != Status.RUNNING:
                 self.stop("the cluster does not run any more")

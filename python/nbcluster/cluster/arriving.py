@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from nbcluster.commands import GetView, View
+from nbcluster.deadlines import within
 from nbcluster.engines.base import Engine
 from nbcluster.errors import ClusterError, WorkerStartTimeoutError
 from nbcluster.snapshot import WorkerView
@@ -29,7 +30,7 @@ async def wait_for_workers(engine: Engine, n_workers: int, timeout: float | None
         return there >= n_workers
 
     try:
-        await asyncio.wait_for(_wait_until(engine, are_there), None if timeout is None else max(timeout, _PACE))
+        await within(_wait_until(engine, are_there), None if timeout is None else max(timeout, _PACE))
     except asyncio.TimeoutError:
         raise WorkerStartTimeoutError(there, n_workers, timeout or 0.0) from None
 

@@ -40,6 +40,7 @@ from nbcluster.comm.security import Security, security_of_client
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import MOST_WORKERS
 from nbcluster.dashboard.activation import DashboardActivator
+from nbcluster.deadlines import within
 from nbcluster.errors import CommError, HandshakeError, TimeoutError
 from nbcluster.preloading import check_preload
 from nbcluster.protocol.joining import Dismissed, ToHost
@@ -155,7 +156,7 @@ class Member(Server):
 
     async def _in_time(self, part: Coroutine[Any, Any, T], timeout: float | None) -> T:
         try:
-            return await asyncio.wait_for(part, timeout)
+            return await within(part, timeout)
         except TimeoutError:
             raise TimeoutError(
                 f"{self!r} did not join within {self._timeout or START_TIMEOUT:g} s, and death_timeout= gives it "

@@ -15,6 +15,7 @@ from nbcluster.comm.addresses import InprocAddress, TcpAddress, machine_address,
 from nbcluster.comm.finding import wait_for_token
 from nbcluster.comm.security import Security
 from nbcluster.commands import GetView, View
+from nbcluster.deadlines import within
 from nbcluster.engines.control import ControlLink
 from nbcluster.errors import ClusterClosedError, ClusterError, CommClosedError, CommError, TimeoutError
 from nbcluster.protocol.joining import GiveUpName, Joined, LetGo, TakeName, ToHost, WorkerEnded
@@ -168,7 +169,7 @@ class Lookout:
                 raise ClusterError(f"worker {self._name!r} did not join within {timeout:g} s")
             self._joined.clear()
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._joined.wait(), _LOOK)
+                await within(self._joined.wait(), _LOOK)
 
     async def wait_gone(self, pid: int) -> None:
         """Wait until the scheduler knows that the worker of this process is gone."""
@@ -206,5 +207,5 @@ class Lookout:
         name, self._name = self._name, None
         if name is not None:
             with contextlib.suppress(ClusterClosedError, CommClosedError, TimeoutError):
-                await asyncio.wait_for(self._link.ask(lambda number: GiveUpName(number, name)), _LAST)
+                await within(self._link.ask(lambda number: GiveUpName(number, name)), _LAST)
         await self._link.close()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nbcluster.comm.tasks import TaskOwner
+from nbcluster.deadlines import within
 from nbcluster.snapshot import ClusterView
 
 logger = logging.getLogger("nbcluster.cluster")
@@ -70,7 +71,7 @@ class Observers:
                 self._tell([observer for observer in self._observers if observer.due <= now])
                 pause = min((o.due for o in self._observers), default=now + 1.0) - time.monotonic()
                 try:
-                    await asyncio.wait_for(self._poke.wait(), max(pause, 0.01))
+                    await within(self._poke.wait(), max(pause, 0.01))
                 except asyncio.TimeoutError:
                     pass  # time for the next look
         finally:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
+from nbcluster.deadlines import within
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.operating import ClusterOperation, RestartCluster, RestartWorkers, Retire
 from nbcluster.types import Status, WorkerName
@@ -153,7 +154,7 @@ class Operations:
         raise ValueError(f"{given!r} is no worker of this cluster; there are {known}")
 
     async def _in_time(self, doing: Awaitable[None], deadline: float) -> None:
-        await asyncio.wait_for(doing, max(0.0, deadline - time.monotonic()))
+        await within(doing, max(0.0, deadline - time.monotonic()))
 
     async def _wait_until(self, is_done: Callable[[], bool], deadline: float | None) -> bool:
         """Wait for something that workers' coming and going, or their reports, bring about. False if it is too late."""
@@ -162,5 +163,5 @@ class Operations:
             if left <= 0:
                 return False
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._runtime.server.wait_changed(), left)
+                await within(self._runtime.server.wait_changed(), left)
         return True

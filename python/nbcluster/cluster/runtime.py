@@ -65,6 +65,7 @@ from nbcluster.commands import (
     within_limits,
 )
 from nbcluster.dashboard.activation import DashboardActivator
+from nbcluster.deadlines import within
 from nbcluster.errors import ClusterClosedError, ClusterError, WorkerStartTimeoutError
 from nbcluster.plugins.base import SchedulerPlugin
 from nbcluster.preloading import Preloads
@@ -249,7 +250,7 @@ class ClusterRuntime:
                 said = f"death_timeout= gives them longer. {self.logs.tail()}".rstrip()
                 raise WorkerStartTimeoutError(there, wanted, patience, said)
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.server.wait_changed(), min(left, 0.5))
+                await within(self.server.wait_changed(), min(left, 0.5))
 
     def _check_first_workers(self) -> None:
         broken = [(n, s) for n, s in self.crew.slots.items() if s.status == Status.BROKEN and s.restarts > 2]

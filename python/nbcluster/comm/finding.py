@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from nbcluster.comm.addresses import InprocAddress, UnixAddress, parse
 from nbcluster.comm.credentials import find_token
+from nbcluster.deadlines import within
 from nbcluster.errors import CommError
 from nbcluster.types import Address
 
@@ -54,7 +55,7 @@ async def _somebody_listens(address: Address, timeout: float) -> bool:
             dialling = asyncio.open_unix_connection(parsed.path)
         else:
             dialling = asyncio.open_connection(parsed.host, parsed.port)
-        _, writer = await asyncio.wait_for(dialling, timeout)
+        _, writer = await within(dialling, timeout)
     except (OSError, asyncio.TimeoutError):
         return False
     writer.close()

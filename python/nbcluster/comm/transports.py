@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as tls
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbcluster.comm import inproc, tcp, unix
@@ -16,6 +16,7 @@ from nbcluster.comm.gate import Gate
 from nbcluster.comm.setups import SetUps
 from nbcluster.comm.stream import StreamConnection
 from nbcluster.comm.tls import TlsServer
+from nbcluster.deadlines import within
 from nbcluster.errors import CommError, HandshakeError
 from nbcluster.protocol.framing import DEFAULT_LIMITS, Limits, encoded
 from nbcluster.protocol.handshake import ConnectorHandshake, ListenerHandshake
@@ -80,7 +81,8 @@ async def connect(
                 if opening:
                     link.send(*opening)
                 return link
-            return await _within(remaining, _dial(parsed, role, token, incoming, ssl, limits, said, knocked))
+            dialling = _dial(parsed, role, token, incoming, ssl, limits, said, knocked)
+            return await within(dialling, remaining, StreamConnection.abort)
         except HandshakeError as error:
             raise HandshakeError(f"cannot connect to {parsed}: {error}") from error
         except tls.SSLError as error:
@@ -111,27 +113,6 @@ def _check_context(address: AnyAddress, context: tls.SSLContext | None) -> None:
         raise ValueError(f"TLS credentials are given, but {address} would not be encrypted: use tls://")
 
 
-async def _within(timeout: float, dialling: Coroutine[Any, Any, Connection]) -> Connection:
-    """As ``asyncio.wait_for``, which before Python 3.12 forgets a cancellation if the work ends in the same turn."""
-    task = asyncio.ensure_future(dialling)
-    try:
-        await asyncio.wait([task], timeout=timeout)
-    except asyncio.CancelledError:
-        await _give_up(task)
-        raise
-    if not task.done():
-        await _give_up(task)
-        raise asyncio.TimeoutError
-    return task.result()
-
-
-async def _give_up(task: asyncio.Task[Connection]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled() and task.exception() is None:
-        task.result().abort()
-
-
 async def _dial(
     address: TcpAddress | UnixAddress,
     role: Role,
@@ -141,7 +122,7 @@ async def _dial(
     limits: Limits,
     opening: bytes,
     knocked: Knocked | None,
-) -> Connection:
+) -> StreamConnection:
     opened: asyncio.Future[StreamConnection] = asyncio.get_running_loop().create_future()
 
     def fail(error: Exception) -> None:

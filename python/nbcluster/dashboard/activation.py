@@ -24,6 +24,7 @@ from pathlib import Path
 import nbcluster
 from nbcluster.dashboard.addresses import BACKLOG, DashboardAddress, Endpoint, open_socket, parse
 from nbcluster.dashboard.settings import IDLE_TIMEOUT, DashboardSettings, encode
+from nbcluster.deadlines import within
 from nbcluster.types import Address
 
 logger = logging.getLogger("nbcluster.dashboard")
@@ -253,8 +254,8 @@ async def _say_sorry(visitor: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     try:
         # Closing a socket with something unread would cut the answer off.
-        await asyncio.wait_for(loop.sock_recv(visitor, 65536), PATIENCE)
-        await asyncio.wait_for(loop.sock_sendall(visitor, _SORRY), PATIENCE)
+        await within(loop.sock_recv(visitor, 65536), PATIENCE)
+        await within(loop.sock_sendall(visitor, _SORRY), PATIENCE)
     except (OSError, asyncio.TimeoutError) as error:
         logger.debug("A visitor of the dashboard left early: %s", error)
 

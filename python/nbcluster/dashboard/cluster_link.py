@@ -9,6 +9,7 @@ from typing import Any
 from nbcluster import errors
 from nbcluster.comm.base import Connection
 from nbcluster.commands import AnyAnswer, AnyCommand
+from nbcluster.deadlines import within
 from nbcluster.errors import ClusterError, CommClosedError, TimeoutError
 from nbcluster.protocol.messages import Answered, Call, CallFailed, Pushed
 
@@ -46,7 +47,7 @@ class ClusterLink:
         self._waiting[number] = answer
         try:
             self._connection.send(Call(number, command))
-            return await asyncio.wait_for(answer, timeout)
+            return await within(answer, timeout)
         except asyncio.TimeoutError:
             name = type(command).__name__
             raise TimeoutError(f"the cluster did not answer {name} within {timeout:g} s") from None

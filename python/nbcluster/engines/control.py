@@ -11,6 +11,7 @@ from typing import Any
 from nbcluster.comm.base import Connection
 from nbcluster.comm.transports import connect
 from nbcluster.commands import AnyAnswer, AnyCommand, Subscribe, View
+from nbcluster.deadlines import within
 from nbcluster.engines.base import OnView
 from nbcluster.errors import ClusterClosedError, CommClosedError
 from nbcluster.protocol.calls import Calls
@@ -63,7 +64,7 @@ class ControlLink:
         link = cls(connection, on_view, on_end, on_told)
         connection.start(link)
         try:
-            await asyncio.wait_for(asyncio.shield(link._welcome), timeout)
+            await within(asyncio.shield(link._welcome), timeout)
         except BaseException:
             await connection.close()
             raise

@@ -22,6 +22,7 @@ from nbcluster.cluster.spec import ClusterSpec, interpreter_of
 from nbcluster.comm.credentials import find_token
 from nbcluster.comm.tasks import TaskOwner
 from nbcluster.commands import AnyAnswer, AnyCommand, Close, View
+from nbcluster.deadlines import within
 from nbcluster.engines.base import Access, Engine, OnView
 from nbcluster.engines.control import ControlLink
 from nbcluster.engines.registry import EngineSpec
@@ -171,7 +172,7 @@ class RemoteEngine(Engine):
     async def _ask_to_close(self, timeout: float) -> None:
         if self._link is not None and not self._link.closed_because:
             with contextlib.suppress(ClusterClosedError, CommError, asyncio.TimeoutError):
-                await asyncio.wait_for(self._ask(self._link), timeout)
+                await within(self._ask(self._link), timeout)
 
     @staticmethod
     async def _ask(link: ControlLink) -> None:
@@ -333,7 +334,7 @@ async def _ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
         loop.add_reader(watched, gone.set)
         try:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(gone.wait(), timeout)
+                await within(gone.wait(), timeout)
         finally:
             loop.remove_reader(watched)
             os.close(watched)

@@ -5,11 +5,11 @@ To see that a name is free and to take it is one step, here: of two that want it
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from nbcluster.deadlines import within
 from nbcluster.errors import TimeoutError
 from nbcluster.protocol.joining import Dismissed, GiveUpName, Joined, NameRequest, StartAfresh, TakeName, WorkerEnded
 from nbcluster.protocol.messages import RegisterWorker
@@ -130,7 +130,7 @@ class Guests:
         guest = self._guests[name]
         self._server.forsake(name)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._gone(name), GOING)
+            await within(self._gone(name), GOING)
         if self._guests.get(name) is guest:  # else its link ended meanwhile
             del self._guests[name]
 

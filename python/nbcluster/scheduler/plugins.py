@@ -5,7 +5,6 @@ Nothing is done as long as there are none; nor for transitions as long as none w
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nbcluster.comm.tasks import TaskOwner
+from nbcluster.deadlines import within
 from nbcluster.plugins.base import SchedulerPlugin
 from nbcluster.protocol.coordination import LogEvent
 from nbcluster.protocol.messages import SubmitGraph, SubmitTasks, TaskOptions
@@ -263,7 +263,7 @@ class SchedulerPlugins:
             try:
                 waits = hook(plugin)
                 if inspect.isawaitable(waits):
-                    await asyncio.wait_for(waits, PATIENCE)
+                    await within(waits, PATIENCE)
             except Exception:
                 logger.exception("The scheduler plugin %r failed at the scheduler's end", name)
 

@@ -8,6 +8,7 @@ import os
 import weakref
 from typing import Any
 
+from nbcluster.deadlines import within
 from nbcluster.errors import ClusterError, TimeoutError
 from nbcluster.store.flight_recorder import FlightRecorder
 from nbcluster.supervisor.channel import (
@@ -80,7 +81,7 @@ class Zygote(Starter):
             launched.prepare(interpreter, self._worker_module)
         self._adopt(launched)
         try:
-            await asyncio.wait_for(asyncio.shield(self._ready), _START_TIMEOUT)
+            await within(asyncio.shield(self._ready), _START_TIMEOUT)
         except BaseException as error:
             await self.close()
             if isinstance(error, TimeoutError):
@@ -139,7 +140,7 @@ class Zygote(Starter):
             return
         self._hang_up()
         try:
-            await asyncio.wait_for(asyncio.shield(self._ended), _END_TIMEOUT)
+            await within(asyncio.shield(self._ended), _END_TIMEOUT)
         except TimeoutError:
             logger.warning("The zygote (pid %d) did not end; it is killed", self.pid)
             self._process.kill()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from nbcluster.comm.tasks import TaskOwner
+from nbcluster.deadlines import within
 from nbcluster.errors import ClusterError, TimeoutError
 from nbcluster.supervisor.logs import LogBook
 from nbcluster.supervisor.memory import TERMINATE, MemoryMonitor
@@ -298,7 +299,7 @@ class Supervisor:
 async def _end(process: WorkerProcess, grace: float) -> None:
     process.terminate()
     try:
-        await asyncio.wait_for(asyncio.shield(process.exited), grace)
+        await within(asyncio.shield(process.exited), grace)
     except TimeoutError:
         process.kill()
         await asyncio.shield(process.exited)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbcluster.commands import AnyAnswer, AnyCommand
+from nbcluster.deadlines import within
 from nbcluster.engines.base import Engine
 from nbcluster.errors import ClusterClosedError
 from nbcluster.snapshot import ClusterView
@@ -115,7 +116,7 @@ class Remote:
         failed: Callable[[Exception], None],
     ) -> None:
         try:
-            answer = await asyncio.wait_for(self.engine.call(command), PATIENCE)
+            answer = await within(self.engine.call(command), PATIENCE)
         except asyncio.TimeoutError:
             failed(asyncio.TimeoutError(f"the cluster did not answer within {PATIENCE:g} s"))
         except Exception as error:  # an engine may be anybody's: whatever it raises is shown in the card

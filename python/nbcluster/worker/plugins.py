@@ -11,6 +11,7 @@ import inspect
 import logging
 from typing import Any
 
+from nbcluster.deadlines import within
 from nbcluster.plugins.base import NannyPlugin, WorkerPlugin
 from nbcluster.plugins.joining import NannyFacade
 from nbcluster.worker.state import (
@@ -112,7 +113,7 @@ class WorkerPlugins:
     async def close(self) -> None:
         """Tear all down, the latest first."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._tear_down(), PATIENCE)
+            await within(self._tear_down(), PATIENCE)
 
     async def _tear_down(self) -> None:
         for kind, name in list(reversed(self._plugins)):

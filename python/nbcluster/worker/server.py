@@ -25,6 +25,7 @@ from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
 from nbcluster.comm.peers import PeerPool, announce_shortcut, withdraw_shortcut
 from nbcluster.comm.tasks import TaskOwner
+from nbcluster.deadlines import within
 from nbcluster.plugins.base import WorkerPlugin
 from nbcluster.preloading import Preloads
 from nbcluster.protocol.inspection import ForwardLogs, Look, Seen
@@ -171,7 +172,7 @@ class WorkerServer:
             TimeoutError: it took longer than ``start_timeout``.
         """
         try:
-            await asyncio.wait_for(self._start(), self.config.start_timeout)
+            await within(self._start(), self.config.start_timeout)
         except BaseException:
             await self.close()
             raise

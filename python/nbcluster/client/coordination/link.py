@@ -14,6 +14,7 @@ from typing import Any
 
 from nbcluster.client.wants import Wants
 from nbcluster.comm.tasks import TaskOwner
+from nbcluster.deadlines import within
 from nbcluster.errors import CancelledError, ClosedClientError
 from nbcluster.protocol.calls import Calls
 from nbcluster.protocol.coordination import (
@@ -121,7 +122,7 @@ class Request:
         link.wants.post(make(self.number))
         if timeout is not None and timeout > 0:
             try:
-                await asyncio.wait_for(asyncio.shield(answer), timeout)
+                await within(asyncio.shield(answer), timeout)
             except asyncio.TimeoutError:
                 link.wants.post(Withdraw(self.number, False))
         reply = await answer
