@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any
 
 from nbcluster.deadlines import within
 from nbcluster.errors import TimeoutError
@@ -153,8 +153,10 @@ class Operations:
         known = ", ".join(repr(worker.address) for worker in self._workers.values()) or "none"
         raise ValueError(f"{given!r} is no worker of this cluster; there are {known}")
 
-    async def _in_time(self, doing: Awaitable[None], deadline: float) -> None:
-        await within(doing, max(0.0, deadline - time.monotonic()))
+    async def _in_time(self, doing: Coroutine[Any, Any, None], deadline: float) -> None:
+        """Wait for something no longer than that. It is carried through all the same: half of it would be worse."""
+        task = self._runtime.tasks.start(doing, "restart workers")
+        await within(asyncio.shield(task), max(0.0, deadline - time.monotonic()))
 
     async def _wait_until(self, is_done: Callable[[], bool], deadline: float | None) -> bool:
         """Wait for something that workers' coming and going, or their reports, bring about. False if it is too late."""
