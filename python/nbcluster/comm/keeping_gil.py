@@ -8,11 +8,7 @@ would mostly wait.
 from __future__ import annotations
 
 import functools
-import socket
 from collections.abc import Callable
-
-SENDS = hasattr(socket, "MSG_DONTWAIT") and hasattr(socket, "AF_UNIX")
-"""Whether there is such a thing here."""
 
 Send = Callable[[int, bytes, int, int], int]
 """Descriptor, data, how many bytes they are, flags; returns how many it took, or -1 if none, whatever the reason."""
@@ -20,7 +16,7 @@ Send = Callable[[int, bytes, int, int], int]
 
 @functools.cache
 def sender() -> Send:
-    """That of the C library."""
+    """That of the C library, where there are socket files: nowhere else do threads send."""
     import ctypes  # not before a thread has much to say: it takes milliseconds
 
     send: Send = ctypes.PyDLL(None).send

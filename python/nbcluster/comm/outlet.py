@@ -173,6 +173,6 @@ class Outlet:
 
 def _sends(sock: socket.socket, data: Buffer, keep_gil: bool) -> Iterator[int]:
     """What sends when the next number is asked for: that of the bytes that were sent, or -1."""
-    if keep_gil and keeping_gil.SENDS:
+    if keep_gil:
         return map(keeping_gil.sender(), (sock.fileno(),), (bytes(data),), (len(data),), (socket.MSG_DONTWAIT,))
     return map(sock.send, (data,), (socket.MSG_DONTWAIT,))
