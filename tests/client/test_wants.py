@@ -323,6 +323,19 @@ def test_the_dead_are_never_more_than_the_new_however_long_that_goes_on(at_once:
 
 
 @staged
+async def test_as_many_are_let_go_of_as_are_new_also_of_more_than_leave_at_a_time(stage: Stage) -> None:
+    held = stage.want(*(f"old-{number}" for number in range(5000)))
+    await stage.sent(1)
+    del held
+    held = stage.want(*(f"new-{number}" for number in range(4500)))
+    stage.wants.flush()
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert sizes_of_releases(stage) == [2000, 2000, 500]
+    assert len(held) == 4500
+
+
+@staged
 async def test_a_release_never_undoes_a_newer_wish(stage: Stage) -> None:
     for number in range(100):
         states = stage.want("a")

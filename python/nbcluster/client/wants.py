@@ -305,6 +305,8 @@ class Wants:
     def _bury_and_say(self, releases: int) -> None:
         self._bury(releases)
         self._say_all()
+        if releases > _RELEASES and self._dead:
+            self.loop.call_soon(self._bury_and_say, releases - _RELEASES, context=self._context)
 
     def _say_all(self) -> None:
         self._flushing = True  # first: what is taken out of the queue must not be overtaken
