@@ -143,12 +143,20 @@ def test_none_is_where_the_scheduler_wants_the_same_lock(tmp_path: Path) -> None
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
-        patch.object(LoadedAhead, "load", side_effect=AssertionError),
     ):
         done, pending = client.submit(abs, -1), client.submit(gate.pass_through, 2)
         wait([done])  # elsewhere it would be loaded at once, for the other is not there
+        there: list[list[bool]] = []
+        load = LoadedAhead.load
+
+        def noting(ahead: LoadedAhead) -> None:
+            there.append([done.done(), pending.done()])
+            load(ahead)
+
         threading.Timer(0.05, gate.open).start()
-        assert client.gather([done, pending]) == [1, 2]
+        with patch.object(LoadedAhead, "load", noting):
+            assert client.gather([done, pending]) == [1, 2]
+        assert there == [[True, True]]
 
 
 def fail_or_not(number: int, gate: Gate) -> int:
@@ -167,3 +175,13 @@ def test_an_error_among_the_last_is_raised_and_what_erred_is_left_out_all_the_sa
     with pytest.raises(ZeroDivisionError):
         client.gather(futures)
     assert client.gather(futures, errors="skip") == list(range(count - 1))
+
+
+def test_an_error_that_is_known_is_raised_before_anything_is_loaded(client: Client) -> None:
+    futures = [*client.map(hold, range(3), gate=None), client.submit(divmod, 1, 0)]
+    wait(futures)
+    before = loaded
+    with pytest.raises(ZeroDivisionError):
+        client.gather(futures)
+    assert loaded == before
+    assert [result.number for result in client.gather(futures, errors="skip")] == [0, 1, 2]

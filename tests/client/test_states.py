@@ -210,19 +210,21 @@ def test_none_of_many_is_enough_at_once() -> None:
 
 def test_stopping_early_one_failure_is_enough() -> None:
     states = pending(3)
-    fired, _ = counted(states, stop_early=True)
+    fired, countdown = counted(states, stop_early=True)
     states[0].finish("int", 8, None)
-    assert not fired
+    assert (fired, countdown.failed) == ([], False)
     states[1].fail(LOST, "f-1")
     states[2].finish("int", 8, None)
-    assert fired == [1]
+    assert (fired, countdown.failed) == ([1], True)
 
 
 def test_stopping_early_a_former_failure_is_enough() -> None:
     states = pending(2)
     states[0].fail(LOST, "f-0")
-    assert counted(states, stop_early=True)[0] == [1]
-    assert counted(states)[0] == []
+    fired, countdown = counted(states, stop_early=True)
+    assert (fired, countdown.failed) == ([1], True)
+    fired, countdown = counted(states)
+    assert (fired, countdown.failed) == ([], False)
 
 
 def test_a_countdown_that_is_cancelled_fires_no_more_and_watches_no_more() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 from nbcluster import errors
-from nbcluster.client.loaded_ahead import LoadedAhead
 from nbcluster.client.states import FINISHED, PENDING, FutureState
 from nbcluster.protocol.messages import DataItem, Location, MissingData, ReportMissing
 from nbcluster.protocol.payload import Payload
@@ -23,9 +22,7 @@ _ATTEMPTS = 5
 class Wait(Protocol):
     """What ``Session.wait`` does."""
 
-    async def __call__(
-        self, states: Collection[FutureState], *, stop_early: bool = ..., nudge: Callable[[], object] | None = ...
-    ) -> None:
+    async def __call__(self, states: Collection[FutureState], *, stop_early: bool = ...) -> object:
         """Wait until all are done; ``stop_early``: or one fails."""
 
 
@@ -56,21 +53,14 @@ class Collector:
         states: Collection[FutureState],
         *,
         stop_early: bool,
-        ahead: LoadedAhead | None = None,
-        nudge: Callable[[], object] | None = None,
     ) -> dict[Key, Payload]:
         """The payloads of those states that finish; large ones come from the workers that hold them.
 
         Args:
             states: which.
             stop_early: return when one has failed.
-            ahead: what of them the caller loads itself, and needs no payloads of.
-            nudge: called whenever there is more for that.
         """
-        await self._wait(states, stop_early=stop_early, nudge=nudge)
-        if ahead is not None:
-            ahead.end()
-            states = ahead.rest
+        await self._wait(states, stop_early=stop_early)
         collected: dict[Key, Payload] = {}
         attempts, gone = 0, len(states) + 1
         while True:

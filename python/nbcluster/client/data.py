@@ -68,56 +68,62 @@ class DataClient(ExplainingClient):
 
     def _gather(self, futures: Any, errors: str, asynchronous: bool | None) -> Any:
         found = futures_within(futures)
-        by_key = self._states(found)
-        states = list(by_key.values())
-        is_plain = type(futures) is list and len(by_key) == len(found) and found == futures
+        states = self._states(found)
+        is_plain = type(futures) is list and len(states) == len(found) and found == futures
         ahead = LoadedAhead(states)
+        stop_early = errors == "raise"
 
         def finish(payloads: Mapping[Key, Payload]) -> Any:
             rest = ahead.rest
-            there = [state.key for state in rest if state.key in payloads]
-            if errors == "raise" and len(there) < len(rest):
+            there = [state for state in rest if state.key in payloads]
+            if stop_early and len(there) < len(rest):
                 for state in states:
                     if state.status in (ERROR, CANCELLED):
                         raise state.exception() or RuntimeError(state.key)
-            values = ahead.values + [load(payloads[key]) for key in there]
+            loaded = states[: len(ahead.values)]
+            values = ahead.values + [load(payloads[state.key]) for state in there]
             if is_plain:
                 return values
-            loaded = [*by_key][: len(ahead.values)]
-            return replace_futures(futures, dict(zip(loaded + there, values, strict=True)))
+            return replace_futures(futures, {s.key: value for s, value in zip(loaded + there, values, strict=True)})
 
-        if not (self.asynchronous or asynchronous):
-            ready = _payloads_at_hand(states)
-            if ready is not None:
-                with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
-                    return finish(ready)
-        stop_early = errors == "raise"
-        return self._sync(
-            self._collect, states, stop_early, ahead, then=finish, asynchronous=asynchronous, meanwhile=ahead.load
-        )
+        if self.asynchronous or asynchronous:
+            return self._sync(self._collect, states, stop_early, then=finish, asynchronous=asynchronous)
+        if any(state.status == PENDING for state in reversed(states)):  # most often the last one is
+            self._sync(self._wait_loading, states, stop_early, ahead, meanwhile=ahead.load)
+        elif stop_early and any(state.status != FINISHED for state in states):
+            ahead.end()
+        ahead.load()
+        ready = _payloads_at_hand(ahead.rest)
+        if ready is not None:
+            with contextlib.suppress(SharedDataGoneError):  # then `collect` asks where it is by now
+                return finish(ready)
+        return self._sync(self._collect, ahead.rest, stop_early, then=finish)
 
-    async def _collect(
+    async def _wait_loading(
         self,
         states: Collection[FutureState],
         stop_early: bool,
-        ahead: LoadedAhead | None = None,
+        ahead: LoadedAhead,
         nudge: Callable[[], object] | None = None,
-    ) -> dict[Key, Payload]:
+    ) -> None:
+        """Wait until all are done, and the caller loads what is; or until one has failed, which is to be known."""
         session = self._session
         if session.connection.in_process:
             nudge = None  # the scheduler would only wait meanwhile: it wants the same interpreter lock
-        return await session.results.collect(states, stop_early=stop_early, ahead=ahead, nudge=nudge)
+        if not await session.wait(states, stop_early=stop_early, nudge=nudge):
+            ahead.end()
 
-    def _states(self, futures: Iterable[Future]) -> dict[Key, FutureState]:
-        """The states of this client's futures, each key once."""
-        states: dict[Key, FutureState] = {}
+    async def _collect(self, states: Collection[FutureState], stop_early: bool) -> dict[Key, Payload]:
+        return await self._session.results.collect(states, stop_early=stop_early)
+
+    def _states(self, futures: list[Future]) -> list[FutureState]:
+        """The states of this client's futures, each once."""
         this = self._this
-        for future in futures:
-            if future._client is not this:
-                self._check_mine((future,))
-            state = future._state
-            states.setdefault(state.key, state)
-        return states
+        states = [future._state for future in futures if future._client is this]
+        if len(states) < len(futures):
+            self._check_mine(futures)
+            states = [future._state for future in futures]
+        return states if len(set(states)) == len(states) else list(dict.fromkeys(states))
 
     def _check_mine(self, futures: Iterable[Future]) -> None:
         for future in futures:

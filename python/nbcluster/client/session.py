@@ -290,8 +290,8 @@ class Session:
         enough: int | None = None,
         stop_early: bool = False,
         nudge: Callable[[], object] | None = None,
-    ) -> None:
-        """Wait until all states (or ``enough`` pending ones) are done; ``stop_early``: or one fails.
+    ) -> bool:
+        """Wait until all states (or ``enough`` pending ones) are done; ``stop_early``: or one fails: then it is False.
 
         ``nudge`` is called whenever there are some more results to load: see ``LoadedAhead``.
         """
@@ -309,6 +309,7 @@ class Session:
             await done
         finally:
             countdown.cancel()
+        return not countdown.failed
 
     # --- what comes in ---
 

@@ -216,9 +216,12 @@ class Countdown:
     """Calls ``then`` once enough of the given states are done; ``stop_early`` makes one failure enough.
 
     ``nudge`` is called if some are done at once, and whenever ``portion`` more of them are, until then.
+
+    Attributes:
+        failed: one failure was enough.
     """
 
-    __slots__ = ("_left", "_next", "_nudge", "_open", "_portion", "_states", "_stop_early", "_then")
+    __slots__ = ("failed", "_left", "_next", "_nudge", "_open", "_portion", "_states", "_stop_early", "_then")
 
     def __init__(
         self,
@@ -230,33 +233,41 @@ class Countdown:
         nudge: Callable[[], object] | None = None,
         portion: int = 1,
     ) -> None:
+        self.failed = False
         self._then: Callable[[], object] | None = then
         self._stop_early = stop_early
         self._nudge = nudge
         self._portion = portion
-        states = list(states)
-        self._states = [state for state in states if state.status == PENDING]
-        self._open = len(self._states)
+        alone = _Waiters((self._done,), self)  # shared by all states that nobody else waits for: there may be a million
+        some_done = False
+        self._states = pending = list[FutureState]()
+        for state in states:  # once over all: what there are so many of is in no cache
+            status = state.status
+            if status == PENDING:
+                pending.append(state)
+                if state.waiters is _NOBODY:
+                    state.waiters = alone
+                else:
+                    state.when_done(self._done)
+            else:
+                some_done = True
+                if stop_early and status != FINISHED:
+                    self.failed = True
+        self._open = len(pending)
         """How many of them may still say that they are done."""
         self._left = self._open if enough is None else min(enough, self._open)
-        if stop_early and self._open < len(states) and any(state.status not in (PENDING, FINISHED) for state in states):
+        if self.failed:
             self._left = 0
         self._next = 0 if nudge is None else max(0, self._left - portion)
         """How many are left when there is something to do."""
         if not self._left:
             self._fire()
-            return
-        alone = _Waiters((self._done,), self)  # shared by all states that nobody else waits for: there may be a million
-        for state in self._states:
-            if state.waiters is _NOBODY:
-                state.waiters = alone
-            else:
-                state.when_done(self._done)
-        if nudge is not None and self._open < len(states):
+        elif nudge is not None and some_done:
             nudge()
 
     def _done(self, state: FutureState) -> None:
         if self._stop_early and state.status != FINISHED:
+            self.failed = True
             self._fire()
         self.count(1)
 
