@@ -51,6 +51,30 @@ def test_one_that_was_turned_off_stays_off() -> None:
         gc.enable()
 
 
+def test_very_many_objects_are_taken_for_such_as_stay_and_looked_at_once() -> None:
+    gc.collect()  # it is not about to look at others
+    with noted() as collections:
+        with collector_paused():
+            few = [[number] for number in range(2000)]
+        few.append([0])  # the first object after the pause has it look
+        assert 1 not in collections
+        with collector_paused():
+            many = [[number] for number in range(30_000)]
+        assert collections[-1:] == [1]
+    assert (len(few), len(many)) == (2001, 30_000)
+
+
+def test_it_does_not_look_if_its_threshold_turns_it_off() -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(0)
+    try:
+        with noted() as collections, collector_paused():
+            many = [[number] for number in range(30_000)]
+        assert (collections, len(many)) == ([], 30_000)
+    finally:
+        gc.set_threshold(*before)
+
+
 def test_within_another_pause_it_stays_paused_until_that_ends() -> None:
     with collector_paused():
         with collector_paused():

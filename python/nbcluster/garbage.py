@@ -6,6 +6,12 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_VERY_MANY = 25_000
+"""Objects, of those made in a pause, from which on the collector takes them for such as stay.
+
+Else it would look at them now, and once more when it looks at those that have survived. A map makes two for each task.
+"""
+
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
@@ -27,4 +33,6 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if running:
+            if gc.get_threshold()[0] and gc.get_count()[0] > _VERY_MANY:  # 0 is another way to turn it off
+                gc.collect(1)
             gc.enable()
