@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from nbcluster import Client, Future, SubprocessCluster, as_completed, wait
+from nbcluster import Client, Future, LocalCluster, SubprocessCluster, as_completed, wait
 from nbcluster.client import own_reading
 from nbcluster.client.wants import Wants
+from nbcluster.comm.awake import AwakeLoop
 from nbcluster.comm.stream import StreamConnection
 from tests.support.eventually import eventually
 from tests.support.tasks import square
@@ -159,3 +160,17 @@ def test_the_end_of_the_cluster_is_noticed_although_nobody_reads(monkeypatch: py
         cluster.close()
         eventually(lambda: client._session.wants.closed_because, "the client knows that its cluster is closed")
         client.close()
+
+
+def test_where_the_loop_reads_it_stays_awake_for_one_result_after_the_other_and_not_for_a_map(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        trips(client, 1)
+        asked = counted(monkeypatch, AwakeLoop, "asked")
+        trips(client, 10)
+        assert len(asked) == 10
+        asked.clear()
+        futures = client.map(square, range(3000), pure=False)
+        assert client.gather(futures) == [number**2 for number in range(3000)]
+        assert len(asked) <= 1, "for its first message, which might have been alone"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nbcluster.comm import awake as awake_module
 from nbcluster.comm import stream
 from nbcluster.comm.base import Connection
 from nbcluster.comm.lending import Lending
@@ -241,3 +242,44 @@ def test_small_frames_in_messages_are_plain(ends: tuple[socket.socket, socket.so
     ends[1].send(encoded(KeysDone([KeyDone("a", "int", 8, Payload(b"x", (Frame(b"small"),)))])))
     assert asyncio.run(reader.end()) is True
     assert bytes(reader.heard[0].items[0].payload.frames[0].buffer) == b"small"
+
+
+class NotedPoll:
+    """Notes for how long it was to sleep."""
+
+    def __init__(self, poll: Any) -> None:
+        self.timeouts: list[float] = []
+        self._poll = poll
+
+    def poll(self, timeout: float) -> Any:
+        self.timeouts.append(timeout)
+        return self._poll.poll(timeout)
+
+
+@lent
+async def test_a_thread_stays_awake_for_an_answer_if_the_last_one_came_soon(lending: Lending, links: Links) -> None:
+    _, _, far, _ = links
+    noted = NotedPoll(lending._poll)
+    heard: list[str] = []
+
+    def take(messages: list[Any]) -> bool:
+        heard.extend(item.key for message in messages for item in message.items)
+        return True
+
+    async def read(key: str, awake: bool) -> list[float]:
+        noted.timeouts.clear()
+        reading = asyncio.create_task(
+            asyncio.to_thread(lending.read, take, lambda: key in heard, DEADLINE, awake=awake)
+        )
+        await soon(lambda: bool(noted.timeouts))
+        far.send(done(key))
+        assert await reading is True
+        return list(noted.timeouts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lending, "_poll", noted)
+        patch.setattr(awake_module, "MOMENT", DEADLINE)
+        patch.setattr(awake_module, "_alone", False)
+        assert max(await read("a", awake=True)) > 0, "it sleeps for the first"
+        assert max(await read("b", awake=True)) == 0
+        assert min(await read("c", awake=False)) > 0

@@ -56,7 +56,7 @@ class OwnReading:
         start = time.monotonic()
         if (lending := self._loan.lending) is not None:
             patience = PATIENCE if timeout is None else min(PATIENCE, timeout)
-            if lending.read(self._take, lambda: state.status != PENDING, patience):
+            if lending.read(self._take, lambda: state.status != PENDING, patience, awake=True):
                 self._wants.alone = True
                 return True
             self._row = 0
@@ -71,6 +71,7 @@ class OwnReading:
                 return False
         finally:
             self._waiting.discard(thread)
+        self._wants.alone = True
         if self._connection.lends:
             self._count(start, time.monotonic())
         return True
@@ -80,7 +81,6 @@ class OwnReading:
         in_a_row = start - self._last < SHORTLY and end - start < PATIENCE
         self._row = self._row + 1 if in_a_row else 0
         self._last = end
-        self._wants.alone = True
         if self._row >= ROW:
             self._wants.on_loop(self._lend)
 

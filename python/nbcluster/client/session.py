@@ -315,7 +315,7 @@ class Session:
 
     def received(self, messages: list[Any]) -> None:
         """Messages of the scheduler."""
-        self.wants.quiet = 0
+        self.wants.heard()
         for message in messages:
             self._on_message[type(message)](message)
 

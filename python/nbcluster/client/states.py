@@ -221,7 +221,7 @@ class Countdown:
         failed: one failure was enough.
     """
 
-    __slots__ = ("failed", "_left", "_next", "_nudge", "_open", "_portion", "_states", "_stop_early", "_then")
+    __slots__ = ("_left", "_next", "_nudge", "_open", "_portion", "_states", "_stop_early", "_then", "failed")
 
     def __init__(
         self,

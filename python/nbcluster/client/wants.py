@@ -26,6 +26,7 @@ from typing import Any
 
 from nbcluster.client.states import CANCELLED, ERROR, PENDING, FutureState, Origin
 from nbcluster.client.submission import joined
+from nbcluster.comm.awake import AwakeLoop
 from nbcluster.comm.base import Connection
 from nbcluster.emptied import give_back
 from nbcluster.errors import ClosedClientError
@@ -91,6 +92,9 @@ class Wants:
         self._flushing = False
         self.alone = False
         """A thread has just heard of a result, and nobody has said anything since: it may say the next thing itself."""
+        self._asks = False
+        """Such a thread has something to say, but cannot do so itself: it most likely waits for the result."""
+        self._awake = AwakeLoop(self.loop)
         self.before_flush: Callable[[], object] = lambda: None
         """Called on the loop when somebody has something to say, and maybe waits for an answer."""
         self.refused: Callable[[Message, Exception], object] = _raise
@@ -152,7 +156,9 @@ class Wants:
         self.quiet = 0
         if self._look_again is None or self._made > _MADE_UNHEARD or (more and self._connection.lent):
             self._wake()  # first: who is interrupted later has it look for the dead, and read the answers, all the same
-        return self._connection.send_at_once(message, _nothing, more)
+        sent = self._connection.send_at_once(message, _nothing, more)
+        self._asks = alone and not sent
+        return sent
 
     def post(self, message: Message) -> None:
         """Send a message after all that were queued before.
@@ -292,6 +298,14 @@ class Wants:
         else:
             self._flush(self._made)
         self.quiet = 0
+        if self._asks:
+            self._asks = False
+            self._awake.asked()
+
+    def heard(self) -> None:
+        """The scheduler has said something."""
+        self.quiet = 0
+        self._awake.answered()
 
     def _flush(self, releases: int) -> None:
         self._made = 0

@@ -12,6 +12,7 @@ Rules
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import threading
@@ -20,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from nbcluster.comm.awake import Expectation
 from nbcluster.protocol.framing import PlainFrames
 
 PIECE = 64 * 1024
@@ -41,6 +43,7 @@ class Lending:
         self._reading = threading.Lock()
         self._inbox: deque[bytes] = deque()
         self._frames = PlainFrames(incoming)
+        self._expectation = Expectation()
         self.lent = False
         self.uses = 0
         """How often threads have read; about."""
@@ -61,13 +64,16 @@ class Lending:
 
     # --- in any thread ---
 
-    def read(self, take: Callable[[list[Any]], bool], done: Callable[[], bool], seconds: float) -> bool:
+    def read(
+        self, take: Callable[[list[Any]], bool], done: Callable[[], bool], seconds: float, awake: bool = False
+    ) -> bool:
         """Read until ``done()``. False if it is not, for ``seconds`` or because of what has arrived: the loop reads on.
 
         Args:
             take: deals with messages; False if it leaves them to the loop. An interrupt may have it called again.
             done: there is nothing more to wait for.
             seconds: after which to give up.
+            awake: stay awake for what is about to come; see ``awake``.
         """
         end = time.monotonic() + seconds
         inbox = self._inbox
@@ -76,7 +82,7 @@ class Lending:
                 return False
             while not done():
                 left = end - time.monotonic()
-                if left <= 0 or not self._poll.poll(left * 1000):
+                if left <= 0 or not (self._arrives(left) if awake else self._poll.poll(left * 1000)):
                     return False
                 self.uses += 1
                 try:
@@ -91,3 +97,13 @@ class Lending:
                 if messages:
                     inbox.clear()
         return True
+
+    def _arrives(self, seconds: float) -> bool:
+        """Wait until there is something to read, awake if that will be soon. False if there is not for ``seconds``."""
+        poll = self._poll.poll
+        until = self._expectation.asked()
+        while not (arrived := poll(0)) and time.monotonic() < until:
+            os.sched_yield()
+        arrived = arrived or poll(seconds * 1000)
+        self._expectation.answered()
+        return bool(arrived)
