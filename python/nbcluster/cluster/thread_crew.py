@@ -33,6 +33,8 @@ class ThreadCrew(Crew):
         self._clients = clients
         self._workers: dict[WorkerName, WorkerServer] = {}
         self._names: list[WorkerName] = []
+        self._restarting: set[WorkerName] = set()
+        """Those that are to follow others of their names that are being stopped."""
         self._failed: dict[WorkerName, str] = {}
         self._total_memory = int(capacity.memory().value)
 
@@ -44,7 +46,10 @@ class ThreadCrew(Crew):
         for name in names:
             if name not in self._names:
                 self._names.append(name)
-                self._runtime.tasks.start(self._run(name), f"worker {name}")
+                self._start(name)
+
+    def _start(self, name: WorkerName) -> None:
+        self._runtime.tasks.start(self._run(name), f"worker {name}")
 
     async def _run(self, name: WorkerName) -> None:
         worker = WorkerServer(self._config(name), self._runtime.token, clients=self._clients)
@@ -72,9 +77,13 @@ class ThreadCrew(Crew):
 
     async def dismiss(self, name: WorkerName) -> None:
         """Stop a worker."""
-        self._failed.pop(name, None)
+        self._restarting.discard(name)
         if name in self._names:
             self._names.remove(name)
+        await self._stop(name)
+
+    async def _stop(self, name: WorkerName) -> None:
+        self._failed.pop(name, None)
         worker = self._workers.pop(name, None)
         if worker is not None:
             await worker.close()
@@ -82,9 +91,13 @@ class ThreadCrew(Crew):
     async def restart(self, names: Iterable[WorkerName] | None = None) -> None:
         """Replace workers by new ones."""
         chosen = [name for name in self._names if names is None or name in names]
+        self._restarting.update(chosen)
         for name in chosen:
-            await self.dismiss(name)
-        self.hire(chosen)
+            await self._stop(name)
+        for name in chosen:
+            if name in self._restarting:  # else it was dismissed meanwhile
+                self._restarting.remove(name)
+                self._start(name)
 
     @property
     def slots(self) -> dict[WorkerName, Slot]:
