@@ -37,6 +37,7 @@ class Sidebar:
     def new(self, name: str) -> str:
         """Make a cluster with the dialog; returns its id."""
         self.part("sidebar-new").click()
+        expect(self.part("new-name")).to_be_focused()  # else the dialog may move the focus while the next is filled in
         self.part("new-name").fill(name)
         self.part("new-workers").fill("1")
         with self.page.expect_response(_makes_a_cluster) as made:

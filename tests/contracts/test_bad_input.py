@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,10 +144,13 @@ def test_a_future_of_another_cluster_is_cancelled_and_retried_by_its_own_client(
 @pytest.mark.differs("bad input")
 def test_a_restart_that_takes_too_long_says_which_workers_are_not_back(api: Any, own: Any) -> None:
     with api.Client(own(), set_as_default=False) as client:
-        for timeout in (0, 0.001):
-            with pytest.raises(api.TimeoutError, match=f"1 of 1 workers did not come back within {timeout} s"):
+        with pytest.raises(api.TimeoutError, match="1 of 1 workers did not come back within 0 s"):
+            client.restart(timeout=0)
+        assert client.submit(inc, 1).result(timeout=30) == 2, "they come back all the same"
+        for timeout in (0.0005, 0.001, 0.005):
+            with contextlib.suppress(api.TimeoutError):  # on a fast machine it takes less
                 client.restart(timeout=timeout)
-            assert client.submit(inc, 1).result(timeout=30) == 2, "they come back all the same"
+            assert client.submit(inc, 1).result(timeout=30) == 2
 
 
 HALF = "\udc80"
