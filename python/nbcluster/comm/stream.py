@@ -115,7 +115,7 @@ class StreamConnection(asyncio.BufferedProtocol, Connection):
 
     def send_at_once(self, message: Message, first: Callable[[], None], keep_gil: bool = False) -> bool:
         """Send a message from any thread, if it is small and nothing else is on its way out."""
-        if self._closed or self._flush_due:
+        if self._closed or self._flush_due or self._outlet.socket is None:
             return False
         encoder = Encoder(self._limits)
         encoder.add((message,))
