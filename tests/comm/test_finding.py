@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,30 @@ def test_what_is_no_address_is_refused_at_once() -> None:
             await wait_for_token("tcp://nowhere", timeout=3600)
 
     asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_link_that_is_there_in_the_turn_in_which_its_caller_gives_up_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[str] = []
+
+    class Writer:
+        def close(self) -> None:
+            closed.append("closed")
+
+    async def open_all_the_same(path: str) -> tuple[None, Writer]:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return None, Writer()
+
+    async def main() -> None:
+        waiting = asyncio.ensure_future(wait_for_token("unix:///nobody/listens", 10))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", open_all_the_same)
+    asyncio.run(main())
+    assert closed == ["closed"]

@@ -55,7 +55,7 @@ async def _somebody_listens(address: Address, timeout: float) -> bool:
             dialling = asyncio.open_unix_connection(parsed.path)
         else:
             dialling = asyncio.open_connection(parsed.host, parsed.port)
-        _, writer = await within(dialling, timeout)
+        _, writer = await within(dialling, timeout, unwanted=lambda dialled: dialled[1].close())
     except (OSError, asyncio.TimeoutError):
         return False
     writer.close()
