@@ -80,10 +80,10 @@ class DataClient(ExplainingClient):
                 for state in states:
                     if state.status in (ERROR, CANCELLED):
                         raise state.exception() or RuntimeError(state.key)
-            loaded = states[: len(ahead.values)]
             values = ahead.values + [load(payloads[state.key]) for state in there]
             if is_plain:
                 return values
+            loaded = states[: len(ahead.values)]
             return replace_futures(futures, {s.key: value for s, value in zip(loaded + there, values, strict=True)})
 
         if self.asynchronous or asynchronous:

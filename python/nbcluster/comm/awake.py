@@ -3,8 +3,8 @@
     ask ──▶ look, look, look … ──▶ it is there                        if the last one came within a MOMENT
         ──▶ sleep ── some processor has to wake first ──▶ it is there  if not
 
-Until a processor that sleeps runs a thread, 20 us pass in a virtual machine: as long as a small task takes. While one
-is kept awake here, the scheduler and the worker take turns on another, which does not fall asleep in between either.
+Until a processor that sleeps runs a thread, it may take as long as a small task, above all in a virtual machine. While
+one is kept awake here, the scheduler and the worker take turns on another, which does not fall asleep either.
 Who waits for what takes long does not stay awake for it: the last answer tells.
 """
 
