@@ -112,6 +112,50 @@ def test_idle_workers_come_first() -> None:
     assert [bench.assigned(name) for name in range(3)] == [["f-0"], ["f-1"], ["f-2"]]
 
 
+def test_of_idle_workers_the_last_at_work_gets_the_next_task() -> None:
+    bench = Bench()
+    for name in range(3):
+        bench.join(name)
+    for key in keys(3):
+        bench.submit(key)
+        assert bench.assigned(0) == [key]
+        bench.finish(0, key)
+
+
+def test_a_worker_that_still_runs_something_is_not_preferred() -> None:
+    bench = Bench()
+    for name in range(2):
+        bench.join(name, nthreads=2)
+    bench.submit(*keys(2))
+    bench.submit("f-2", workers=["0"])
+    bench.finish(1, "f-1")
+    bench.finish(0, "f-0")
+    bench.submit("f-3")
+    assert bench.assigned(1) == ["f-3"]
+
+
+def test_large_results_are_spread_at_once() -> None:
+    bench = Bench()
+    for name in range(3):
+        bench.join(name)
+    for name, key in enumerate(keys(3)):
+        bench.submit(key)
+        assert bench.assigned(name) == [key]
+        bench.finish(name, key, nbytes=LARGE, inline=False)
+
+
+def test_small_results_that_are_kept_do_not_all_end_up_on_one_worker() -> None:
+    bench = Bench()
+    for name in range(2):
+        bench.join(name)
+    many = keys(1001)
+    bench.submit(*many, workers=["0"])
+    while assigned := bench.assigned(0):
+        bench.finish(0, *assigned)
+    bench.submit("f-more")
+    assert bench.assigned(1) == ["f-more"]
+
+
 def test_without_workers_tasks_wait_and_go_to_the_first_that_joins() -> None:
     bench = Bench()
     bench.submit(*keys(2))

@@ -9,6 +9,9 @@ Theory
   worker one spare.
 - Tasks of lower priority take nobody's room: a worker that is full of them gets an urgent one all the same, and runs it
   next. Unless it has many: those are short, and the urgent one waits its turn.
+- Of workers that are idle, the one that was last at work gets the next task, for its memory is in the processor's
+  caches, and the processor has not fallen asleep; until it holds so much more than the next one that what is kept would
+  not be spread any more. Large results are spread at once.
 - A worker without work, and nothing queued: it takes half of what another has not started. One recall per
   victim at a time; what comes back is queued and flows to whoever has room by then.
 - A run that is given up while it is under way cannot be stopped: its thread may be busy with it for long, and nobody
@@ -41,6 +44,9 @@ _AT_ONCE = 32
 
 _FEW = 8
 """So many tasks for each thread, or fewer, may be long."""
+
+_MORE_HELD = 1000
+"""So many results more than the next one a worker may hold, and still be the first in line."""
 
 
 class Placement:
@@ -326,12 +332,12 @@ class Placement:
 
     # --- workers ---
 
-    def resort(self, worker: SchedWorker) -> None:
-        """Look again at whether a worker is idle, open or busy."""
-        self._sort(worker)
+    def resort(self, worker: SchedWorker, *, again: bool = False) -> None:
+        """Look again at whether a worker is idle, open or busy; ``again`` if it may have the next task, too."""
+        self._sort(worker, again=again)
 
-    def _sort(self, worker: SchedWorker) -> None:
-        """Put a worker into the sets it belongs to now; last in line for the next task."""
+    def _sort(self, worker: SchedWorker, *, again: bool = False) -> None:
+        """Put a worker into the sets it belongs to now; last in line for the next task, unless it is its again."""
         if worker.status is not _RUNNING:
             self.remove(worker)
             return
@@ -344,16 +350,22 @@ class Placement:
         if worker.resources or self._lanes.by_signature:
             self._lanes.sort(worker, idle=idle, open_=open_)
         else:
+            last = not (again and count == 0 and self._holds_no_more(worker))
             for workers, belongs in ((self._idle, idle), (self._open, open_)):
                 if belongs:
                     workers[worker] = None
-                    workers.move_to_end(worker)
+                    workers.move_to_end(worker, last)
                 elif workers:
                     workers.pop(worker, None)
         if count > nthreads or (worker.doubtful and count):
             self._busy[worker] = None
         else:
             self._busy.pop(worker, None)
+
+    def _holds_no_more(self, worker: SchedWorker) -> bool:
+        """True if a worker holds about as many results as the one that is the first in line."""
+        first = next(iter(self._idle), worker)
+        return len(worker.holds) <= len(first.holds) + _MORE_HELD
 
     def remove(self, worker: SchedWorker) -> None:
         """A worker left, or takes no more tasks."""

@@ -74,7 +74,8 @@ class Reports:
                 if done.run_id not in known:
                     self._free_stale(worker, done.key)
         worker.doubtful = False
-        self._placement.resort(worker)
+        is_small = bool(runs) and runs[-1][1].payload is not None
+        self._placement.resort(worker, again=is_small)
 
     def _free_stale(self, worker: SchedWorker, key: Key) -> None:
         task = self._state.tasks.get(key)
