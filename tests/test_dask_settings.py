@@ -69,6 +69,21 @@ def test_what_the_defaults_say_was_set_by_nobody(monkeypatch: pytest.MonkeyPatch
         assert dask_settings.of_cluster({})["preload"] == "y"
 
 
+def test_defaults_that_are_mappings_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = [{"distributed": {"nanny": {"environ": environ}}} for environ in ({"ONE": 1, "TWO": 1}, {"TWO": 2})]
+    monkeypatch.setattr(dask.config, "defaults", [*dask.config.defaults, *more])
+    with dask.config.set({"distributed.nanny.environ": {"ONE": 1, "TWO": 2}}):
+        assert "env" not in dask_settings.of_cluster({})
+    with dask.config.set({"distributed.nanny.environ": {"ONE": 1, "TWO": 1}}):
+        assert dask_settings.of_cluster({})["env"] == {"ONE": 1, "TWO": 1}
+
+
+def test_to_look_a_clients_settings_up_merges_no_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    with dask.config.set({"distributed.comm.timeouts.connect": "7s"}):
+        monkeypatch.delattr(dask.config, "merge")
+        assert dask_settings.keywords_set(dask_settings.CLIENTS) == {"timeout": "7s"}
+
+
 def test_every_setting_is_one_of_the_peers() -> None:
     file = Path(str(importlib.import_module("distributed").__file__)).with_name("distributed.yaml")
     there = yaml.safe_load(file.read_text()) | {"temporary-directory": None}

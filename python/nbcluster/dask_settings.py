@@ -42,6 +42,8 @@ ADAPTIVE = {
     "target_duration": "distributed.adaptive.target-duration",
 }
 
+_MISSING = object()
+
 
 def keywords_set(names: Mapping[str, str]) -> dict[str, Any]:
     """The keywords for which something is set.
@@ -52,13 +54,21 @@ def keywords_set(names: Mapping[str, str]) -> dict[str, Any]:
     config: Any = sys.modules.get("dask.config")
     if config is None or not hasattr(config, "refresh"):  # then it is being imported
         return {}
-    usual = config.merge(*config.defaults)
     found = {keyword: config.get(name, None) for keyword, name in names.items()}
     return {
         keyword: value
         for keyword, value in found.items()
-        if value is not None and value != config.get(names[keyword], None, config=usual)
+        if value is not None and value != _usual(config, names[keyword])
     }
+
+
+def _usual(config: Any, name: str) -> object:
+    """What dask's defaults have a setting as. Every client asks, and to merge them all for it would take long."""
+    values = [config.get(name, _MISSING, config=defaults) for defaults in config.defaults]
+    values = [value for value in values if value is not _MISSING]
+    if not values:
+        return None
+    return config.merge(*values) if all(isinstance(value, Mapping) for value in values) else values[-1]
 
 
 def of_cluster(given: Mapping[str, Any]) -> dict[str, Any]:
