@@ -34,5 +34,20 @@ def collector_paused() -> Iterator[None]:
     finally:
         if running:
             if gc.get_threshold()[0] and gc.get_count()[0] > _VERY_MANY:  # 0 is another way to turn it off
-                gc.collect(1)
+                _look_once()
             gc.enable()
+
+
+def _look_once() -> None:
+    """Collect what is young, and take what survives for such as stays.
+
+    The collector looks at all objects there are as soon as those that have survived are a quarter more than it has
+    looked at before. What a map makes is not to count for that: it is much, holds no garbage, and dies by itself.
+    """
+    collections_of_youngest = gc.get_count()[1]
+    if collections_of_youngest or gc.get_freeze_count():
+        gc.collect(1)
+    else:  # there is nothing young but what has just been made, and nobody else has anything frozen
+        gc.collect(0)
+        gc.freeze()
+        gc.unfreeze()  # to where the oldest are
