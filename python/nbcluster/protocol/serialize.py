@@ -27,6 +27,7 @@ import cloudpickle  # type: ignore[import-untyped]
 import msgspec
 
 from nbcluster.errors import SerializationError, SharedDataGoneError
+from nbcluster.protocol import kept_functions
 from nbcluster.protocol.buffers import copied
 from nbcluster.protocol.by_name import MARK, dumps_by_name
 from nbcluster.protocol.fingerprints import fingerprint
@@ -174,7 +175,7 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
     """Pickle a function and name it by the hash of its bytes: a name never means an older version.
 
     An importable function is pickled once. One that travels by value (of ``__main__``, a closure, a lambda)
-    is pickled at each call, for what it refers to may have changed.
+    is pickled at each call if what it refers to may have changed: see :mod:`~nbcluster.protocol.kept_functions`.
 
     Raises:
         SerializationError: it cannot be pickled; ``path`` is e.g. ``"function f: closure variable lock"``.
@@ -182,6 +183,9 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
     known = _functions.get(id(function))
     if known is not None and known[0]() is function:
         return known[1], known[2]
+    kept = kept_functions.find(function)
+    if kept is not None:
+        return kept
     frames: list[Frame] = []
     try:
         data = _dumps(function, frames)
@@ -194,6 +198,8 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
         address = id(function)
         forget = weakref.ref(function, lambda _: _functions.pop(address, None))
         _functions[address] = forget, function_id, payload
+    else:
+        kept_functions.keep(function, (function_id, payload))
     return function_id, payload
 
 
