@@ -60,6 +60,8 @@ class SchedulerCore:
         self._outbox = outbox = Outbox()
         self.placement = Placement(state, outbox)
         self._machine = Machine(state, outbox, self.placement)
+        self.put_off: Collection[SchedTask] = self._machine.put_off
+        """What nobody wants any more, and is kept until there is time for ``Tidy``."""
         self._requests = requests = Requests(state, self._machine, outbox)
         self._reports = reports = Reports(state, self._machine, self.placement, requests, outbox)
         self._inquiries = inquiries = Inquiries(state, self.placement, outbox)
@@ -136,11 +138,6 @@ class SchedulerCore:
         if self.replicas.jobs:
             self.replicas.check()
         return self._outbox.flush()
-
-    @property
-    def put_off(self) -> Collection[SchedTask]:
-        """What nobody wants any more, and is kept until there is time for ``Tidy``."""
-        return self._machine.put_off
 
     # --- events ---
 

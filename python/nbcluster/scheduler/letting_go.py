@@ -68,6 +68,8 @@ class LettingGo:
         while self._kept:
             self.unwant(self._kept.pop(), self._state.keeper)
         loose = self._loose
+        if not loose:
+            return
         plain = []
         while loose:
             task = loose.pop()

@@ -92,14 +92,19 @@ class Placement:
         idle, open_, lanes = self._idle, self._open, self._lanes
         if lanes.active:
             self._fill_from_lanes()
+            self._overtake()
         else:
             backlog = lanes.any.backlog
-            while (idle or open_) and (first := backlog.pop()) is not None:
+            while idle or open_:
+                first = backlog.pop()
+                if first is None:
+                    break
                 self.examined += 1
                 worker = next(iter(idle or open_))
                 more = self._room_for_more(first, worker)
                 self._assign([first, *backlog.more_like(first, more)] if more > 0 else [first], worker)
-        self._overtake()
+            else:
+                self._overtake()
         if lanes.by_signature:
             lanes.sweep()
         if idle and self._busy:
