@@ -70,7 +70,7 @@ def test_what_the_defaults_say_was_set_by_nobody(monkeypatch: pytest.MonkeyPatch
 
 
 def test_defaults_that_are_mappings_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    more = [{"distributed": {"nanny": {"environ": environ}}} for environ in ({"ONE": 1, "TWO": 1}, {"TWO": 2})]
+    more = [{"distributed": {"nanny": {"environ": environ}}} for environ in (None, {"ONE": 1, "TWO": 1}, {"TWO": 2})]
     monkeypatch.setattr(dask.config, "defaults", [*dask.config.defaults, *more])
     with dask.config.set({"distributed.nanny.environ": {"ONE": 1, "TWO": 2}}):
         assert "env" not in dask_settings.of_cluster({})

@@ -66,9 +66,9 @@ def _usual(config: Any, name: str) -> object:
     """What dask's defaults have a setting as. Every client asks, and to merge them all for it would take long."""
     values = [config.get(name, _MISSING, config=defaults) for defaults in config.defaults]
     values = [value for value in values if value is not _MISSING]
-    if not values:
-        return None
-    return config.merge(*values) if all(isinstance(value, Mapping) for value in values) else values[-1]
+    if len(values) > 1:
+        return config.merge(*({name: value} for value in values))[name]
+    return values[0] if values else None
 
 
 def of_cluster(given: Mapping[str, Any]) -> dict[str, Any]:

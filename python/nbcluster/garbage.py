@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,17 @@ _VERY_MANY = 25_000
 
 Else it would look at them now, and once more when it looks at those that have survived. A map makes two for each task.
 """
+
+_UNCOUNTED = 32
+"""Times since the collector has looked at all objects for which what survives does not count for when it does so again.
+
+Then it counts, or garbage among the oldest would never be found.
+"""
+
+_CAN_BE_UNCOUNTED = sys.version_info < (3, 14)
+"""From then on the collector may look at the oldest piece by piece, and would begin anew each time."""
+
+_looks_before = _full_before = 0
 
 
 @contextmanager
@@ -33,21 +45,31 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if running:
-            if gc.get_threshold()[0] and gc.get_count()[0] > _VERY_MANY:  # 0 is another way to turn it off
-                _look_once()
-            gc.enable()
+            try:
+                if gc.get_threshold()[0] and gc.get_count()[0] > _VERY_MANY:  # 0 is another way to turn it off
+                    _look_once()
+            finally:
+                gc.enable()
 
 
 def _look_once() -> None:
     """Collect what is young, and take what survives for such as stays.
 
-    The collector looks at all objects there are as soon as those that have survived are a quarter more than it has
-    looked at before. What a map makes is not to count for that: it is much, holds no garbage, and dies by itself.
+    The collector looks at all objects there are when those that have survived are a quarter more than last time. What
+    maps make is very much, and dies by itself, so at most times it does not count.
     """
-    collections_of_youngest = gc.get_count()[1]
-    if collections_of_youngest or gc.get_freeze_count():
+    global _looks_before, _full_before
+    full = gc.get_stats()[2]["collections"]
+    if full != _full_before:
+        _looks_before, _full_before = 0, full
+    _looks_before += 1
+    is_to_count = _looks_before > _UNCOUNTED or not _CAN_BE_UNCOUNTED
+    some_have_survived = gc.get_count()[1] > 0  # and are to be looked at once more
+    if is_to_count or some_have_survived or gc.get_freeze_count():  # what others have frozen is to stay so
         gc.collect(1)
-    else:  # there is nothing young but what has just been made, and nobody else has anything frozen
-        gc.collect(0)
+        return
+    gc.collect(0)
+    try:
         gc.freeze()
+    finally:
         gc.unfreeze()  # to where the oldest are

@@ -144,6 +144,26 @@ def test_large_results_are_spread_at_once() -> None:
         bench.finish(name, key, nbytes=LARGE, inline=False)
 
 
+def test_actors_are_spread_at_once() -> None:
+    bench = Bench()
+    for name in range(3):
+        bench.join(name)
+    for name, key in enumerate(keys(3)):
+        bench.submit(key, actor=True)
+        assert bench.assigned(name) == [key]
+        bench.finish(name, key)
+
+
+def test_large_results_that_come_with_small_ones_are_spread_too() -> None:
+    bench = Bench()
+    for name in range(2):
+        bench.join(name, nthreads=2)
+    bench.submit(*keys(2), workers=["0"])
+    bench.finish(0, *keys(2))
+    bench.submit("f-2")
+    assert bench.assigned(1) == ["f-2"]
+
+
 def test_small_results_that_are_kept_do_not_all_end_up_on_one_worker() -> None:
     bench = Bench()
     for name in range(2):

@@ -73,6 +73,7 @@ def test_what_a_worker_took_from_shared_memory_to_its_disk_is_had_from_it_alone(
     assert [worker.name for worker in bench.task("f-0").who_has] == [0]
     assert bench.task("f-0").payload is None
     assert bench.core.state.inlined_bytes == 0
+    assert not bench.core.state.inlined, "and the scheduler does not hold on to it"
     assert [message.keys for message in bench.heard(1, m.FreeKeys)] == [["f-0"]]
     bench.ask(m.Locate(1, ["f-0"]))
     [located] = bench.heard("ada", m.Located)

@@ -3,10 +3,11 @@
 A function of ``__main__`` is pickled with all that it refers to, and that takes longer than many a task. So the pickle
 is kept, and is used again as long as a new one would be the same:
 
-- Nothing that belongs to the function can change in place: its defaults, annotations and the globals that it may refer
-  to are numbers, texts, modules, C functions of modules, or the function itself. It has nothing else.
+- Nothing that belongs to the function can change in place. It has no closure, attributes or keyword defaults; its
+  defaults are numbers and texts; the globals that it names are such, too, or modules, C functions of modules, or the
+  function itself.
 - Each of them is the very same object as before, or is missing as before.
-- No module has been imported since: those of a package that are imported belong to a function that refers to it.
+- The same modules are imported: cloudpickle has a function that names a package import what is imported of it here.
 
 All others are pickled each time. What is kept is found by the function's code, which a lambda in a loop has in common
 with the one before, and dies with it.
@@ -14,13 +15,14 @@ with the one before, and dies with it.
 
 from __future__ import annotations
 
+import dis
 import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
 from itertools import chain
 from operator import is_
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cloudpickle  # type: ignore[import-untyped]
 
@@ -32,52 +34,69 @@ Pickled = tuple[FunctionId, Payload]
 _LARGEST = 64 * 1024
 """Bytes of a pickle that is kept, at most: what it was made of is kept, too."""
 
-_ATOMS = frozenset([int, float, complex, bool, str, bytes, type(None)])
+# By identity: to ask a type whether it is among others may run code of its metaclass.
+_TEXTS = frozenset(map(id, (str, type(None))))
+_ATOMS = _TEXTS | frozenset(map(id, (int, float, complex, bool, bytes)))
 _MISSING, _ITSELF = object(), object()
+
+_GLOBAL = frozenset(dis.opmap[name] for name in ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"))
 _OF_MODULE = ("__package__", "__name__", "__path__", "__file__")
 """Globals that cloudpickle sends along with any function."""
 
 
-class _Kept(NamedTuple):
+class Look(NamedTuple):
+    """What belonged to a function when it was looked at."""
+
     code: weakref.ref[types.CodeType]
     parts: tuple[object, ...]
     names: tuple[str, ...]
-    """Globals that the function may refer to."""
+    """The globals that it names."""
     values: tuple[object, ...]
-    imported: int
-    pickled: Pickled
+    imported: tuple[int, str]
 
 
-_kept: dict[int, _Kept] = {}
+_kept: dict[int, tuple[Look, Pickled]] = {}
+_NEVER = (None, None)
+_names: weakref.WeakKeyDictionary[types.CodeType, tuple[str, ...]] = weakref.WeakKeyDictionary()
 
 
-def find(function: Callable[..., Any]) -> Pickled | None:
-    """What ``keep`` was given for this function, if that is still what it is."""
+def find(function: Callable[..., object]) -> Pickled | None:
+    """How this function was pickled, if that was kept, and is how it would be pickled now."""
     if type(function) is not types.FunctionType:
         return None
     code = function.__code__
-    kept = _kept.get(id(code))
-    if kept is None or kept.code() is not code or kept.imported != len(sys.modules):
+    look, pickled = _kept.get(id(code), _NEVER)
+    if look is None or look.code() is not code or look.imported != _imported():
         return None
-    if not _are_same(kept.parts, _parts(function)) or not _are_same(kept.values, _values(function, kept.names)):
+    if not _are_same(look.parts, _parts(function)) or not _are_same(look.values, _values(function, look.names)):
         return None
-    return None if cloudpickle.list_registry_pickle_by_value() else kept.pickled
+    return None if cloudpickle.list_registry_pickle_by_value() else pickled
 
 
-def keep(function: Callable[..., Any], pickled: Pickled) -> None:
-    """Keep how a function was pickled, if nothing that belongs to it can change unseen."""
-    _, payload = pickled
-    if type(function) is not types.FunctionType or len(payload.data) > _LARGEST or payload.frames:
-        return
-    code = function.__code__
-    parts = _parts(function)
-    names = tuple(dict.fromkeys(chain(_OF_MODULE, _names(code))))
+def look_at(function: Callable[..., object]) -> Look | None:
+    """What belongs to a function that is about to be pickled; None if some of it can change unseen."""
+    if type(function) is not types.FunctionType or cloudpickle.list_registry_pickle_by_value():
+        return None
+    code, parts, imported = function.__code__, _parts(function), _imported()
+    if parts is None or imported is None:
+        return None
+    names = _names.get(code)
+    if names is None:
+        names = _names[code] = tuple(dict.fromkeys(chain(_OF_MODULE, _globals_named(code))))
     values = _values(function, names)
-    if parts is None or not all(map(_is_fixed, values)) or cloudpickle.list_registry_pickle_by_value():
-        return
+    if not all(map(_is_fixed, values)):
+        return None
     address = id(code)
     forget = weakref.ref(code, lambda _: _kept.pop(address, None))
-    _kept[address] = _Kept(forget, parts, names, values, len(sys.modules), pickled)
+    return Look(forget, parts, names, values, imported)
+
+
+def keep(look: Look, pickled: Pickled) -> None:
+    """Keep how a function was pickled after that look at it."""
+    _, payload = pickled
+    code = look.code()
+    if code is not None and len(payload.data) <= _LARGEST and not payload.frames:
+        _kept[id(code)] = look, pickled
 
 
 def _parts(function: types.FunctionType) -> tuple[object, ...] | None:
@@ -86,14 +105,14 @@ def _parts(function: types.FunctionType) -> tuple[object, ...] | None:
         return None
     if getattr(function, "__type_params__", ()) or getattr(function, "__annotate__", None):  # of newer Pythons
         return None
+    told = (function.__name__, function.__qualname__, function.__module__, function.__doc__)
     defaults = function.__defaults__ or ()
+    if not _TEXTS.issuperset(map(id, map(type, told))) or not _ATOMS.issuperset(map(id, map(type, defaults))):
+        return None
     annotations = function.__annotations__
-    if defaults and not all(map(_is_fixed, defaults)):
+    if annotations and not all(map(_is_fixed_annotation, annotations.items())):
         return None
-    if annotations and not all(map(_is_fixed_annotation, annotations.values())):
-        return None
-    told = (function.__name__, function.__qualname__, function.__module__, function.__doc__, len(defaults))
-    return (*told, *defaults, *annotations, *annotations.values())
+    return (*told, len(defaults), *defaults, *annotations, *annotations.values())
 
 
 def _values(function: types.FunctionType, names: tuple[str, ...]) -> tuple[object, ...]:
@@ -102,28 +121,40 @@ def _values(function: types.FunctionType, names: tuple[str, ...]) -> tuple[objec
     return tuple(_ITSELF if value is function else value for value in values)
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
-    """The globals that a code may refer to, and all attributes: in it they look alike."""
-    yield from code.co_names
+def _globals_named(code: types.CodeType) -> Iterator[str]:
+    """The names of globals in a code and in those within it, as cloudpickle looks for them."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opcode in _GLOBAL:
+            yield instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _names(constant)
+            yield from _globals_named(constant)
+
+
+def _imported() -> tuple[int, str] | None:
+    """Tells whether modules were imported in between. None while another thread imports one."""
+    try:
+        return len(sys.modules), next(reversed(sys.modules))
+    except RuntimeError:
+        return None
 
 
 def _is_fixed(value: object) -> bool:
-    """True if it is pickled as long as it lives as it is now."""
-    if type(value) in _ATOMS or value is _MISSING or value is _ITSELF:
+    """True for a global that does not change in place, or if it does, not in the pickle of who names it."""
+    if id(type(value)) in _ATOMS or value is _MISSING or value is _ITSELF:
         return True
-    if isinstance(value, types.ModuleType):
-        return sys.modules.get(value.__name__) is value and value.__name__ != "__main__"
-    return isinstance(value, types.BuiltinFunctionType) and type(value.__self__) is types.ModuleType
+    if type(value) is types.ModuleType:
+        name = value.__dict__.get("__name__")
+        return type(name) is str and name != "__main__" and sys.modules.get(name) is value
+    return type(value) is types.BuiltinFunctionType and type(value.__self__) is types.ModuleType
 
 
-def _is_fixed_annotation(value: object) -> bool:
-    return type(value) is str or value is None or (type(value) is type and value.__module__ == "builtins")
+def _is_fixed_annotation(item: tuple[object, object]) -> bool:
+    name, value = item
+    if type(name) is not str:
+        return False
+    return id(type(value)) in _TEXTS or (type(value) is type and value.__module__ == "builtins")
 
 
 def _are_same(some: tuple[object, ...], others: tuple[object, ...] | None) -> bool:
-    if others is None or len(some) != len(others):
-        return False
-    return all(map(is_, some, others))
+    return others is not None and len(some) == len(others) and all(map(is_, some, others))

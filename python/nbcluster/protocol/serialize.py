@@ -186,6 +186,7 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
     kept = kept_functions.find(function)
     if kept is not None:
         return kept
+    look = kept_functions.look_at(function)  # before it is pickled: what changes meanwhile is seen the next time
     frames: list[Frame] = []
     try:
         data = _dumps(function, frames)
@@ -198,8 +199,8 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
         address = id(function)
         forget = weakref.ref(function, lambda _: _functions.pop(address, None))
         _functions[address] = forget, function_id, payload
-    else:
-        kept_functions.keep(function, (function_id, payload))
+    elif look is not None:
+        kept_functions.keep(look, (function_id, payload))
     return function_id, payload
 
 

@@ -210,6 +210,7 @@ class Machine(LettingGo):
     def forget_payload(self, task: SchedTask) -> None:
         """Have the result no longer at hand: its holders have it."""
         self._payloads.drop(task)
+        self._payloads.pass_over_dropped()
 
     def lose_replica(self, task: SchedTask, worker: SchedWorker) -> None:
         """A worker does not hold the data any more; if it was the last, the data is lost."""

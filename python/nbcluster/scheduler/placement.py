@@ -9,9 +9,9 @@ Theory
   worker one spare.
 - Tasks of lower priority take nobody's room: a worker that is full of them gets an urgent one all the same, and runs it
   next. Unless it has many: those are short, and the urgent one waits its turn.
-- Of workers that are idle, the one that was last at work gets the next task, for its memory is in the processor's
-  caches, and the processor has not fallen asleep; until it holds so much more than the next one that what is kept would
-  not be spread any more. Large results are spread at once.
+- Of workers that are idle, the one that was last at work gets the next task, if it comes alone: its memory is in the
+  processor's caches, and the processor has not fallen asleep. But results that are kept are to be spread. So after a
+  large one, or an actor, it is the last in line, and also while it holds 1,000 results more than the first in line.
 - A worker without work, and nothing queued: it takes half of what another has not started. One recall per
   victim at a time; what comes back is queued and flows to whoever has room by then.
 - A run that is given up while it is under way cannot be stopped: its thread may be busy with it for long, and nobody
@@ -338,11 +338,16 @@ class Placement:
     # --- workers ---
 
     def resort(self, worker: SchedWorker, *, again: bool = False) -> None:
-        """Look again at whether a worker is idle, open or busy; ``again`` if it may have the next task, too."""
+        """Look again at whether a worker is idle, open or busy.
+
+        Args:
+            worker: which; last in line for the next task from now on.
+            again: it may be the first in line, if it has nothing to do and holds no more than others.
+        """
         self._sort(worker, again=again)
 
     def _sort(self, worker: SchedWorker, *, again: bool = False) -> None:
-        """Put a worker into the sets it belongs to now; last in line for the next task, unless it is its again."""
+        """Put a worker into the sets it belongs to now; last in line, or first: see ``resort``."""
         if worker.status is not _RUNNING:
             self.remove(worker)
             return

@@ -17,6 +17,7 @@ from nbcluster.protocol.messages import (
     RegisterWorker,
     ReplicasFailed,
     StoredData,
+    TaskDone,
     TaskErred,
     TaskOutput,
     TaskRejoined,
@@ -74,8 +75,14 @@ class Reports:
                 if done.run_id not in known:
                     self._free_stale(worker, done.key)
         worker.doubtful = False
-        is_small = bool(runs) and runs[-1][1].payload is not None
-        self._placement.resort(worker, again=is_small)
+        self._placement.resort(worker, again=self._is_lone_and_small(runs))
+
+    def _is_lone_and_small(self, runs: list[tuple[SchedTask, TaskDone]]) -> bool:
+        """True for one result that it does not matter where it is. Actors are small, too, but what they do is not."""
+        if len(runs) != 1:
+            return False
+        [(task, done)] = runs
+        return done.payload is not None and done.nbytes <= self._state.settings.inline_limit and not task.options.actor
 
     def _free_stale(self, worker: SchedWorker, key: Key) -> None:
         task = self._state.tasks.get(key)
