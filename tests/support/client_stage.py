@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from nbcluster.client.greeting import Greeting
 from nbcluster.client.session import Session
 from nbcluster.client.states import FutureState
@@ -60,6 +62,23 @@ class Stage:
 def let_go_in(sent: list[Any]) -> int:
     """How many keys were released or cancelled with these messages."""
     return sum(len(said.keys) for said in sent if isinstance(said, (m.ReleaseKeys, m.CancelKeys)))
+
+
+def submitted(key: str, size: int = 1, **fields: Any) -> m.SubmitTasks:
+    """A task that only this key names."""
+    return m.SubmitTasks(b"f", Payload(b"f"), [key], [b"x" * size], **fields)
+
+
+def say_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What threads send themselves."""
+    said: list[Any] = []
+
+    def send_at_once(message: Any, first: object, keep_gil: bool) -> bool:
+        said.append(message)
+        return True
+
+    monkeypatch.setattr(stage.link, "send_at_once", send_at_once)
+    return said
 
 
 def staged(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
