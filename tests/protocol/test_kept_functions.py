@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import sys
+import textwrap
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -59,6 +60,8 @@ def test_a_function_that_is_as_it_was_is_pickled_once(pickled: mock.Mock) -> Non
 PLAIN_CELLS = {
     "refers to modules": "def function(x): return math.sin(x)",
     "refers to C functions of modules": "from math import cos\ndef function(x): return cos(x)",
+    "refers to classes of modules": "from pathlib import Path\ndef function(x): return Path(x)",
+    "refers to functions of modules": "from textwrap import dedent\ndef function(x): return dedent(x)",
     "calls itself": "def function(x): return x and function(x - 1)",
     "is a lambda": "function = lambda x: x + scale",
     "has functions within": "def function(x): return [y * scale for y in (lambda z: [z])(x)]",
@@ -211,6 +214,15 @@ def test_what_only_bears_the_name_of_an_attribute_is_let_alone() -> None:
 
     for cell in ("def function(x): return x.thing", "def function(x): return thing"):
         kept_functions.look_at(Notebook(cell, thing=Thing()).function)
+
+
+def test_what_its_module_does_not_offer_any_more_is_sent_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = Notebook("from textwrap import dedent\ndef function(x): return dedent(x)")
+    before = dump_function(notebook.function)
+    monkeypatch.setattr(textwrap, "dedent", str.upper)
+    after = dump_function(notebook.function)
+    assert len(after[1].data) > len(before[1].data)
+    assert load_function(after[1])("  as it was") == "as it was"
 
 
 def test_nothing_is_kept_longer_than_the_function() -> None:

@@ -4,8 +4,8 @@ A function of ``__main__`` is pickled with all that it refers to, and that takes
 is kept, and is used again as long as a new one would be the same:
 
 - Nothing that belongs to the function can change in place. It has no closure, attributes or keyword defaults; its
-  defaults are numbers and texts; the globals that it names are such, too, or modules, C functions of modules, or the
-  function itself.
+  defaults are numbers and texts; the globals that it names are such, too, or modules, functions and classes that are
+  imported from modules, or the function itself.
 - Each of them is the very same object as before, or is missing as before.
 - The same modules are imported: cloudpickle has a function that names a package import what is imported of it here.
 
@@ -52,6 +52,8 @@ class Look(NamedTuple):
     names: tuple[str, ...]
     """The globals that it names."""
     values: tuple[object, ...]
+    offered: tuple[object, ...]
+    """Those of them that are pickled by name as long as that name is theirs."""
     imported: tuple[int, str]
 
 
@@ -70,7 +72,9 @@ def find(function: Callable[..., object]) -> Pickled | None:
         return None
     if not _are_same(look.parts, _parts(function)) or not _are_same(look.values, _values(function, look.names)):
         return None
-    return None if cloudpickle.list_registry_pickle_by_value() else pickled
+    if not all(map(_is_offered, look.offered)) or cloudpickle.list_registry_pickle_by_value():
+        return None
+    return pickled
 
 
 def look_at(function: Callable[..., object]) -> Look | None:
@@ -88,7 +92,8 @@ def look_at(function: Callable[..., object]) -> Look | None:
         return None
     address = id(code)
     forget = weakref.ref(code, lambda _: _kept.pop(address, None))
-    return Look(forget, parts, names, values, imported)
+    offered = tuple(value for value in values if type(value) is types.FunctionType or type(value) is type)
+    return Look(forget, parts, names, values, offered, imported)
 
 
 def keep(look: Look, pickled: Pickled) -> None:
@@ -146,7 +151,20 @@ def _is_fixed(value: object) -> bool:
     if type(value) is types.ModuleType:
         name = value.__dict__.get("__name__")
         return type(name) is str and name != "__main__" and sys.modules.get(name) is value
-    return type(value) is types.BuiltinFunctionType and type(value.__self__) is types.ModuleType
+    if type(value) is types.BuiltinFunctionType:
+        return type(value.__self__) is types.ModuleType
+    return _is_offered(value)
+
+
+def _is_offered(value: object) -> bool:
+    """True for a function or class that can be imported by its name from a module, and so is pickled by it."""
+    if type(value) is not types.FunctionType and type(value) is not type:
+        return False
+    where, name = value.__module__, value.__qualname__
+    if type(where) is not str or where == "__main__" or type(name) is not str:
+        return False
+    module = sys.modules.get(where)
+    return type(module) is types.ModuleType and module.__dict__.get(name) is value
 
 
 def _is_fixed_annotation(item: tuple[object, object]) -> bool:
