@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 from dask._task_spec import Task
 
+from nbcluster import garbage
 from nbcluster.client import submission
 from nbcluster.client.annotating import Annotated
 from nbcluster.client.client import Client
@@ -60,10 +61,11 @@ def test_very_many_objects_are_taken_for_such_as_stay_and_looked_at_once() -> No
             few = [[number] for number in range(2000)]
         few.append([0])  # the first object after the pause has it look
         assert 1 not in collections
+        before = len(collections)
         with collector_paused():
             many = [[number] for number in range(30_000)]
         many.append([0])
-        assert collections[-1:] in ([0], [1])
+        assert collections[before:] in ([0], [1])
         assert len(gc.get_objects(0)) + len(gc.get_objects(1)) < 1000
     assert (len(few), len(many)) == (2001, 30_001)
 
@@ -93,16 +95,19 @@ def test_at_most_times_they_do_not_have_it_look_at_everything_there_is(nothing_f
     assert len(some) == 20_000
 
 
-def test_it_looks_at_everything_after_some_time_all_the_same(nothing_frozen: None) -> None:
+@pytest.mark.parametrize("uncounted", [2, 1000])
+def test_it_looks_at_everything_after_some_time_all_the_same(
+    uncounted: int, nothing_frozen: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "_UNCOUNTED", uncounted)
     kept: list[list[list[int]]] = []
     cycles = [Cycle()]
     dead = weakref.ref(cycles[0])
-    while dead() is not None and len(kept) < 120:
+    for _ in range(40):
         with collector_paused():
             kept.append([[number] for number in range(30_000)])
         cycles.clear()  # it has survived the first look, and is among the oldest
-        kept.append([[number] for number in range(1000)])
-    assert dead() is None
+    assert (dead() is None) == (uncounted == 2 or not garbage._CAN_BE_UNCOUNTED)
 
 
 @pytest.mark.parametrize("some_have_survived", [False, True])
@@ -117,14 +122,22 @@ def test_garbage_among_them_is_collected(some_have_survived: bool, nothing_froze
     assert len(many) == 30_000
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="nothing is frozen for a moment there")
 def test_an_interrupt_while_it_looks_leaves_it_running(nothing_frozen: None) -> None:
+    freeze = gc.freeze
+
+    def freeze_and_be_interrupted() -> None:
+        freeze()
+        raise KeyboardInterrupt
+
     with (
-        mock.patch.object(gc, "freeze", side_effect=KeyboardInterrupt),
+        mock.patch.object(gc, "freeze", freeze_and_be_interrupted),
         pytest.raises(KeyboardInterrupt),
         collector_paused(),
     ):
         many = [[number] for number in range(30_000)]
     assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
     assert len(many) == 30_000
 
 

@@ -14,13 +14,13 @@ Else it would look at them now, and once more when it looks at those that have s
 """
 
 _UNCOUNTED = 32
-"""Times since the collector has looked at all objects for which what survives does not count for when it does so again.
+"""After so many looks without one at all objects there are, what survives counts again towards the next such look.
 
-Then it counts, or garbage among the oldest would never be found.
+Else garbage among the oldest would never be found.
 """
 
 _CAN_BE_UNCOUNTED = sys.version_info < (3, 14)
-"""From then on the collector may look at the oldest piece by piece, and would begin anew each time."""
+"""Since Python 3.14 the collector may look at the oldest piece by piece, and would begin anew each time."""
 
 _looks_before = _full_before = 0
 
@@ -40,6 +40,7 @@ def collector_paused() -> Iterator[None]:
         True
     """
     running = gc.isenabled()
+    counted = False
     try:
         gc.disable()
         yield
@@ -47,13 +48,15 @@ def collector_paused() -> Iterator[None]:
         if running:
             try:
                 if gc.get_threshold()[0] and gc.get_count()[0] > _VERY_MANY:  # 0 is another way to turn it off
-                    _look_once()
+                    counted = _look_once()
             finally:
                 gc.enable()
+            if counted:
+                _have_it_decide()
 
 
-def _look_once() -> None:
-    """Collect what is young, and take what survives for such as stays.
+def _look_once() -> bool:
+    """Collect what is young, and take what survives for such as stays. Returns whether it counts from now on.
 
     The collector looks at all objects there are when those that have survived are a quarter more than last time. What
     maps make is very much, and dies by itself, so at most times it does not count.
@@ -67,9 +70,17 @@ def _look_once() -> None:
     some_have_survived = gc.get_count()[1] > 0  # and are to be looked at once more
     if is_to_count or some_have_survived or gc.get_freeze_count():  # what others have frozen is to stay so
         gc.collect(1)
-        return
+        return is_to_count
     gc.collect(0)
     try:
         gc.freeze()
     finally:
         gc.unfreeze()  # to where the oldest are
+    return False
+
+
+def _have_it_decide() -> None:
+    """Have the collector look at all objects, if by its own rules it is time: it asks only when some have been made."""
+    enough = gc.get_threshold()[0] + 1
+    if enough < _VERY_MANY:
+        [[] for _ in range(enough)]

@@ -122,6 +122,20 @@ def test_it_is_pickled_again_after_a_change_of(change: Callable[[Notebook], obje
     assert found[1].data == serialize._dumps(notebook.function, [])
 
 
+def test_what_is_otherwise_only_while_it_is_pickled_is_not_kept(pickled: mock.Mock) -> None:
+    notebook = Notebook(scale=1)
+
+    def dump_otherwise(*args: Any) -> Any:
+        notebook.run("scale = 2")
+        return dump(*args)
+
+    dump = pickled.side_effect
+    with mock.patch.object(serialize, "_dumps", dump_otherwise):
+        dump_function(notebook.function)
+    notebook.run("scale = 1")
+    assert load_function(dump_function(notebook.function)[1])(0) == 1 + 4
+
+
 def test_it_is_pickled_again_after_a_module_of_its_package_was_imported() -> None:
     with mock.patch.dict(sys.modules):
         gone = ("wsgiref.headers", "wsgiref.util", "wsgiref")
@@ -159,6 +173,7 @@ CHANGEABLE = {
     "refers to another function": "def other(x): return x\ndef function(x): return other(x)",
     "refers to a class": "class Some: pass\ndef function(x): return Some()",
     "has a list as a default": "def function(x, some=[]): return some",
+    "has an annotation that seems built in": "class A: __module__ = 'builtins'\ndef function(x: A): return x",
     "has an annotation that is a list": "def function(x: [1]): return x",
     "has documentation that is a list": "def function(x): return x\nfunction.__doc__ = []",
     "has an annotation that is a class": "class Some: pass\ndef function(x: Some): return x",
@@ -200,7 +215,7 @@ def test_a_module_that_is_to_travel_by_value_is_heeded(pickled: mock.Mock) -> No
     assert pickled.call_count == 2
 
 
-def test_what_only_bears_the_name_of_an_attribute_is_let_alone() -> None:
+def test_what_it_does_not_refer_to_and_what_is_strange_is_not_asked() -> None:
     class Strange(type):
         __hash__ = None  # type: ignore[assignment]
 
@@ -212,8 +227,8 @@ def test_what_only_bears_the_name_of_an_attribute_is_let_alone() -> None:
         def __class__(self) -> type:
             raise AssertionError("nobody is to ask")
 
-    for cell in ("def function(x): return x.thing", "def function(x): return thing"):
-        kept_functions.look_at(Notebook(cell, thing=Thing()).function)
+    assert kept_functions.look_at(Notebook("def function(x): return x.thing", thing=Thing()).function) is not None
+    assert kept_functions.look_at(Notebook("def function(x): return thing", thing=Thing()).function) is None
 
 
 def test_what_its_module_does_not_offer_any_more_is_sent_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,14 +244,18 @@ def test_nothing_is_kept_longer_than_the_function() -> None:
     class Large:
         pass
 
-    notebook = Notebook("def function(x): return x.large", large=Large())
-    dump_function(notebook.function)
-    address, large = id(notebook.function.__code__), weakref.ref(notebook.variables["large"])
-    assert address in kept_functions._kept
-    del notebook.variables["large"]
-    assert large() is None
-    del notebook
+    module = types.ModuleType("a_notebook_of_its_own")
+    vars(module).update(large=Large())
+    with mock.patch.dict(sys.modules, {module.__name__: module}):
+        maker = "def make():\n    def inner(x): return helper(x)\n    return inner\nfunction = make()"
+        cell = "def helper(x): return x\n" + maker
+        exec(compile(cell, "a cell", "exec", dont_inherit=True), vars(module))
+        dump_function(module.function)
+        address, large = id(module.function.__code__), weakref.ref(module.large)
+        assert address in kept_functions._kept
+    del module
     gc.collect()
+    assert large() is None
     assert address not in kept_functions._kept
 
 
@@ -249,4 +268,4 @@ def test_large_pickles_are_not_kept(pickled: mock.Mock) -> None:
 
 def test_other_things_than_functions_are_not_looked_at() -> None:
     for other in (len, int, "text".join, mock.Mock()):
-        assert kept_functions.find(other) is None
+        assert kept_functions.look_at(other) is None

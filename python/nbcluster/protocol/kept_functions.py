@@ -5,9 +5,10 @@ is kept, and is used again as long as a new one would be the same:
 
 - Nothing that belongs to the function can change in place. It has no closure, attributes or keyword defaults; its
   defaults are numbers and texts; the globals that it names are such, too, or modules, functions and classes that are
-  imported from modules, or the function itself.
-- Each of them is the very same object as before, or is missing as before.
-- The same modules are imported: cloudpickle has a function that names a package import what is imported of it here.
+  pickled by their names, or the function itself.
+- Each number and text is the very same object as before; what is pickled by name still goes by that name.
+- The same modules are imported: with a function that names a package, cloudpickle also sends the names of those of its
+  submodules that are imported here.
 
 All others are pickled each time. What is kept is found by the function's code, which a lambda in a loop has in common
 with the one before, and dies with it.
@@ -32,12 +33,13 @@ from nbcluster.types import FunctionId
 Pickled = tuple[FunctionId, Payload]
 
 _LARGEST = 64 * 1024
-"""Bytes of a pickle that is kept, at most: what it was made of is kept, too."""
+"""Bytes of a pickle that is kept, at most: the numbers and texts in it are kept, too."""
 
 # By identity: to ask a type whether it is among others may run code of its metaclass.
 _TEXTS = frozenset(map(id, (str, type(None))))
 _ATOMS = _TEXTS | frozenset(map(id, (int, float, complex, bool, bytes)))
-_MISSING, _ITSELF = object(), object()
+_NAMED = frozenset(map(id, (types.FunctionType, types.BuiltinFunctionType, type)))
+_MISSING, _ITSELF, _BY_NAME = object(), object(), object()
 
 _GLOBAL = frozenset(dis.opmap[name] for name in ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"))
 _OF_MODULE = ("__package__", "__name__", "__path__", "__file__")
@@ -45,68 +47,37 @@ _OF_MODULE = ("__package__", "__name__", "__path__", "__file__")
 
 
 class Look(NamedTuple):
-    """What belonged to a function when it was looked at."""
+    """What belongs to a function at one moment."""
 
-    code: weakref.ref[types.CodeType]
-    parts: tuple[object, ...]
+    code: types.CodeType | None
+    atoms: tuple[object, ...]
+    """Its numbers and texts, and what stands for others among them."""
     names: tuple[str, ...]
-    """The globals that it names."""
-    values: tuple[object, ...]
-    offered: tuple[object, ...]
-    """Those of them that are pickled by name as long as that name is theirs."""
+    """Of what is pickled by name."""
     imported: tuple[int, str]
+    """How many modules there are, and the last one."""
+
+    def shows_same(self, other: Look) -> bool:
+        """True if both would be pickled in the same way, given that they have the same code."""
+        if self.imported != other.imported or self.names != other.names or len(self.atoms) != len(other.atoms):
+            return False
+        return all(map(is_, self.atoms, other.atoms))
 
 
-_kept: dict[int, tuple[Look, Pickled]] = {}
-_NEVER = (None, None)
-_names: weakref.WeakKeyDictionary[types.CodeType, tuple[str, ...]] = weakref.WeakKeyDictionary()
+class _Kept(NamedTuple):
+    code: weakref.ref[types.CodeType]
+    look: Look
+    """With no code of its own, or it would never die."""
+    pickled: Pickled
 
 
-def find(function: Callable[..., object]) -> Pickled | None:
-    """How this function was pickled, if that was kept, and is how it would be pickled now."""
-    if type(function) is not types.FunctionType:
-        return None
-    code = function.__code__
-    look, pickled = _kept.get(id(code), _NEVER)
-    if look is None or look.code() is not code or look.imported != _imported():
-        return None
-    if not _are_same(look.parts, _parts(function)) or not _are_same(look.values, _values(function, look.names)):
-        return None
-    if not all(map(_is_offered, look.offered)) or cloudpickle.list_registry_pickle_by_value():
-        return None
-    return pickled
+_kept: dict[int, _Kept] = {}
+_globals: weakref.WeakKeyDictionary[types.CodeType, tuple[str, ...]] = weakref.WeakKeyDictionary()
 
 
 def look_at(function: Callable[..., object]) -> Look | None:
-    """What belongs to a function that is about to be pickled; None if some of it can change unseen."""
-    if type(function) is not types.FunctionType or cloudpickle.list_registry_pickle_by_value():
-        return None
-    code, parts, imported = function.__code__, _parts(function), _imported()
-    if parts is None or imported is None:
-        return None
-    names = _names.get(code)
-    if names is None:
-        names = _names[code] = tuple(dict.fromkeys(chain(_OF_MODULE, _globals_named(code))))
-    values = _values(function, names)
-    if not all(map(_is_fixed, values)):
-        return None
-    address = id(code)
-    forget = weakref.ref(code, lambda _: _kept.pop(address, None))
-    offered = tuple(value for value in values if type(value) is types.FunctionType or type(value) is type)
-    return Look(forget, parts, names, values, offered, imported)
-
-
-def keep(look: Look, pickled: Pickled) -> None:
-    """Keep how a function was pickled after that look at it."""
-    _, payload = pickled
-    code = look.code()
-    if code is not None and len(payload.data) <= _LARGEST and not payload.frames:
-        _kept[id(code)] = look, pickled
-
-
-def _parts(function: types.FunctionType) -> tuple[object, ...] | None:
-    """What belongs to a function beside its code and globals; None if that may change in place."""
-    if function.__closure__ or function.__kwdefaults__ or function.__dict__:
+    """What belongs to a function now; None if some of it can change unseen."""
+    if type(function) is not types.FunctionType or function.__closure__ or function.__kwdefaults__ or function.__dict__:
         return None
     if getattr(function, "__type_params__", ()) or getattr(function, "__annotate__", None):  # of newer Pythons
         return None
@@ -114,26 +85,64 @@ def _parts(function: types.FunctionType) -> tuple[object, ...] | None:
     defaults = function.__defaults__ or ()
     if not _TEXTS.issuperset(map(id, map(type, told))) or not _ATOMS.issuperset(map(id, map(type, defaults))):
         return None
-    annotations = function.__annotations__
-    if annotations and not all(map(_is_fixed_annotation, annotations.items())):
+    code, annotations = function.__code__, function.__annotations__
+    atoms: list[object] = [*told, len(defaults), *defaults, len(annotations)]
+    names: list[str] = []
+    of_module = function.__globals__
+    for value in chain(annotations, annotations.values(), [of_module.get(name, _MISSING) for name in _named_in(code)]):
+        if id(type(value)) in _ATOMS or value is _MISSING:
+            atoms.append(value)
+        elif value is function:
+            atoms.append(_ITSELF)
+        elif (name := _name_of(value)) is not None:
+            atoms.append(_BY_NAME)
+            names.append(name)
+        else:
+            return None
+    imported = _imported()
+    if imported is None or cloudpickle.list_registry_pickle_by_value():
         return None
-    return (*told, len(defaults), *defaults, *annotations, *annotations.values())
+    return Look(code, tuple(atoms), tuple(names), imported)
 
 
-def _values(function: types.FunctionType, names: tuple[str, ...]) -> tuple[object, ...]:
-    get = function.__globals__.get
-    values = [get(name, _MISSING) for name in names]
-    return tuple(_ITSELF if value is function else value for value in values)
+def find(look: Look) -> Pickled | None:
+    """How a function that looks so was pickled, if that was kept."""
+    kept = _kept.get(id(look.code))
+    if kept is None or kept.code() is not look.code or not kept.look.shows_same(look):
+        return None
+    return kept.pickled
 
 
-def _globals_named(code: types.CodeType) -> Iterator[str]:
-    """The names of globals in a code and in those within it, as cloudpickle looks for them."""
+def keep(look: Look, function: Callable[..., object], pickled: Pickled) -> None:
+    """Keep how a function was pickled, if it still looks as it did before."""
+    _, payload = pickled
+    code = look.code
+    if code is None or len(payload.data) > _LARGEST or payload.frames:
+        return
+    again = look_at(function)
+    if again is None or again.code is not code or not again.shows_same(look):
+        return  # another thread has changed it meanwhile
+    address = id(code)
+    forget = weakref.ref(code, lambda _: _kept.pop(address, None))
+    _kept[address] = _Kept(forget, look._replace(code=None), pickled)
+
+
+def _named_in(code: types.CodeType) -> tuple[str, ...]:
+    """The globals that a code names, and those that are always sent."""
+    names = _globals.get(code)
+    if names is None:
+        names = _globals[code] = tuple(dict.fromkeys(chain(_OF_MODULE, _look_for_globals(code))))
+    return names
+
+
+def _look_for_globals(code: types.CodeType) -> Iterator[str]:
+    """Their names, and those in the codes within it, as cloudpickle looks for them."""
     for instruction in dis.get_instructions(code):
         if instruction.opcode in _GLOBAL:
             yield instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _globals_named(constant)
+            yield from _look_for_globals(constant)
 
 
 def _imported() -> tuple[int, str] | None:
@@ -144,35 +153,17 @@ def _imported() -> tuple[int, str] | None:
         return None
 
 
-def _is_fixed(value: object) -> bool:
-    """True for a global that does not change in place, or if it does, not in the pickle of who names it."""
-    if id(type(value)) in _ATOMS or value is _MISSING or value is _ITSELF:
-        return True
+def _name_of(value: object) -> str | None:
+    """By which a module, or a function or class of one, is pickled; None for all else, which is pickled by value."""
     if type(value) is types.ModuleType:
         name = value.__dict__.get("__name__")
-        return type(name) is str and name != "__main__" and sys.modules.get(name) is value
-    if type(value) is types.BuiltinFunctionType:
-        return type(value.__self__) is types.ModuleType
-    return _is_offered(value)
-
-
-def _is_offered(value: object) -> bool:
-    """True for a function or class that can be imported by its name from a module, and so is pickled by it."""
-    if type(value) is not types.FunctionType and type(value) is not type:
-        return False
-    where, name = value.__module__, value.__qualname__
+        return name if type(name) is str and name != "__main__" and sys.modules.get(name) is value else None
+    if id(type(value)) not in _NAMED:
+        return None
+    where, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if type(where) is not str or where == "__main__" or type(name) is not str:
-        return False
+        return None
     module = sys.modules.get(where)
-    return type(module) is types.ModuleType and module.__dict__.get(name) is value
-
-
-def _is_fixed_annotation(item: tuple[object, object]) -> bool:
-    name, value = item
-    if type(name) is not str:
-        return False
-    return id(type(value)) in _TEXTS or (type(value) is type and value.__module__ == "builtins")
-
-
-def _are_same(some: tuple[object, ...], others: tuple[object, ...] | None) -> bool:
-    return others is not None and len(some) == len(others) and all(map(is_, some, others))
+    if type(module) is not types.ModuleType or module.__dict__.get(name) is not value:
+        return None
+    return f"{where}:{name}"

@@ -183,10 +183,9 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
     known = _functions.get(id(function))
     if known is not None and known[0]() is function:
         return known[1], known[2]
-    kept = kept_functions.find(function)
-    if kept is not None:
+    look = kept_functions.look_at(function)
+    if look is not None and (kept := kept_functions.find(look)) is not None:
         return kept
-    look = kept_functions.look_at(function)  # before it is pickled: what changes meanwhile is seen the next time
     frames: list[Frame] = []
     try:
         data = _dumps(function, frames)
@@ -200,7 +199,7 @@ def dump_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload]:
         forget = weakref.ref(function, lambda _: _functions.pop(address, None))
         _functions[address] = forget, function_id, payload
     elif look is not None:
-        kept_functions.keep(look, (function_id, payload))
+        kept_functions.keep(look, function, (function_id, payload))
     return function_id, payload
 
 

@@ -78,7 +78,7 @@ class Reports:
         self._placement.resort(worker, again=self._is_lone_and_small(runs))
 
     def _is_lone_and_small(self, runs: list[tuple[SchedTask, TaskDone]]) -> bool:
-        """True for one result that it does not matter where it is. Actors are small, too, but what they do is not."""
+        """True for one result of a few bytes. An actor is small, too, but the work that it will do is to be spread."""
         if len(runs) != 1:
             return False
         [(task, done)] = runs
