@@ -154,7 +154,7 @@ def test_actors_are_spread_at_once() -> None:
         bench.finish(name, key)
 
 
-def test_large_results_that_come_with_small_ones_are_spread_too() -> None:
+def test_a_worker_that_finishes_several_at_once_is_not_preferred() -> None:
     bench = Bench()
     for name in range(2):
         bench.join(name, nthreads=2)
