@@ -36,6 +36,7 @@ ROOTS = "composition roots"
 VOCABULARY = {
     "arguments",
     "bandwidth",
+    "beats",
     "capacity",
     "commands",
     "config",

@@ -145,3 +145,22 @@ def test_an_observer_that_fails_is_told_no_more_and_the_others_are(caplog: pytes
     with caplog.at_level(logging.ERROR):
         watched(test)
     assert "an observer's own fault" in caplog.text
+
+
+def test_while_nothing_changes_observers_share_their_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_the_beat: list[float] = []
+
+    def until_beat(interval: float) -> float:
+        on_the_beat.append(interval)
+        return NEVER
+
+    monkeypatch.setattr("nbcluster.cluster.observers.until_beat", until_beat)
+
+    async def test(it: Watched) -> None:
+        seen: list[int] = []
+        it.observers.add(lambda view: seen.append(view.requested), SHORT)
+        it.changes = 1
+        await soon(lambda: on_the_beat)
+        assert (seen, on_the_beat) == ([1], [SHORT])
+
+    watched(test)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from nbcluster.beats import until_beat
 from nbcluster.cluster.spec import ClusterSpec
 from nbcluster.protocol.coordination import Leaf
 from nbcluster.protocol.serialize import dump
@@ -18,4 +19,4 @@ async def keep_introduced(metadata: Metadata, spec: ClusterSpec) -> None:
     leaves = [Leaf([repr(name)], dump(value)) for name, value in told.items()]
     while True:
         metadata.put([repr(PLACE)], leaves)
-        await asyncio.sleep(spec.sync_interval)
+        await asyncio.sleep(until_beat(spec.sync_interval))

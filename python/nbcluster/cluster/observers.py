@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nbcluster.beats import until_beat
 from nbcluster.comm.tasks import TaskOwner
-from nbcluster.deadlines import within
 from nbcluster.snapshot import ClusterView
 
 logger = logging.getLogger("nbcluster.cluster")
@@ -70,10 +70,11 @@ class Observers:
                 now = time.monotonic()
                 self._tell([observer for observer in self._observers if observer.due <= now])
                 pause = min((o.due for o in self._observers), default=now + 1.0) - time.monotonic()
+                next_look = asyncio.get_running_loop().call_later(max(pause, 0.01), self._poke.set)
                 try:
-                    await within(self._poke.wait(), max(pause, 0.01))
-                except asyncio.TimeoutError:
-                    pass  # time for the next look
+                    await self._poke.wait()
+                finally:
+                    next_look.cancel()
         finally:
             self._watch = None
 
@@ -81,7 +82,8 @@ class Observers:
         changes, now = self._changes(), time.monotonic()
         stale = [observer for observer in due if observer.seen != changes]
         for observer in due:
-            observer.due = now + observer.interval
+            changed = observer.seen != changes
+            observer.due = now + (observer.interval if changed else until_beat(observer.interval))
         if stale:
             view = self._make_view()
             for observer in stale:

@@ -18,6 +18,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from nbcluster.beats import until_beat
 from nbcluster.comm import serving
 from nbcluster.comm.base import Connection, Listener
 from nbcluster.comm.transports import listen
@@ -138,7 +139,7 @@ class SchedulerServer:
         """Drop spare copies now and then, from the first listener to the end."""
         if self._spares is not None and self.core.replicas.managing and self.core.state.replicated:
             self.handle(DropSpares())
-        self._spares = asyncio.get_running_loop().call_later(SPARES_INTERVAL, self._look_after_memory)
+        self._spares = asyncio.get_running_loop().call_later(until_beat(SPARES_INTERVAL), self._look_after_memory)
 
     def stop_worker(self, name: WorkerName, reason: str) -> None:
         """Tell a worker to end that nobody here has started."""

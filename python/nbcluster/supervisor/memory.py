@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from nbcluster.beats import until_beat
 from nbcluster.process_memory import resident, used
 from nbcluster.supervisor import descendants
 from nbcluster.types import WorkerName
@@ -188,6 +189,7 @@ class MemoryMonitor:
             except OSError:
                 continue  # it has just ended
         if self._entries:
+            pause = until_beat(pause) if pause >= LATEST else pause  # close to a limit, no moment is lost
             self._timer = asyncio.get_running_loop().call_later(pause, self._look)
         else:
             self._timer = None

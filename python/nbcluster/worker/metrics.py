@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 
+from nbcluster.process_memory import own_resident
 from nbcluster.protocol.messages import WorkerMetrics
 
 MEMORY_STEP = 1 << 20
@@ -36,7 +35,7 @@ class Metrics:
         """The new figures; None if they are the old ones."""
         memory, cpu = 0, 0.0
         if self._process:
-            memory = _resident() // MEMORY_STEP * MEMORY_STEP
+            memory = own_resident() // MEMORY_STEP * MEMORY_STEP
             cpu = float(round(self._cpu_percent()))
         metrics = WorkerMetrics(memory, self._stored(), cpu, self._executing(), self._spilled())
         if metrics == self._last:
@@ -49,14 +48,3 @@ class Metrics:
         before, used_before = self._cpu_sample
         now, used = self._cpu_sample = (time.monotonic(), time.process_time())
         return 100.0 * (used - used_before) / (now - before) if now > before else 0.0
-
-
-def _resident() -> int:
-    """Bytes of memory that this process has in use."""
-    if sys.platform == "linux":
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    else:
-        import psutil  # where it cannot be had more cheaply
-
-        return int(psutil.Process().memory_info().rss)

@@ -13,7 +13,7 @@ import gc
 import os
 from collections.abc import Callable
 
-from nbcluster.process_memory import resident, used
+from nbcluster.process_memory import own_resident, used
 
 SOON, LATER = 0.1, 0.5
 """Seconds between two looks: close to a threshold, and far from all."""
@@ -23,9 +23,8 @@ CLOSE = 0.5
 
 def own_memory(enough: float) -> int:
     """Bytes that this process uses. The figure is exact only above ``enough``: then shared pages count in part."""
-    pid = os.getpid()
-    memory = resident(pid)
-    return used(pid) if memory > enough else memory
+    memory = own_resident()
+    return used(os.getpid()) if memory > enough else memory
 
 
 class MemoryPressure:

@@ -20,6 +20,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from nbcluster.beats import until_beat
 from nbcluster.comm import tls_contexts
 from nbcluster.comm.base import Connection
 from nbcluster.comm.descriptors import DescriptorLink
@@ -322,7 +323,7 @@ class WorkerServer:
 
     def _watch_memory(self, pressure: MemoryPressure) -> None:
         if not self._connection.closed:
-            asyncio.get_running_loop().call_later(pressure.look(), self._watch_memory, pressure)
+            asyncio.get_running_loop().call_later(until_beat(pressure.look()), self._watch_memory, pressure)
 
     async def finished(self) -> str:
         """Wait until the scheduler has let the worker go, or is gone. Returns why."""
@@ -458,4 +459,4 @@ class WorkerServer:
             self.data_server.tidy()
             if self.spiller is not None:
                 self.spiller.look()
-            await asyncio.sleep(self.config.metrics_interval)
+            await asyncio.sleep(until_beat(self.config.metrics_interval))
