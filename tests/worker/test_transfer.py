@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from nbcluster.comm.peers import PeerPool
-from nbcluster.comm.transports import listen
+from nbcluster.comm.transports import connect, listen
 from nbcluster.errors import CommError, SerializationError
 from nbcluster.protocol.framing import Limits
-from nbcluster.protocol.messages import DataItem, GetData
+from nbcluster.protocol.messages import DataItem, GetData, PeerReply
 from nbcluster.protocol.serialize import dump, load
 from nbcluster.store import segments
 from nbcluster.store.depot import Depot
@@ -26,7 +26,7 @@ from nbcluster.types import Role
 from nbcluster.worker import transfer
 from nbcluster.worker.transfer import DataServer
 from tests.support.eventually import soon
-from tests.support.links import DEADLINE, TOKEN, run
+from tests.support.links import DEADLINE, TOKEN, Recorder, run
 
 Fetch = Callable[..., Awaitable[tuple[list[DataItem], list[str]]]]
 
@@ -83,6 +83,34 @@ def test_what_arrived_pickled_is_passed_on(serving: Any) -> None:
         assert load(items[0].payload) == "text"
 
     serving(test)
+
+
+def test_a_server_is_sending_until_all_was_taken(tmp_path: Path) -> None:
+    async def test() -> None:
+        store = MemoryStore()
+        store.put("x", Datum(np.zeros(4_000_000), 32_000_000))
+        server = DataServer(store)
+        listener = await listen(
+            f"unix://{tmp_path}/w.sock", token=TOKEN, incoming={Role.PEER: GetData}, on_connection=server.accept
+        )
+        link = await connect(listener.address, token=TOKEN, role=Role.PEER, incoming=PeerReply, timeout=DEADLINE)
+        try:
+            assert not server.sending
+            link.send(GetData(1, ["x"]))
+            await soon(lambda: server.sending)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert server.sending, "nobody reads yet"
+            answers = Recorder()
+            link.start(answers)
+            await answers.count(1)
+            await soon(lambda: not server.sending)
+        finally:
+            await link.close()
+            await listener.close()
+            await server.close()
+
+    run("uvloop", test())
 
 
 def test_a_large_array_arrives_whole_and_writable(serving: Any) -> None:

@@ -1,7 +1,8 @@
 """What a worker does while it has nothing to run: it moves large results into shared memory.
 
 Whoever wants one later then has it at once. A worker that is busy does not spend time on what nobody may ever want,
-and one that has shared much already keeps the rest to itself: it can put that on a disk.
+neither does one that sends data, and one that has shared much already keeps the rest to itself: it can put that on a
+disk.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class IdleSharing:
 
     Args:
         move: moves one result, if it is still there.
-        idle: tells whether nothing is running or queued.
+        idle: tells whether nothing is running, queued or being sent.
         has_room: tells whether so many bytes more may be shared.
         owner: of the task in which that happens.
     """

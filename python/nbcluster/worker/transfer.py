@@ -84,6 +84,11 @@ class DataServer:
             await link.close()
         self._pickler.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def sending(self) -> bool:
+        """True while somebody has not taken all that was sent."""
+        return any(link.pending_bytes for link in self._links)
+
     def forget(self, connection: Connection) -> None:
         """A link has ended."""
         self._links.discard(connection)
