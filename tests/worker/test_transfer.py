@@ -94,17 +94,21 @@ def test_a_server_is_sending_until_all_was_taken(tmp_path: Path) -> None:
             f"unix://{tmp_path}/w.sock", token=TOKEN, incoming={Role.PEER: GetData}, on_connection=server.accept
         )
         link = await connect(listener.address, token=TOKEN, role=Role.PEER, incoming=PeerReply, timeout=DEADLINE)
+
+        def sending() -> bool:
+            return server.sending
+
         try:
-            assert not server.sending
+            assert not sending()
             link.send(GetData(1, ["x"]))
-            await soon(lambda: server.sending)
+            await soon(sending)
             for _ in range(20):
                 await asyncio.sleep(0)
-            assert server.sending, "nobody reads yet"
+            assert sending(), "nobody reads yet"
             answers = Recorder()
             link.start(answers)
             await answers.count(1)
-            await soon(lambda: not server.sending)
+            await soon(lambda: not sending())
         finally:
             await link.close()
             await listener.close()
