@@ -24,15 +24,20 @@ def resident(pid: int) -> int:
 
 
 def own_resident() -> int:
-    """The same of this process, for those who ask again and again: its file stays open."""
+    """The same of this process, for those who ask again and again: its file stays open. 0 if it has none."""
     pid = os.getpid()
-    return _resident(os.pread(_statm(pid), 128, 0)) if sys.platform == "linux" else resident(pid)
+    if sys.platform != "linux":
+        return resident(pid)
+    try:
+        return _resident(os.pread(_own_statm(pid), 128, 0))
+    except OSError:
+        return 0  # there is no /proc here
 
 
 @functools.lru_cache(maxsize=1)
-def _statm(pid: int) -> int:
-    """A descriptor that a fork of this process does not use."""
-    return os.open(f"/proc/{pid}/statm", os.O_RDONLY)
+def _own_statm(pid: int) -> int:
+    """A descriptor that a fork of this process, which has another ``pid``, does not use."""
+    return os.open("/proc/self/statm", os.O_RDONLY)
 
 
 def _resident(statm: bytes) -> int:

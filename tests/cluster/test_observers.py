@@ -147,7 +147,7 @@ def test_an_observer_that_fails_is_told_no_more_and_the_others_are(caplog: pytes
     assert "an observer's own fault" in caplog.text
 
 
-def test_while_nothing_changes_observers_share_their_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_nothing_changes_the_next_look_is_on_the_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     on_the_beat: list[float] = []
 
     def until_beat(interval: float) -> float:

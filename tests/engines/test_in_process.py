@@ -117,6 +117,15 @@ def test_who_subscribes_is_told_until_he_leaves() -> None:
     with_engine(test)
 
 
+@pytest.mark.parametrize("interval", [0, -1.0, float("inf"), float("nan")])
+def test_views_come_at_intervals_above_0(interval: float) -> None:
+    async def test(engine: InProcessEngine) -> None:
+        with pytest.raises(ValueError, match=f"interval={interval}.* is out of range"):
+            engine.subscribe(lambda view: None, interval)
+
+    with_engine(test)
+
+
 def test_it_closes_when_it_is_asked_to_and_keeps_its_last_view() -> None:
     async def test(engine: InProcessEngine) -> None:
         assert await engine.call(Close(reason="enough")) is None

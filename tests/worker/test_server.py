@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nbcluster.cluster.shared_memory import share_memory
 from nbcluster.comm.peers import PeerPool
 from nbcluster.errors import CommError
 from nbcluster.protocol.exceptions import load_exception
@@ -16,6 +17,7 @@ from nbcluster.protocol.messages import (
     AcquireReplicas,
     DataAdded,
     DataItem,
+    DataShared,
     Dependency,
     ForgetFunctions,
     FreeKeys,
@@ -33,9 +35,10 @@ from nbcluster.protocol.messages import (
     TasksRecalled,
     WorkerMetrics,
 )
-from nbcluster.protocol.serialize import TaskRef, dump, dump_function, load
+from nbcluster.protocol.serialize import SHARE_MIN, TaskRef, dump, dump_function, load
 from nbcluster.worker.config import WorkerConfig
 from nbcluster.worker.server import WorkerServer
+from nbcluster.worker.transfer import DataServer
 from tests.support.eventually import soon
 from tests.support.fake_scheduler import FakeScheduler, fake_scheduler, worker_of
 from tests.support.links import DEADLINE, TOKEN, run
@@ -218,6 +221,33 @@ def test_a_client_fetches_results_from_a_worker(with_worker: Any) -> None:
         await pool.close()
 
     with_worker(test)
+
+
+def test_results_move_into_shared_memory_once_nothing_is_sent_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bool] = []
+
+    def is_sending(server: DataServer) -> bool:
+        looks.append(len(looks) < 2)
+        return looks[-1]
+
+    async def test() -> None:
+        shared = share_memory(tmp_path / "shared.sock", TOKEN)
+        assert shared is not None
+        async with (
+            fake_scheduler(f"unix://{tmp_path}/scheduler.sock") as scheduler,
+            worker_of(scheduler, tmp_path, shared=f"{tmp_path}/shared.sock"),
+        ):
+            with shared.close:
+                scheduler.link.share(shared.store)
+                scheduler.submit(bytearray, 2 * SHARE_MIN, key="large")
+                moved = await scheduler.hear(DataShared)
+                assert [item.key for item in moved.items] == ["large"]
+                assert looks == [True, True, False]
+
+    monkeypatch.setattr(DataServer, "is_sending", is_sending)
+    run("uvloop", test())
 
 
 def test_what_a_task_prints_arrives_before_its_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

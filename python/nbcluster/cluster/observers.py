@@ -80,10 +80,13 @@ class Observers:
 
     def _tell(self, due: list[_Observer]) -> None:
         changes, now = self._changes(), time.monotonic()
-        stale = [observer for observer in due if observer.seen != changes]
+        stale = []
         for observer in due:
-            changed = observer.seen != changes
-            observer.due = now + (observer.interval if changed else until_beat(observer.interval))
+            if observer.seen == changes:
+                observer.due = now + until_beat(observer.interval)
+            else:
+                observer.due = now + observer.interval
+                stale.append(observer)
         if stale:
             view = self._make_view()
             for observer in stale:

@@ -62,6 +62,7 @@ from nbcluster.commands import (
     View,
     WhoMayGo,
     Workers,
+    validate,
     within_limits,
 )
 from nbcluster.dashboard.activation import DashboardActivator
@@ -334,6 +335,7 @@ class ClusterRuntime:
 
     def observe(self, on_view: OnView, interval: float) -> Callable[[], None]:
         """The same, for callers in this process."""
+        validate(Subscribe(interval=interval))
         return self.observers.add(on_view, interval)
 
     # --- workers ---

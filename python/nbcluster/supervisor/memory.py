@@ -38,13 +38,15 @@ PATIENCE = 0.5
 FASTEST = 4e9
 """Bytes per second: no process touches fresh memory faster than about this."""
 SOONEST, LATEST = 0.05, 0.5
-"""Seconds between two looks."""
+"""Seconds between two looks, from ``LATEST`` on those between two beats."""
 UNLIMITED = 1.0
 """The same for workers that may use any amount."""
 TREE_BUSY, TREE_IDLE = 2.0, 10.0
 """Seconds between two searches for processes that tasks have started: a look at all processes is not free.
 Only a worker that does something can have started one."""
 
+CPU_SAMPLE = 0.75
+"""Seconds, at least, that a figure of processor time is about: looks a second apart may be a little less."""
 IDLE_CPU = 2.0
 """Per cent of a core that a worker may need for telling that it is there."""
 
@@ -198,7 +200,7 @@ class MemoryMonitor:
         """Look at one worker; returns in how many seconds to do so again."""
         memory = entry.gauge.resident() + sum(resident(pid) for pid in entry.children)
         since, before = entry.cpu_sample
-        if now - since >= 1.0:
+        if now - since >= CPU_SAMPLE:
             seconds = entry.gauge.cpu_seconds()
             entry.cpu = 100.0 * (seconds - before) / (now - since)
             entry.cpu_sample = (now, seconds)

@@ -1,8 +1,7 @@
 """What a worker does while it has nothing to run: it moves large results into shared memory.
 
-Whoever wants one later then has it at once. A worker that is busy does not spend time on what nobody may ever want,
-neither does one that sends data, and one that has shared much already keeps the rest to itself: it can put that on a
-disk.
+Whoever wants one later then has it at once. A worker that is busy does not spend time on what nobody may ever want, nor
+does one that sends data; and one that has shared much already keeps the rest to itself: it can put that on a disk.
 """
 
 from __future__ import annotations

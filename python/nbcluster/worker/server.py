@@ -400,7 +400,7 @@ class WorkerServer:
         return self._connection.send_at_once(TasksDone([done]), first)
 
     def _is_idle(self) -> bool:
-        return not self.executor.executing and not self.executor.queued and not self.data_server.sending
+        return not self.executor.executing and not self.executor.queued and not self.data_server.is_sending()
 
     def _may_share(self, nbytes: int) -> bool:
         limit = self.config.memory_limit

@@ -61,6 +61,7 @@ class DataServer:
         self.log = TransferLog()
         """What went to others."""
         self._links: set[Connection] = set()
+        self._unsent = 0
         self._owner = TaskOwner("data server")
         self._pickler = ThreadPoolExecutor(1, "nbcluster-pickle")
         self._deliveries = Deliveries(shared, self._owner, self._pickler)
@@ -84,10 +85,10 @@ class DataServer:
             await link.close()
         self._pickler.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def sending(self) -> bool:
-        """True while somebody has not taken all that was sent."""
-        return any(link.pending_bytes for link in self._links)
+    def is_sending(self) -> bool:
+        """True while others take what was sent. False if they have taken none of it since this was last asked."""
+        before, self._unsent = self._unsent, sum(link.pending_bytes for link in self._links)
+        return self._unsent not in (0, before)
 
     def forget(self, connection: Connection) -> None:
         """A link has ended."""
