@@ -213,6 +213,15 @@ def test_random_numbers_differ_between_workers(running: Running) -> None:
     running(main)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="timers are late on purpose on Linux only")
+def test_timers_of_a_worker_are_not_late_on_purpose(running: Running) -> None:
+    async def main(starter: Starter) -> None:
+        worker = await spawn(starter, "print(open('/proc/self/timerslack_ns').read().strip())")
+        assert await output(worker) == "1\n"
+
+    running(main)
+
+
 def test_tasks_can_use_multiprocessing(running: Running) -> None:
     script = """
 import multiprocessing
