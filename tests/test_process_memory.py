@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from nbcluster import process_memory
 from nbcluster.process_memory import own_resident, resident, used
 
 LARGE = 64 << 20
@@ -48,6 +51,15 @@ def test_a_fork_tells_its_own_memory() -> None:
     os.waitpid(child, 0)
     assert told, "the child could not tell"
     assert LARGE - SLACK < int(told[0]) < 2 * LARGE + SLACK
+
+
+def test_without_proc_a_process_tells_nothing_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: str, flags: int) -> int:
+        raise FileNotFoundError(path)
+
+    process_memory._own_statm.cache_clear()
+    monkeypatch.setattr("os.open", fail)
+    assert own_resident() == 0
 
 
 def test_a_process_that_is_gone_uses_nothing() -> None:

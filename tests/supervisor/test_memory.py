@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from nbcluster.process_memory import resident, used
-from nbcluster.supervisor import descendants
+from nbcluster.supervisor import descendants, memory
 from nbcluster.supervisor.memory import MemoryMonitor
 from tests.support.eventually import soon
 
@@ -64,6 +65,35 @@ def test_memory_and_cpu_are_measured() -> None:
             monitor.close()
 
     asyncio.run(main())
+
+
+def test_processor_time_is_sampled_at_each_of_the_looks_a_second_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    samples: list[float] = []
+    samples_at_looks: list[int] = []
+
+    def cpu_seconds(gauge: object) -> float:
+        samples.append(now)
+        return 0.0
+
+    def a_little_early(interval: float) -> float:
+        nonlocal now
+        now += 0.9 * interval
+        samples_at_looks.append(len(samples))
+        return 0.0
+
+    async def main() -> None:
+        with Hoarder(MIB) as process:
+            monitor = MemoryMonitor()
+            monitor.watch(0, process, lambda: None)
+            await soon(lambda: len(samples_at_looks) >= 4)
+            monitor.close()
+
+    monkeypatch.setattr(memory, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(memory, "until_beat", a_little_early)
+    monkeypatch.setattr(memory._Gauge, "cpu_seconds", cpu_seconds)
+    asyncio.run(main())
+    assert samples_at_looks[:4] == [1, 2, 3, 4]  # the first is what the next is compared with
 
 
 def test_close_to_its_limit_a_worker_is_asked_to_end_and_then_killed() -> None:

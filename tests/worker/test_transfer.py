@@ -26,6 +26,7 @@ from nbcluster.types import Role
 from nbcluster.worker import transfer
 from nbcluster.worker.transfer import DataServer
 from tests.support.eventually import soon
+from tests.support.fake_connection import FakeConnection
 from tests.support.links import DEADLINE, TOKEN, Recorder, run
 
 Fetch = Callable[..., Awaitable[tuple[list[DataItem], list[str]]]]
@@ -85,7 +86,31 @@ def test_what_arrived_pickled_is_passed_on(serving: Any) -> None:
     serving(test)
 
 
-def test_a_server_is_sending_as_long_as_somebody_takes_what_was_sent(tmp_path: Path) -> None:
+class Slow(FakeConnection):
+    """A link of which a test says how much it still holds."""
+
+    held = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        return self.held
+
+
+def test_a_server_is_sending_as_long_as_somebody_takes_what_was_sent() -> None:
+    async def test() -> None:
+        server, link, idle = DataServer(MemoryStore()), Slow(), Slow()
+        server.accept(link)
+        server.accept(idle)
+        seen = []
+        for link.held in (0, 300, 200, 200, 200, 100, 0, 0):
+            seen.append(server.is_sending())
+        assert seen == [False, True, True, False, False, True, False, False]
+        await server.close()
+
+    asyncio.run(test())
+
+
+def test_a_server_is_not_sending_while_nobody_reads_nor_once_all_was_taken(tmp_path: Path) -> None:
     async def test() -> None:
         store = MemoryStore()
         store.put("x", Datum(np.zeros(4_000_000), 32_000_000))
@@ -101,7 +126,6 @@ def test_a_server_is_sending_as_long_as_somebody_takes_what_was_sent(tmp_path: P
             await soon(lambda: not server.is_sending())  # nobody reads
             answers = Recorder()
             link.start(answers)
-            await soon(server.is_sending)
             await answers.count(1)
             await soon(lambda: not server.is_sending())
         finally:
